@@ -1,0 +1,3 @@
+module socketsrv
+
+go 1.26

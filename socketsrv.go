@@ -1,0 +1,4 @@
+// Command socketsrv tests and debugs low-level network protocols.
+package main
+
+func main() {}
