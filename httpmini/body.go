@@ -1,0 +1,185 @@
+package httpmini
+
+import (
+	"bufio"
+	"io"
+	"strconv"
+)
+
+// noBody is the body of a message without one.
+type noBody struct{}
+
+func (noBody) Read([]byte) (int, error) { return 0, io.EOF }
+
+// A body reads what belongs to one message: left bytes, or chunks, or, with
+// left < 0, all that comes.
+type body struct {
+	br      *bufio.Reader
+	left    int64 // of the message or of the chunk; -1 before the first chunk and without any length
+	chunked bool
+	client  bool // it is a response's
+	err     error
+	lim     Limits
+	trailer *Header
+
+	overhead int64 // see chunk
+}
+
+// Read returns io.EOF only when the body is whole.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil || len(p) == 0 {
+		return 0, b.err
+	}
+	if b.chunked && b.left <= 0 {
+		if b.err = b.nextChunk(); b.err != nil {
+			return 0, b.err
+		}
+	}
+	if b.left >= 0 && int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.br.Read(p)
+	if b.left < 0 {
+		b.err = err
+		return n, err
+	}
+	b.left -= int64(n)
+	switch {
+	case b.left == 0 && b.chunked:
+		err = nil
+	case b.left == 0:
+		err = io.EOF
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	b.err = err
+	return n, err
+}
+
+// maxChunkLine bounds the line of a chunk's size, extensions included, and
+// freeOverhead what all such lines may hold beyond 16 bytes and twice their
+// chunk's data: a sender of extensions without end is after our time.
+const (
+	maxChunkLine = 4096
+	freeOverhead = 16 << 10
+)
+
+// nextChunk reads what ends the last chunk and the line with the size of the
+// next; if there is none also the trailer, and returns io.EOF (RFC 9112 §7.1).
+func (b *body) nextChunk() error {
+	if b.left == 0 {
+		if err := b.crlf(); err != nil {
+			return err
+		}
+	}
+	size, n, err := b.readSize()
+	switch {
+	case err != nil:
+		return err
+	case size>>63 != 0:
+		return b.fail(413, ErrChunkSize)
+	case size == 0:
+		return b.readTrailer()
+	}
+	b.left = int64(size)
+	b.overhead = max(b.overhead+int64(n)-16-2*min(b.left, maxChunkLine), 0)
+	if b.overhead > freeOverhead {
+		return b.fail(400, ErrChunkOverhead)
+	}
+	return nil
+}
+
+// readSize reads chunk-size [chunk-ext] CRLF, n bytes without the CRLF.
+func (b *body) readSize() (size uint64, n int, err error) {
+	c, err := b.readByte()
+	for ; err == nil && class[c]&isHex != 0; c, err = b.readByte() {
+		if n++; n > 16 {
+			return 0, n, b.fail(400, ErrChunk)
+		}
+		size = size<<4 | uint64(hexValue(c))
+	}
+	if err == nil && (n == 0 || c != '\r' && c != ';') {
+		return 0, n, b.fail(400, ErrChunk)
+	}
+	for ; err == nil && c != '\r'; c, err = b.readByte() {
+		if n++; n > maxChunkLine || class[c]&isText == 0 {
+			return 0, n, b.fail(400, ErrChunk)
+		}
+	}
+	if err == nil {
+		err = b.lf()
+	}
+	return size, n, err
+}
+
+// readTrailer keeps the fields after the last chunk apart from the header: none
+// of them can change what the message is (RFC 9110 §6.5.1).
+func (b *body) readTrailer() error {
+	s := getScanner(trailerFields, b.lim)
+	defer s.release()
+	s.client = b.client
+	text, err := s.read(b.br)
+	if err != nil {
+		return err
+	}
+	*b.trailer = s.header(text)
+	return io.EOF
+}
+
+func (b *body) crlf() error {
+	c, err := b.readByte()
+	if err == nil && c != '\r' {
+		return b.fail(400, ErrChunk)
+	}
+	if err == nil {
+		err = b.lf()
+	}
+	return err
+}
+
+func (b *body) lf() error {
+	c, err := b.readByte()
+	if err == nil && c != '\n' {
+		return b.fail(400, ErrChunk)
+	}
+	return err
+}
+
+func (b *body) readByte() (byte, error) {
+	c, err := b.br.ReadByte()
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return c, err
+}
+
+func (b *body) fail(status int, err error) error {
+	if b.client {
+		status = 502
+	}
+	return &Error{status, err}
+}
+
+func hexValue(c byte) byte {
+	if isDigit(c) {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}
+
+// appendChunk appends p as one chunk. An empty p gives nothing: it would be the
+// last chunk.
+func appendChunk(dst, p []byte) []byte {
+	if len(p) == 0 {
+		return dst
+	}
+	dst = strconv.AppendInt(dst, int64(len(p)), 16)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, p...)
+	return append(dst, "\r\n"...)
+}
+
+// appendLastChunk appends what ends a chunked body.
+func appendLastChunk(dst []byte, trailer Header) []byte {
+	return append(trailer.append(append(dst, "0\r\n"...)), '\r', '\n')
+}
