@@ -1,0 +1,335 @@
+package show
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// FieldMax is how many bytes of a name that a peer chose (a path, a header
+// field, a close reason, an error that quotes him) AppendField shows.
+const FieldMax = 256
+
+// ErrEscape is what AppendUnescaped says of a backslash that begins none of
+// the escapes AppendEscaped writes.
+var ErrEscape = errors.New(`not an escape: want \n \r \t \\ \xNN \uNNNN or \UNNNNNNNN`)
+
+// AppendEscaped appends p so that only printable characters come out, those
+// for which strconv.IsPrint holds: controls, C1 controls, bidi and zero-width
+// characters become \n \r \t \xNN \uNNNN or \U000eNNNN, bytes that are not
+// UTF-8 become \xNN, and a backslash becomes two. Nothing is lost:
+// AppendUnescaped gives p back. dst and p must not overlap.
+func AppendEscaped(dst, p []byte) []byte {
+	return appendSafe(dst, p, '\\')
+}
+
+// Escape is AppendEscaped for strings; what needs no escape comes back as it is.
+func Escape(s string) string {
+	if plainLen([]byte(s), '\\') == len(s) {
+		return s
+	}
+	return string(AppendEscaped(nil, []byte(s)))
+}
+
+// AppendCut appends at most max bytes of s, escaped, and after a longer s the
+// count of the bytes left out, …(+N). The cut does not fall inside a character.
+func AppendCut(dst []byte, s string, max int) []byte {
+	n := cutLen([]byte(s), max)
+	dst = AppendEscaped(dst, []byte(s[:n]))
+	if n == len(s) {
+		return dst
+	}
+	dst = append(dst, "…(+"...)
+	dst = strconv.AppendInt(dst, int64(len(s)-n), 10)
+	return append(dst, ')')
+}
+
+// AppendField is AppendCut at FieldMax: for anything in a line that a peer may
+// have chosen.
+func AppendField(dst []byte, s string) []byte { return AppendCut(dst, s, FieldMax) }
+
+// Field is AppendField as a string.
+func Field(s string) string {
+	if len(s) <= FieldMax {
+		return Escape(s)
+	}
+	return string(AppendField(nil, s))
+}
+
+// AppendUnescaped appends what s stands for: the inverse of AppendEscaped.
+// Bytes other than a backslash stand for themselves. The error wraps ErrEscape
+// and names the byte; dst then comes back as it was.
+func AppendUnescaped(dst []byte, s string) ([]byte, error) {
+	start := len(dst)
+	for i := 0; i < len(s); {
+		if s[i] != '\\' {
+			dst = append(dst, s[i])
+			i++
+			continue
+		}
+		var n int
+		if dst, n = appendUnescape(dst, s[i:]); n == 0 {
+			return dst[:start], fmt.Errorf("byte %d: %w", i+1, ErrEscape)
+		}
+		i += n
+	}
+	return dst, nil
+}
+
+// appendUnescape decodes the escape at the start of s and returns its length,
+// 0 if it is none.
+func appendUnescape(dst []byte, s string) ([]byte, int) {
+	if len(s) < 2 {
+		return dst, 0
+	}
+	digits := 0
+	switch s[1] {
+	case 'n':
+		return append(dst, '\n'), 2
+	case 'r':
+		return append(dst, '\r'), 2
+	case 't':
+		return append(dst, '\t'), 2
+	case '\\':
+		return append(dst, '\\'), 2
+	case 'x':
+		digits = 2
+	case 'u':
+		digits = 4
+	case 'U':
+		digits = 8
+	}
+	if digits == 0 || len(s) < 2+digits {
+		return dst, 0
+	}
+	// ParseUint alone would take a sign or an underscore in some bases; in base
+	// 16 it takes hex digits only.
+	v, err := strconv.ParseUint(s[2:2+digits], 16, 32)
+	if err != nil {
+		return dst, 0
+	}
+	if digits == 2 {
+		return append(dst, byte(v)), 4
+	}
+	if v > utf8.MaxRune || !utf8.ValidRune(rune(v)) {
+		return dst, 0
+	}
+	return utf8.AppendRune(dst, rune(v)), 2 + digits
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// special sets the high bit of each byte of w that is a control, DEL, not
+// ASCII, a backslash, or the byte that quote repeats eight times. Only the
+// lowest bit set is sure: a carry may set those above it.
+func special(w, quote uint64) uint64 {
+	return (w | (w + ones) | (w - ones*0x20) | ((w ^ ones*'\\') - ones) | ((w ^ quote) - ones)) & highs
+}
+
+// isPlain is special for one byte.
+func isPlain(c, quote byte) bool { return c >= 0x20 && c < 0x7f && c != '\\' && c != quote }
+
+// plainLen returns how many bytes at the start of p need no escape for being
+// printable ASCII.
+func plainLen(p []byte, quote byte) int {
+	i, q := 0, ones*uint64(quote)
+	for ; len(p)-i >= 8; i += 8 {
+		if m := special(binary.LittleEndian.Uint64(p[i:]), q); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+	}
+	for i < len(p) && isPlain(p[i], quote) {
+		i++
+	}
+	return i
+}
+
+// appendSafe appends p with an escape for everything but printable characters
+// other than backslash and quote: as AppendEscaped does where quote is the
+// backslash, as in a JSON string where it is '"'.
+func appendSafe(dst, p []byte, quote byte) []byte {
+	// Room is made a block at a time, not for the most that all of p may come
+	// to. \u00NN for one byte is that most.
+	const block, worst = 1024, 6
+	for len(p) > 0 {
+		n := min(len(p), block)
+		dst = slices.Grow(dst, worst*(n+utf8.UTFMax)+8)
+		dst, n = appendBlock(dst, p, n, quote)
+		p = p[n:]
+	}
+	return dst
+}
+
+// appendBlock does appendSafe for the first n bytes of p, and for the rest of
+// the character that begins there. It returns how many bytes that were. dst has
+// the room.
+func appendBlock(dst, p []byte, n int, quote byte) ([]byte, int) {
+	i, q := 0, ones*uint64(quote)
+	for i < n {
+		for i < n && len(p)-i >= 8 {
+			w := binary.LittleEndian.Uint64(p[i:])
+			j := len(dst)
+			dst = dst[:j+8]
+			binary.LittleEndian.PutUint64(dst[j:], w)
+			if m := special(w, q); m != 0 {
+				k := bits.TrailingZeros64(m) >> 3
+				dst = dst[:j+k]
+				i += k
+				break
+			}
+			i += 8
+		}
+		for i < n && (len(p)-i < 8 || !isPlain(p[i], quote)) {
+			if isPlain(p[i], quote) {
+				dst = append(dst, p[i])
+				i++
+				continue
+			}
+			if p[i] < utf8.RuneSelf {
+				dst = appendControl(dst, p[i], quote)
+				i++
+				continue
+			}
+			k := wideLen(p[i:])
+			if k > 0 {
+				dst = append(dst, p[i:i+k]...)
+			} else {
+				dst, k = appendWide(dst, p[i:], quote)
+			}
+			i += k
+		}
+	}
+	return dst, i
+}
+
+// cutLen returns how much of p, at most max bytes, ends with a whole character.
+func cutLen(p []byte, max int) int {
+	if len(p) <= max {
+		return len(p)
+	}
+	return max - len(partial(p[:max]))
+}
+
+// partial returns the first bytes of a character whose rest is cut off, at the
+// end of p; none if p ends with a whole one or with what is no UTF-8 anyway.
+func partial(p []byte) []byte {
+	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
+		if t := p[len(p)-n:]; utf8.RuneStart(t[0]) {
+			if utf8.FullRune(t) {
+				return nil
+			}
+			return t
+		}
+	}
+	return nil
+}
+
+const lowerHex = "0123456789abcdef"
+
+// wideLen returns how many bytes at the start of p are printable characters
+// beyond ASCII, whole ones.
+func wideLen(p []byte) int {
+	i := 0
+	for i < len(p) && p[i] >= utf8.RuneSelf {
+		r, n := decodeWide(p[i:])
+		if n == 1 || !isPrint(r) {
+			break
+		}
+		i += n
+	}
+	return i
+}
+
+// decodeWide is utf8.DecodeRune for what does not begin with ASCII, quicker
+// where a character has two or three bytes.
+func decodeWide(p []byte) (rune, int) {
+	switch c := p[0]; {
+	case c&^0x1f == 0xc0 && c >= 0xc2 && len(p) > 1 && p[1]&^0x3f == 0x80:
+		return rune(c&0x1f)<<6 | rune(p[1]&0x3f), 2
+	case c&^0xf == 0xe0 && len(p) > 2 && p[1]&^0x3f == 0x80 && p[2]&^0x3f == 0x80:
+		r := rune(c&0xf)<<12 | rune(p[1]&0x3f)<<6 | rune(p[2]&0x3f)
+		if r >= 0x800 && !utf16.IsSurrogate(r) {
+			return r, 3
+		}
+	}
+	return utf8.DecodeRune(p)
+}
+
+// appendWide writes the escape of the character at the start of p, which is
+// neither ASCII nor printable, and returns its length.
+func appendWide(dst, p []byte, quote byte) ([]byte, int) {
+	r, n := utf8.DecodeRune(p)
+	switch {
+	case n == 1 && quote == '"': // JSON has no bytes
+		return append(dst, `\ufffd`...), 1
+	case n == 1:
+		return append(dst, '\\', 'x', lowerHex[p[0]>>4], lowerHex[p[0]&15]), 1
+	case r <= 0xffff:
+		return appendHex4(append(dst, '\\', 'u'), uint16(r)), n
+	case quote == '"':
+		hi, lo := utf16.EncodeRune(r)
+		dst = appendHex4(append(dst, '\\', 'u'), uint16(hi))
+		return appendHex4(append(dst, '\\', 'u'), uint16(lo)), n
+	}
+	dst = appendHex4(append(dst, '\\', 'U'), uint16(r>>16))
+	return appendHex4(dst, uint16(r)), n
+}
+
+// appendControl writes the escape of an ASCII character that is not plain.
+func appendControl(dst []byte, c, quote byte) []byte {
+	switch c {
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	case '\\', '"':
+		return append(dst, '\\', c)
+	}
+	if quote == '"' {
+		return appendHex4(append(dst, '\\', 'u'), uint16(c))
+	}
+	return append(dst, '\\', 'x', lowerHex[c>>4], lowerHex[c&15])
+}
+
+func appendHex4(dst []byte, v uint16) []byte {
+	return append(dst, lowerHex[v>>12], lowerHex[v>>8&15], lowerHex[v>>4&15], lowerHex[v&15])
+}
+
+// printable remembers strconv.IsPrint for the characters below U+10000, a bit
+// each, in pages of 256 that are made when first needed: text in most scripts
+// is shown several times as fast for it.
+var printable [256]atomic.Pointer[[4]uint64]
+
+// isPrint is strconv.IsPrint.
+func isPrint(r rune) bool {
+	if r > 0xffff {
+		return strconv.IsPrint(r)
+	}
+	page := printable[r>>8].Load()
+	if page == nil {
+		page = printPage(r &^ 0xff)
+		printable[r>>8].Store(page) // another goroutine may store the same
+	}
+	return page[r>>6&3]>>(r&63)&1 != 0
+}
+
+func printPage(first rune) *[4]uint64 {
+	page := new([4]uint64)
+	for i := range rune(256) {
+		if strconv.IsPrint(first + i) {
+			page[i>>6] |= 1 << (i & 63)
+		}
+	}
+	return page
+}
