@@ -3,7 +3,6 @@ package httpmini
 import (
 	"bufio"
 	"io"
-	"strconv"
 )
 
 // noBody is the body of a message without one.
@@ -167,19 +166,55 @@ func hexValue(c byte) byte {
 	return c | 0x20 - 'a' + 10
 }
 
-// appendChunk appends p as one chunk. An empty p gives nothing: it would be the
-// last chunk.
-func appendChunk(dst, p []byte) []byte {
-	if len(p) == 0 {
-		return dst
-	}
-	dst = strconv.AppendInt(dst, int64(len(p)), 16)
-	dst = append(dst, "\r\n"...)
-	dst = append(dst, p...)
-	return append(dst, "\r\n"...)
-}
-
 // appendLastChunk appends what ends a chunked body.
 func appendLastChunk(dst []byte, trailer Header) []byte {
 	return append(trailer.append(append(dst, "0\r\n"...)), '\r', '\n')
+}
+
+// sendBody writes head, which is short, and body as it comes, in chunks if
+// chunked (without the last one). What is ready together goes out together.
+// sent counts the body's bytes.
+func sendBody(write func([]byte) error, head []byte, body io.Reader, chunked bool) (sent int64, err error) {
+	buf := streams.get()
+	defer streams.put(buf)
+	before, after := 0, 0
+	if chunked {
+		before, after = len("0000\r\n"), len("\r\n")
+	}
+	at := copy(buf[:], head)
+	for {
+		n, err := body.Read(buf[at+before : len(buf)-after])
+		sent += int64(n)
+		end := at
+		if n > 0 {
+			end += before + n
+			if chunked {
+				putChunkSize(buf[at:], n)
+				end += copy(buf[end:], "\r\n")
+			}
+		}
+		if end > 0 && (n > 0 || err == io.EOF) {
+			if err := write(buf[:end]); err != nil {
+				return sent, err
+			}
+			at = 0
+		}
+		if err != nil {
+			return sent, unlessEOF(err)
+		}
+	}
+}
+
+// putChunkSize writes n in four digits and CRLF.
+func putChunkSize(b []byte, n int) {
+	const digits = "0123456789abcdef"
+	b[0], b[1], b[2], b[3] = digits[n>>12], digits[n>>8&15], digits[n>>4&15], digits[n&15]
+	b[4], b[5] = '\r', '\n'
+}
+
+func unlessEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }

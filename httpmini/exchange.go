@@ -1,0 +1,320 @@
+package httpmini
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// An Exchange is one request and its answer. It is used by one goroutine.
+type Exchange struct {
+	Request *Request
+
+	c        *conn
+	body     *body // of the request, nil if it has none
+	expect   bool  // 100 Continue is due before the body is read
+	answered bool
+	whole    bool // the answer is sent or gathered to its end
+	close    bool // no other request follows
+	status   int
+	sent     int64
+
+	takeover func(net.Conn, []byte)
+	buffered []byte
+}
+
+// RemoteAddr returns the address of the peer.
+func (x *Exchange) RemoteAddr() net.Addr { return x.c.nc.RemoteAddr() }
+
+// Status returns the status that was answered, 0 before.
+func (x *Exchange) Status() int { return x.status }
+
+// Sent returns how many bytes of the answer's body were sent or gathered for
+// sending, without the framing.
+func (x *Exchange) Sent() int64 { return x.sent }
+
+// Respond answers with a whole body. It adds Content-Length, and Connection where
+// the connection ends; fields of h that say otherwise about the framing are left
+// out, except that after HEAD and for 304, where no body is sent, a Content-Length
+// in h is kept. A Connection: close in h ends the connection after the answer.
+// body is not used after the return. Small answers leave when the handler has
+// returned and no further request is there, or with Flush: an error of the
+// connection may come late.
+func (x *Exchange) Respond(status int, h Header, body []byte) error {
+	if x.bodiless(status) {
+		length := int64(len(body))
+		if body == nil && h.Has("Content-Length") {
+			length = asGiven
+		}
+		x.writeHead(status, "", h, length)
+		return x.gathered()
+	}
+	x.writeHead(status, "", h, int64(len(body)))
+	x.sent = int64(len(body))
+	if c := x.c; len(c.out.b)+len(body) <= gatherLimit {
+		c.out.b = append(c.out.b, body...)
+	} else {
+		c.writeAfterHead(body)
+	}
+	return x.gathered()
+}
+
+// Send answers with r, whose Body is sent as it comes; nil means none. Its length
+// is that of the Content-Length in r.Header or else r.ContentLength; if that is 0
+// though Body is not nil, or -1, it is unknown, and chunks (for HTTP/1.0 the end of
+// the connection) say where it ends. Other fields are as for Respond. An *os.File, or an
+// io.LimitedReader over one, goes to a TCP connection by the kernel. Send closes
+// nothing.
+//
+// The error is that of Body, io.ErrUnexpectedEOF if Body is shorter than its
+// length, or that of the connection, which ends in all three cases.
+func (x *Exchange) Send(r *Response) error {
+	length := sendLength(r)
+	if x.bodiless(r.Status) {
+		if length < 0 {
+			length = asGiven
+		}
+		x.writeHead(r.Status, r.Reason, r.Header, length)
+		return x.gathered()
+	}
+	chunked := length < 0 && x.Request.Minor > 0
+	if length < 0 && !chunked {
+		x.close = true
+	}
+	x.writeHead(r.Status, r.Reason, r.Header, length)
+	var err error
+	switch {
+	case length < 0:
+		err = x.stream(r.Body, chunked)
+		if err == nil && chunked {
+			x.c.out.b = appendLastChunk(x.c.out.b, r.Trailer)
+		}
+	case length > 0:
+		err = x.copy(r.Body, length)
+	}
+	if err != nil && x.c.broken == nil {
+		x.c.broken = err // what was promised cannot be kept
+	}
+	if err != nil {
+		return err
+	}
+	return x.gathered()
+}
+
+// Flush sends what was gathered of this and earlier answers.
+func (x *Exchange) Flush() error { return x.c.flush() }
+
+// Hijack gives the connection away: what was answered before is sent, deadlines
+// are cleared, and the server does not touch it again. The reader may hold bytes
+// that came after the request's head; a body is no longer told from what follows.
+// ServeConn returns when the handler does.
+func (x *Exchange) Hijack() (net.Conn, *bufio.Reader) {
+	c := x.c
+	x.take()
+	br := c.br
+	c.br = nil
+	c.release()
+	return c.nc, br
+}
+
+// Takeover is Hijack for those who stay long: when the handler has returned and
+// the server has let go of all that the exchange used, ServeConn calls f, with the
+// bytes that came after the request's head, if any.
+func (x *Exchange) Takeover(f func(nc net.Conn, buffered []byte)) {
+	c := x.c
+	x.take()
+	if n := c.br.Buffered(); n > 0 {
+		b, _ := c.br.Peek(n)
+		x.buffered = append([]byte(nil), b...)
+	}
+	x.takeover = f
+	c.release()
+}
+
+func (x *Exchange) take() {
+	c := x.c
+	if c.phase == taken {
+		panic("httpmini: connection taken twice")
+	}
+	c.flush()
+	c.phase = taken
+	c.nc.SetDeadline(time.Time{})
+	x.answered = true
+}
+
+// failure is what a handler that did not answer left us with.
+func (x *Exchange) failure() error {
+	return cmp.Or(x.bodyError(), error(&Error{500, errNoAnswer}))
+}
+
+// bodyError returns what kept the handler from reading the request's body.
+func (x *Exchange) bodyError() error {
+	if x.body == nil {
+		return nil
+	}
+	return unlessEOF(x.body.err)
+}
+
+var errNoAnswer = errors.New("no answer")
+
+// bodiless reports whether an answer with that status to this request has no
+// body, whatever its fields say (RFC 9112 §6.3).
+func (x *Exchange) bodiless(status int) bool {
+	return status < 200 || status == 204 || status == 304 || x.Request != nil && x.Request.Method == "HEAD"
+}
+
+// sendLength returns the length of r's body.
+func sendLength(r *Response) int64 {
+	if r.Header.Has("Content-Length") {
+		if n, err := strconv.ParseUint(r.Header.Get("Content-Length"), 10, 63); err == nil {
+			return int64(n)
+		}
+		panic("httpmini: invalid Content-Length in an answer")
+	}
+	if r.ContentLength == 0 && r.Body != nil && r.Body != io.Reader(noBody{}) {
+		return unknown
+	}
+	return r.ContentLength
+}
+
+// Lengths that are none.
+const (
+	unknown = -1
+	asGiven = -2 // in the header of the answer, or not at all
+)
+
+// writeHead gathers the head of the answer, with what it must say about framing
+// (RFC 9112 §6.1, §6.2, §9.6).
+func (x *Exchange) writeHead(status int, reason string, h Header, length int64) {
+	if x.answered || x.c.phase == taken {
+		panic("httpmini: second answer")
+	}
+	x.answered, x.status = true, status
+	x.close = x.close || !x.canDrain() || status < 200
+	b := appendStatusLine(x.c.out.b, status, reason)
+	connection := false
+	for _, f := range h {
+		switch {
+		case equalFold(f.Name, "Transfer-Encoding"), length != asGiven && equalFold(f.Name, "Content-Length"):
+			continue
+		case equalFold(f.Name, "Connection"):
+			connection = true
+			x.close = x.close || h.HasToken("Connection", "close")
+		}
+		b = appendField(b, f.Name, f.Value)
+	}
+	switch {
+	case status < 200, status == 204, status == 304 && length <= 0:
+	case length >= 0:
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, length, 10), "\r\n"...)
+	case length == unknown && x.Request.Minor > 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	switch {
+	case status < 200:
+	case x.close && !h.HasToken("Connection", "close"):
+		b = append(b, "Connection: close\r\n"...)
+	case !x.close && !connection && x.Request.Minor == 0:
+		b = append(b, "Connection: keep-alive\r\n"...)
+	}
+	x.c.out.b = append(b, '\r', '\n')
+}
+
+// canDrain reports whether what is left of the request's body is short enough to
+// read on behind it. Nobody knows that of chunks, nor whether a body comes at
+// all that was not asked for.
+func (x *Exchange) canDrain() bool {
+	b := x.body
+	return b == nil || b.err == io.EOF || b.err == nil && !b.chunked && !x.expect && b.left <= drainLimit
+}
+
+// gathered leaves a small answer for the next read to send.
+func (x *Exchange) gathered() error {
+	x.whole = true
+	if len(x.c.out.b) >= gatherLimit {
+		return x.c.flush()
+	}
+	return x.c.broken
+}
+
+// writeAfterHead sends what was gathered and p, in one system call where p is
+// small enough.
+func (c *conn) writeAfterHead(p []byte) {
+	if c.broken != nil {
+		return
+	}
+	n := min(len(p), writePiece)
+	c.setWriteDeadline()
+	_, c.broken = (&net.Buffers{c.out.b, p[:n]}).WriteTo(c.nc)
+	c.out.b = c.out.b[:0]
+	c.write(p[n:])
+}
+
+// copy sends length bytes of body after the head.
+func (x *Exchange) copy(body io.Reader, length int64) error {
+	c := x.c
+	if at := len(c.out.b); int64(at)+length <= gatherLimit {
+		b := append(c.out.b, make([]byte, length)...)
+		n, err := io.ReadFull(body, b[at:])
+		c.out.b = b[:at+n]
+		x.sent = int64(n)
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	limited, ok := body.(*io.LimitedReader)
+	if !ok {
+		limited = &io.LimitedReader{R: body, N: length}
+	}
+	if _, ok := c.nc.(io.ReaderFrom); ok {
+		if file, ok := limited.R.(*os.File); ok {
+			n, err := c.copyFile(file, min(length, limited.N))
+			limited.N -= n
+			x.sent = n
+			if err == nil && n < length {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	err := x.stream(&io.LimitedReader{R: body, N: length}, false)
+	if err == nil && x.sent < length {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// copyFile lets the kernel send n bytes of file.
+func (c *conn) copyFile(file *os.File, n int64) (sent int64, err error) {
+	for err = c.flush(); err == nil && sent < n; {
+		c.setWriteDeadline()
+		var m int64
+		m, err = io.Copy(c.nc, &io.LimitedReader{R: file, N: min(n-sent, writePiece)})
+		sent += m
+		if err == nil && m == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return sent, err
+}
+
+// stream sends body as it comes, the head with its first bytes.
+func (x *Exchange) stream(body io.Reader, chunked bool) (err error) {
+	c := x.c
+	if len(c.out.b) > gatherLimit {
+		c.flush()
+	}
+	if c.broken != nil {
+		return c.broken
+	}
+	x.sent, err = sendBody(c.write, c.out.b, body, chunked)
+	c.out.b = c.out.b[:0]
+	return err
+}
