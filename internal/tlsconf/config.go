@@ -1,0 +1,211 @@
+//go:build !notls
+
+package tlsconf
+
+import (
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Available tells whether this build has TLS.
+const Available = true
+
+// Config is one side of TLS, made by Server or Client and not changed after. It
+// serves any number of connections at once.
+type Config struct {
+	tls        *tls.Config
+	timeout    time.Duration
+	leaf       *x509.Certificate // our own; nil for a client without
+	selfSigned bool
+	pin        func(*x509.Certificate) error // clients; nil without
+	insecure   bool
+	notes      []string
+}
+
+// Server makes the side that is connected to. The error says which file is
+// wrong and how.
+func Server(o Options) (*Config, error) {
+	c, err := newConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.Cert != "" && o.SaveDir != "":
+		return nil, errors.New("a certificate is given: there is none to make and save")
+	case o.Cert == "":
+		err = c.useSelfSigned(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.CA != "" {
+		if c.tls.ClientCAs, err = readPool(o.CA); err != nil {
+			return nil, err
+		}
+		c.tls.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return c, nil
+}
+
+// Client makes the side that connects. The environment has its say as with
+// other programs: SSL_CERT_FILE and SSL_CERT_DIR name the certificates trusted,
+// SSLKEYLOGFILE a file that takes the secrets, for wireshark.
+func Client(o Options) (*Config, error) {
+	c, err := newConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	c.insecure = o.Insecure
+	if o.Pin != "" {
+		if c.pin, err = parsePin(o.Pin); err != nil {
+			return nil, err
+		}
+	}
+	if o.CA != "" {
+		if c.tls.RootCAs, err = readPool(o.CA); err != nil {
+			return nil, err
+		}
+	}
+	c.tls.ServerName = o.ServerName
+	// A pin says more than a chain could; verify looks at it either way.
+	c.tls.InsecureSkipVerify = o.Insecure || o.Pin != ""
+	c.tls.VerifyConnection = c.verify
+	if name := os.Getenv("SSLKEYLOGFILE"); name != "" {
+		c.tls.KeyLogWriter = keyLog(name)
+		c.notes = append(c.notes, "the secrets of TLS are written to "+name+" (SSLKEYLOGFILE)")
+	}
+	return c, nil
+}
+
+// newConfig does what both sides have in common.
+func newConfig(o Options) (*Config, error) {
+	c := &Config{timeout: o.HandshakeTimeout, tls: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: o.NextProtos}}
+	if c.timeout == 0 {
+		c.timeout = HandshakeTimeout
+	}
+	if o.NextProtos == nil {
+		c.tls.NextProtos = []string{"http/1.1"}
+	}
+	switch o.MaxVersion {
+	case "", "1.3":
+		c.tls.MaxVersion = tls.VersionTLS13
+	case "1.2":
+		c.tls.MaxVersion = tls.VersionTLS12
+	default:
+		return nil, fmt.Errorf("no TLS version %q: want 1.2 or 1.3", o.MaxVersion)
+	}
+	switch {
+	case o.Cert != "":
+		return c, c.useFiles(o.Cert, o.Key)
+	case o.Key != "":
+		return nil, fmt.Errorf("%s: a key without its certificate", o.Key)
+	}
+	return c, nil
+}
+
+// Fingerprint returns the SHA-256 of the certificate shown to the peer, as Pin
+// takes it: sha256: and 64 hex digits. It is empty without a certificate.
+func (c *Config) Fingerprint() string {
+	if c.leaf == nil {
+		return ""
+	}
+	return fingerprint(c.leaf)
+}
+
+// SelfSigned tells whether the certificate was made here, now or in an earlier
+// run, so that no client can know it.
+func (c *Config) SelfSigned() bool { return c.selfSigned }
+
+// Notes returns what the user should hear of, a line each: a key file that
+// others can read, a certificate that has expired, where secrets are written.
+func (c *Config) Notes() []string { return c.notes }
+
+func fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// verify is the last word on a server's certificate, after crypto/tls has
+// checked the chain, the name and the dates where it was to.
+func (c *Config) verify(cs tls.ConnectionState) error {
+	switch {
+	case c.pin != nil:
+		return c.pin(cs.PeerCertificates[0])
+	case c.insecure:
+		return nil
+	}
+	for _, chain := range cs.VerifiedChains {
+		if weakKey(chain) == nil {
+			return nil
+		}
+	}
+	return &handshakeError{ErrCertificate, fmt.Errorf("a key of fewer than 2048 bits (RSA) in the chain of %s",
+		fingerprint(cs.PeerCertificates[0]))}
+}
+
+// weakKey returns a certificate of the chain whose key can be had by trying;
+// crypto/x509 itself draws the line at 1024 bits.
+func weakKey(chain []*x509.Certificate) *x509.Certificate {
+	for _, cert := range chain {
+		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < 2048 {
+			return cert
+		}
+	}
+	return nil
+}
+
+// parsePin reads sha256:HEX, the hash of a certificate, with or without colons
+// between the bytes; or sha256//BASE64, the hash of a public key as curl's
+// --pinnedpubkey has it.
+func parsePin(s string) (func(*x509.Certificate) error, error) {
+	bad := fmt.Errorf("pin %.100q: want sha256: and 64 hex digits, or sha256// and base64 of 32 bytes", s)
+	if b64, ok := strings.CutPrefix(s, "sha256//"); ok {
+		want, err := base64.StdEncoding.DecodeString(b64)
+		if err != nil || len(want) != sha256.Size {
+			return nil, bad
+		}
+		return func(cert *x509.Certificate) error {
+			sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+			return pinned("sha256//"+base64.StdEncoding.EncodeToString(sum[:]),
+				"sha256//"+base64.StdEncoding.EncodeToString(want))
+		}, nil
+	}
+	digits, ok := strings.CutPrefix(s, "sha256:")
+	want, err := hex.DecodeString(strings.ReplaceAll(digits, ":", ""))
+	if !ok || err != nil || len(want) != sha256.Size {
+		return nil, bad
+	}
+	return func(cert *x509.Certificate) error {
+		return pinned(fingerprint(cert), "sha256:"+hex.EncodeToString(want))
+	}, nil
+}
+
+// pinned compares what the server has with the pin.
+func pinned(got, want string) error {
+	if got == want {
+		return nil
+	}
+	return &handshakeError{ErrCertificate, fmt.Errorf("it is %s, the pin is %s", got, want)}
+}
+
+// keyLog appends to the file of that name; it is open during a write only, so
+// nobody has to close it.
+type keyLog string
+
+func (name keyLog) Write(p []byte) (int, error) {
+	f, err := os.OpenFile(string(name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.Write(p)
+	return n, errors.Join(err, f.Close())
+}
