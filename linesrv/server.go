@@ -1,0 +1,235 @@
+package linesrv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What a handler returns to ask for something. Wrapped ones count.
+var (
+	ErrDisconnect = errors.New("disconnect") // end this connection
+	ErrShutdown   = errors.New("shutdown")   // end the server
+)
+
+// Why a connection ended, beside io.EOF, ErrDisconnect, ErrShutdown,
+// ErrLineTooLong and what its handler returned.
+var (
+	ErrIdle  = errors.New("no command came in time")
+	ErrReset = errors.New("connection lost while a handler ran")
+)
+
+// A PanicError is what OnDisconnect gets when the handler panicked.
+type PanicError struct {
+	Value any    // of the panic
+	Stack []byte // of debug.Stack
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
+
+const (
+	defaultWriteTimeout = 30 * time.Second
+	defaultTurnTimeout  = 60 * time.Second
+	defaultGrace        = 3 * time.Second
+	handshakeTimeout    = 10 * time.Second
+)
+
+// A Server answers line commands. The zero value answers "ping", "disconnect" and
+// "shutdown", and everything else as Unknown does. Fields are not changed once
+// Serve was called.
+//
+// A handler and the hooks run on the goroutine of their connection: one at a time
+// for each client, at the same time for several.
+type Server struct {
+	// Handle answers a command that is not built in, by any number of Send and
+	// SendString. ErrDisconnect and ErrShutdown do what they say; any other error,
+	// and a panic, answers "error internal" and ends that connection. nil is Unknown.
+	Handle func(c *Conn, cmd Command) error
+
+	OneAtATime bool // the next client waits until the one before has gone
+	MaxLine    int  // in bytes before the LF; 0 means DefaultMaxLine. A longer line answers "invalid" and ends its connection
+	KeepCR     bool // a CR before the LF belongs to the command: "ping\r" is not "ping"
+
+	NoShutdown    bool // "shutdown" answers "denied"
+	LocalShutdown bool // "shutdown" answers "denied" unless it comes from this machine
+
+	IdleTimeout  time.Duration // from one whole line to the next; 0 means no limit
+	TurnTimeout  time.Duration // with OneAtATime, how long a client may be silent while another waits (up to twice that); 0 means 60 s, less no limit
+	WriteTimeout time.Duration // for the client to take the next 64 KiB; 0 means 30 s
+	Grace        time.Duration // for running handlers after a "shutdown", then their context ends; 0 means 3 s
+
+	OnConnect    func(c *Conn)
+	OnCommand    func(c *Conn, cmd Command)   // built-in ones too, before they are carried out
+	OnSend       func(c *Conn, packet []byte) // each answer, without its LF
+	OnDisconnect func(c *Conn, reason error)  // after OnConnect, once: io.EOF, ErrDisconnect, ErrShutdown or what went wrong
+	OnError      func(error)                  // of Accept, where it passes, once for each spell; of a TLS handshake
+
+	crew crew
+	turn turn
+}
+
+// Unknown is the handler of a Server that has none: it answers "invalid" to what
+// is not UTF-8 and "nak - unknown cmd" to the rest.
+func Unknown(c *Conn, cmd Command) error {
+	if cmd.Invalid {
+		return c.SendString("invalid")
+	}
+	return c.SendString("nak - unknown cmd")
+}
+
+// Serve serves the connections of ln until Shutdown, Close, a "shutdown", or the
+// end of ln, and returns when all of them are done: nil, or the error that broke
+// ln. It may be called for several listeners. It closes ln. A stopped server stays
+// so: ErrServerStopped.
+func (s *Server) Serve(ln net.Listener) error {
+	if s.OneAtATime {
+		s.turn.init(s.TurnTimeout)
+		ln = &gate{Listener: ln, server: s}
+	}
+	return s.crew.serve(ln, s.serveConn, s.report)
+}
+
+func (s *Server) report(err error) {
+	if s.OnError != nil {
+		s.OnError(err)
+	}
+}
+
+// Shutdown closes the listeners, ends the connections that wait for a command at
+// once and the others after the command they are in. It returns when Serve has
+// nothing left to do. When ctx ends before that, Shutdown does what Close does and
+// returns the error of ctx. Not to be called by a handler, which it would wait for:
+// that is what ErrShutdown is for.
+func (s *Server) Shutdown(ctx context.Context) error { return s.crew.shutdown(ctx) }
+
+// Close ends everything now: listeners, connections, the context of handlers. It
+// does not wait for handlers; Serve does.
+func (s *Server) Close() { s.crew.kill() }
+
+// serveConn owns nc.
+func (s *Server) serveConn(nc net.Conn) {
+	defer nc.Close()
+	c := newConn(s, nc)
+	defer c.leaveTurn()
+	id, ok := s.crew.add(c)
+	if !ok {
+		return
+	}
+	defer s.crew.remove(c)
+	c.id = id
+	defer c.cancel()
+	if err := c.handshake(); err != nil {
+		s.report(fmt.Errorf("handshake with %v: %w", nc.RemoteAddr(), err))
+		return
+	}
+	if s.OnConnect != nil {
+		s.OnConnect(c)
+	}
+	reason := c.finish(c.run())
+	if c.endAll {
+		s.crew.killAfter(orDefault(s.Grace, defaultGrace))
+	}
+	if s.OnDisconnect != nil {
+		s.OnDisconnect(c, reason)
+	}
+	c.leaveTurn()
+	c.linger()
+}
+
+// mayShutdown reports whether the client of c may end the server.
+func (s *Server) mayShutdown(c *Conn) bool {
+	return !s.NoShutdown && (!s.LocalShutdown || isLocal(c.RemoteAddr()))
+}
+
+// isLocal reports whether a is on this machine. Addresses that are not of the
+// Internet are.
+func isLocal(a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return true
+	}
+	ip, _ := netip.AddrFromSlice(t.IP)
+	return ip.Unmap().IsLoopback()
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// A gate lets one client in at a time: the next one has been accepted and waits
+// here, those after it wait in the queue of the system.
+type gate struct {
+	net.Listener
+	server *Server
+}
+
+func (g *gate) Accept() (net.Conn, error) {
+	nc, err := g.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if !g.server.turn.take(g.server.crew.stopped) {
+		nc.Close()
+		return nil, net.ErrClosed
+	}
+	return nc, nil
+}
+
+// A turn is the right to be served of a server that serves one at a time.
+type turn struct {
+	once    sync.Once
+	place   chan struct{} // holds one element while the turn is taken
+	holder  atomic.Pointer[Conn]
+	timeout time.Duration
+}
+
+func (t *turn) init(timeout time.Duration) {
+	t.once.Do(func() {
+		t.place = make(chan struct{}, 1)
+		t.timeout = orDefault(timeout, defaultTurnTimeout)
+	})
+}
+
+// take waits for the turn, and sees to it that who has it uses it. It reports
+// false when stopped is closed before.
+func (t *turn) take(stopped <-chan struct{}) bool {
+	var tick <-chan time.Time
+	if t.timeout > 0 {
+		ticker := time.NewTicker(t.timeout)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	holder, seen := t.look()
+	for {
+		select {
+		case t.place <- struct{}{}:
+			return true
+		case <-stopped:
+			return false
+		case <-tick:
+			h, now := t.look()
+			if h == holder && now == seen && h != nil && now%2 == 0 {
+				h.end(endIdle)
+			}
+			holder, seen = h, now
+		}
+	}
+}
+
+// look returns who has the turn and how often he began or ended a batch of
+// commands: even while he is waited for.
+func (t *turn) look() (*Conn, uint32) {
+	h := t.holder.Load()
+	if h == nil {
+		return nil, 0
+	}
+	return h, h.steps.Load()
+}
