@@ -3,7 +3,79 @@ package httpmini
 import (
 	"bufio"
 	"io"
+	"strconv"
+	"strings"
 )
+
+// framing is what the fields say about the message's end, and the Host.
+type framing struct {
+	length   int64 // -1: chunked
+	declared bool  // by Content-Length
+	chunked  bool
+
+	hosts int
+	host  string
+}
+
+// framing applies RFC 9112 §6.3 and refuses everything that section warns of.
+func (s *scanner) framing(h Header) (f framing, err error) {
+	codings, lengths := 0, 0
+	var coding, length string
+	for i := range h {
+		switch name := h[i].Name; len(name) {
+		case len("Host"):
+			if equalFold(name, "Host") {
+				f.hosts, f.host = f.hosts+1, h[i].Value
+			}
+		case len("Content-Length"):
+			if equalFold(name, "Content-Length") {
+				lengths, length = lengths+1, h[i].Value
+			}
+		case len("Transfer-Encoding"):
+			if equalFold(name, "Transfer-Encoding") {
+				codings, coding = codings+1, h[i].Value
+			}
+		}
+	}
+	switch {
+	case codings > 0 && lengths > 0:
+		return f, s.fail(400, ErrTwoLengths)
+	case codings > 1, codings == 1 && s.minor == 0:
+		return f, s.fail(400, ErrTransferEncoding)
+	case codings == 1:
+		f.length, f.chunked = -1, true
+		return f, s.checkCoding(coding)
+	case lengths == 0:
+		return f, nil
+	}
+	f.declared = true
+	n, err := strconv.ParseUint(length, 10, 63) // refuses signs, underscores and 0x
+	if err != nil || lengths > 1 {
+		return f, s.fail(400, ErrContentLength)
+	}
+	f.length = int64(n)
+	return f, nil
+}
+
+// checkCoding accepts the one transfer coding that needs no decompression.
+// Others are unknown (501), but wrongly placed ones are broken (400).
+func (s *scanner) checkCoding(list string) error {
+	unknown := false
+	for last := false; !last; {
+		coding, rest, more := strings.Cut(list, ",")
+		coding, list, last = trim(coding), rest, !more
+		switch {
+		case coding == "", equalFold(coding, "chunked") && !last:
+			return s.fail(400, ErrTransferEncoding)
+		case !equalFold(coding, "chunked"):
+			unknown = true
+		}
+	}
+	if unknown {
+		return s.fail(501, ErrCoding)
+	}
+	return nil
+}
 
 // noBody is the body of a message without one.
 type noBody struct{}

@@ -144,6 +144,7 @@ func (x *Exchange) take() {
 	c.flush()
 	c.phase = taken
 	c.nc.SetDeadline(time.Time{})
+	c.s.untrack(c)
 	x.answered = true
 }
 

@@ -55,6 +55,8 @@ var requestVectors = []struct {
 		Request{Method: "GET", Target: "/", Minor: 1, Header: Header{{"Host", ""}}}, ""},
 	{"IPv6 host", "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n",
 		Request{Method: "GET", Target: "/", Minor: 1, Header: Header{{"Host", "[::1]:8080"}}}, ""},
+	{"escapes", "GET /a%20b%2F HTTP/1.1\r\nHost: a%41%42\r\n\r\n",
+		Request{Method: "GET", Target: "/a%20b%2F", Minor: 1, Header: Header{{"Host", "a%41%42"}}}, ""},
 	{"empty line before", "\r\nGET / HTTP/1.1\r\n" + hostA, Request{Method: "GET", Target: "/", Minor: 1, Header: Header{{"Host", "a"}}}, ""},
 	{"fields in order, case and number kept", "GET / HTTP/1.1\r\nhOST:a\r\nx: \t1 2\t \r\nX:\r\nx:\xff\r\n\r\n",
 		Request{Method: "GET", Target: "/", Minor: 1, Header: Header{{"hOST", "a"}, {"x", "1 2"}, {"X", ""}, {"x", "\xff"}}}, ""},
@@ -109,13 +111,11 @@ func TestReadRequestCut(t *testing.T) {
 				_, err = io.ReadAll(r.Body)
 			}
 			want := io.ErrUnexpectedEOF
-			if strings.Trim(tt.wire[:n], "\r\n") == "" && n != 1 {
+			if tt.wire[:n] == "" || tt.wire[:n] == "\r\n" { // no request has begun
 				want = io.EOF
 			}
-			if tt.wire[:n] == "\r" || err != want {
-				if tt.wire[:n] != "\r" {
-					t.Errorf("%s: %q gives %v, want %v", tt.name, tt.wire[:n], err, want)
-				}
+			if err != want {
+				t.Errorf("%s: %q gives %v, want %v", tt.name, tt.wire[:n], err, want)
 			}
 		}
 	}
