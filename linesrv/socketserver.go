@@ -128,7 +128,10 @@ func SelfTest(ctx context.Context) (string, error) {
 		err = ctx.Err()
 	}
 	server.Close()
-	return text, errors.Join(err, <-served)
+	if err2 := <-served; err == nil {
+		err = err2
+	}
+	return text, err
 }
 
 // selfTest sends an empty message, the text, and one that takes many packets.
