@@ -1,0 +1,273 @@
+package wsproto
+
+import (
+	"fmt"
+	"math"
+)
+
+// A Role is the side of a connection an endpoint is on.
+type Role uint8
+
+const (
+	RoleServer Role = iota // accepted the connection: sends unmasked frames
+	RoleClient             // opened it: masks every frame
+)
+
+func (r Role) String() string {
+	if r == RoleClient {
+		return "client"
+	}
+	return "server"
+}
+
+// A Message is what a data frame or several make up: OpText or OpBinary. An
+// Assembler also hands out whole control frames this way.
+type Message struct {
+	Opcode Opcode
+	Data   []byte // valid until the next read
+}
+
+// The limits of a connection that does not set its own.
+const (
+	DefaultMaxMessage   = 16 << 20 // bytes
+	DefaultMaxFragments = 131072   // a message
+)
+
+// An Assembler applies the rules of RFC 6455 §5 to §8 to the frames that come
+// from the peer and puts their payloads together to messages. It does no I/O.
+// For each frame call Check with its header, then Add with its payload.
+//
+// The zero value is the Assembler of a server without compression and with the
+// default limits. It must not be used by several goroutines at once, nor any
+// more after an error.
+type Assembler struct {
+	Role         Role     // ours: a Server wants masked frames, a Client unmasked ones
+	Deflate      *Deflate // nil: permessage-deflate was not agreed on
+	MaxMessage   int64    // bytes of a message, after inflating; 0 means DefaultMaxMessage
+	MaxFragments int      // frames of a message; 0 means DefaultMaxFragments
+
+	h         Header // of the frame whose payload is coming
+	left      int64  // bytes of it still to come
+	message   Opcode // of the message that has begun, 0 if none
+	deflated  bool   // it is compressed
+	text      utf8State
+	fragments int
+	buf       *block // what has come of the message, unmasked
+	inflated  *block // the last compressed message, inflated
+	control   []byte // what has come of a control frame that came in pieces
+}
+
+// Check judges the header of the next frame, before its payload is read. The
+// error is a *ProtocolError that wraps the rule.
+func (a *Assembler) Check(h Header) error {
+	switch {
+	case h.Rsv2 || h.Rsv3 || h.Rsv1 && (a.Deflate == nil || h.Opcode != OpText && h.Opcode != OpBinary):
+		return &ProtocolError{StatusProtocolError, ErrReservedBits} // RSV1: RFC 7692 §6
+	case h.Opcode.IsReserved():
+		return &ProtocolError{StatusProtocolError, fmt.Errorf("%w %#x", ErrReservedOpcode, byte(h.Opcode))}
+	case h.Masked != (a.Role == RoleServer):
+		return &ProtocolError{StatusProtocolError, ErrMasking}
+	case h.Opcode.IsControl():
+		if !h.Fin {
+			return &ProtocolError{StatusProtocolError, ErrControlFragment}
+		}
+		if h.PayloadLen > maxControl {
+			return &ProtocolError{StatusProtocolError, ErrControlTooLong}
+		}
+		a.control = nil
+	default:
+		if err := a.checkData(h); err != nil {
+			return err
+		}
+	}
+	a.h, a.left = h, h.PayloadLen
+	return nil
+}
+
+// checkData judges the header of a data frame by the message it belongs to.
+func (a *Assembler) checkData(h Header) error {
+	if h.Opcode == OpContinuation {
+		if a.message == 0 {
+			return &ProtocolError{StatusProtocolError, ErrNoMessageToGoOn}
+		}
+	} else {
+		if a.message != 0 {
+			return &ProtocolError{StatusProtocolError, ErrMessageNotEnded}
+		}
+		a.message, a.deflated = h.Opcode, h.Rsv1
+		a.text, a.fragments = utf8Start, 0
+		if a.buf != nil {
+			a.buf.b = a.buf.b[:0]
+		}
+	}
+	if a.fragments++; a.fragments > a.maxFragments() {
+		return &ProtocolError{StatusPolicyViolation, fmt.Errorf("%w of %d", ErrTooManyFragments, a.maxFragments())}
+	}
+	limit := a.maxMessage()
+	if a.deflated { // stored blocks are a little longer than what they hold
+		limit += limit>>10 + 64
+	}
+	if h.PayloadLen > limit-int64(a.buffered()) {
+		return a.tooBig()
+	}
+	return nil
+}
+
+// Left returns how many payload bytes of the frame last checked are still to be
+// added.
+func (a *Assembler) Left() int64 { return a.left }
+
+// Add takes the next bytes of the payload of the frame last checked, masked as
+// they came, at most Left of them. It changes p, and a message that came whole
+// in one p is handed out as a part of it. done reports that m is whole: a
+// message, or a control frame. The error is a *ProtocolError. An empty frame
+// wants one call too.
+func (a *Assembler) Add(p []byte) (m Message, done bool, err error) {
+	if int64(len(p)) > a.left {
+		panic("wsproto: Assembler.Add: more than the frame's payload")
+	}
+	if a.h.Masked {
+		mask(p, a.h.MaskingKey, a.h.PayloadLen-a.left)
+	}
+	a.left -= int64(len(p))
+	if a.h.Opcode.IsControl() {
+		return a.addControl(p)
+	}
+	if a.message == OpText && !a.deflated {
+		if a.text = a.text.next(p); a.text == utf8Bad {
+			return m, false, &ProtocolError{StatusInvalidFramePayloadData, ErrInvalidUTF8}
+		}
+	}
+	last := a.left == 0 && a.h.Fin
+	if !last || a.buffered() > 0 {
+		a.keep(p)
+		if !last {
+			return m, false, nil
+		}
+		p = a.buf.b
+	}
+	m, err = a.end(p)
+	return m, err == nil, err
+}
+
+// end hands out the message whose last byte came; p is all of it.
+func (a *Assembler) end(p []byte) (Message, error) {
+	m := Message{a.message, p}
+	a.message = 0
+	if a.deflated {
+		var err error
+		if m.Data, err = a.inflate(p); err != nil {
+			return Message{}, err
+		}
+		if m.Opcode == OpText {
+			a.text = utf8Start.next(m.Data)
+		}
+	}
+	if m.Opcode == OpText && a.text != utf8Start {
+		return Message{}, &ProtocolError{StatusInvalidFramePayloadData, ErrInvalidUTF8}
+	}
+	return m, nil
+}
+
+// addControl collects a control frame and judges a Close frame's payload.
+func (a *Assembler) addControl(p []byte) (m Message, done bool, err error) {
+	if a.left > 0 || a.control != nil {
+		if a.control == nil {
+			a.control = make([]byte, 0, a.h.PayloadLen)
+		}
+		a.control = append(a.control, p...)
+		if a.left > 0 {
+			return m, false, nil
+		}
+		p = a.control
+	}
+	if a.h.Opcode == OpClose {
+		if _, _, err := ParseClose(p); err != nil {
+			return m, false, err
+		}
+	}
+	return Message{a.h.Opcode, p}, true, nil
+}
+
+// space returns room for the frame's next bytes, where the caller may read them
+// to before it adds them: then Add copies nothing. It is nil while so little
+// has come that the room a claimed length asks for has not been earned.
+func (a *Assembler) space() []byte {
+	const worthwhile = 32 << 10
+	n := a.buffered()
+	if a.h.Opcode.IsControl() || a.message == 0 || n < worthwhile || a.left < worthwhile {
+		return nil
+	}
+	a.buf = a.buf.grow(1)
+	free := a.buf.b[n:cap(a.buf.b)]
+	return free[:min(int64(len(free)), a.left)]
+}
+
+// keep appends p to the message, unless it was read into space and is there.
+func (a *Assembler) keep(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	if v := a.buf; v != nil {
+		n := len(v.b)
+		if cap(v.b) > n && &v.b[:n+1][n] == &p[0] {
+			v.b = v.b[:n+len(p)]
+			return
+		}
+	}
+	a.buf = a.buf.grow(len(p))
+	a.buf.b = append(a.buf.b, p...)
+}
+
+// release gives back every buffer that holds nothing still needed. What was
+// handed out before is valid no more.
+func (a *Assembler) release() {
+	if a.inflated != nil {
+		putBlock(a.inflated)
+		a.inflated = nil
+	}
+	if a.buf != nil && a.message == 0 {
+		putBlock(a.buf)
+		a.buf = nil
+	}
+}
+
+// midMessage reports whether the end of the stream would cut a message or frame.
+func (a *Assembler) midMessage() bool { return a.left > 0 || a.message != 0 }
+
+func (a *Assembler) inflate(p []byte) ([]byte, error) {
+	if a.inflated == nil {
+		a.inflated = getBlock(4 * len(p))
+	}
+	var err error
+	a.inflated.b, err = a.Deflate.Decompress(a.inflated.b[:0], p, a.maxMessage())
+	if err != nil {
+		return nil, err
+	}
+	return a.inflated.b, nil
+}
+
+func (a *Assembler) buffered() int {
+	if a.buf == nil || a.message == 0 {
+		return 0
+	}
+	return len(a.buf.b)
+}
+
+func (a *Assembler) maxMessage() int64 {
+	if a.MaxMessage <= 0 {
+		return DefaultMaxMessage
+	}
+	return min(a.MaxMessage, math.MaxInt-1<<24) // what an int can index
+}
+
+func (a *Assembler) maxFragments() int {
+	if a.MaxFragments <= 0 {
+		return DefaultMaxFragments
+	}
+	return a.MaxFragments
+}
+
+func (a *Assembler) tooBig() error {
+	return &ProtocolError{StatusMessageTooBig, fmt.Errorf("%w of %d bytes", ErrMessageTooBig, a.maxMessage())}
+}

@@ -1,0 +1,480 @@
+package wsproto
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A Config sets the limits and habits of a connection. The zero value works. It
+// must not be changed while a Conn uses it.
+type Config struct {
+	MaxMessage   int64         // bytes of a received message, after inflating; 0 means DefaultMaxMessage
+	MaxFragments int           // frames of a received message; 0 means DefaultMaxFragments
+	WriteTimeout time.Duration // longest time without progress in sending; 0 means 30 s
+	CloseTimeout time.Duration // how long the closing handshake may take; 0 means 5 s
+	PingInterval time.Duration // a ping goes out after so long without a byte from the peer; 0 means never
+	PongTimeout  time.Duration // how long the peer may then stay silent; 0 means 20 s
+	IdleTimeout  time.Duration // ends a connection on which no message came for so long; 0 means never
+	NoPong       bool          // pings are not answered: against RFC 6455 §5.5.2, to test peers
+
+	// Tap, if not nil, sees each frame once its header is known, whether or not
+	// it breaks a rule, and each frame sent. The payload, unmasked, is there for
+	// control frames only, which the tap sees when they are whole. It is called
+	// with locks held: it must not call the Conn, and payload is valid only until it
+	// returns.
+	Tap func(received bool, h Header, payload []byte)
+}
+
+const (
+	// readSize is the room a read is given. A connection that waits holds none.
+	readSize = 64 << 10
+	// plainReadSize is the room where a waiting read must hold its buffer.
+	plainReadSize = 4 << 10
+	// maxBatch bounds the answers gathered before they are sent.
+	maxBatch = 64 << 10
+)
+
+// A Conn is a WebSocket connection after its opening handshake.
+//
+// One goroutine at a time may call ReadMessage and Reply; every other method
+// may be called from any goroutine. Only a reader sees what the peer does, so a
+// Conn must be read for pings to be answered and for Close to end politely.
+type Conn struct {
+	nc   net.Conn
+	raw  syscall.RawConn // nil where waiting needs a buffer: TLS, pipes, some systems
+	role Role
+	cfg  *Config
+	ag   Agreement
+
+	// Of the goroutine that reads.
+	reading bool // guarded by out.mu: a Mutex would hide from testing/synctest that somebody waits
+	asm     Assembler
+	in      *block             // what p is a part of, if it is borrowed
+	p       []byte             // input not yet looked at
+	rest    [MaxHeaderLen]byte // where a header cut by the end of the input waits
+	inFrame bool               // asm has a frame whose payload is not complete
+	size    int                // of the next read where the buffer is held
+	ended   error              // why nothing more will be read
+	stepped error              // the outcome of readStep
+	step    func(fd uintptr) bool
+
+	out      outbox
+	dead     atomic.Pointer[error] // why abort was called
+	heard    atomic.Uint32         // counts reads that brought something
+	messages atomic.Uint32         // counts messages read, if Config.IdleTimeout is set
+	keep     *keepalive
+	wake     func() // starts a reader where none waits, if not nil
+}
+
+// NewConn returns the Conn for a stream on which the opening handshake has been
+// done. buffered is what was read beyond it. The Conn owns nc from now on.
+func NewConn(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg Config) *Conn {
+	c := new(Conn)
+	c.init(nc, buffered, role, ag, &cfg)
+	c.startKeepalive()
+	return c
+}
+
+func (c *Conn) init(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg *Config) {
+	c.nc, c.role, c.ag, c.cfg = nc, role, ag, cfg
+	c.raw = waitable(nc)
+	c.size = plainReadSize
+	c.asm = Assembler{Role: role, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments}
+	if ag.Deflate != nil {
+		c.asm.Deflate = newDeflate(role, *ag.Deflate)
+	}
+	if len(buffered) > 0 {
+		c.in = getBlock(len(buffered))
+		c.in.b = append(c.in.b, buffered...)
+		c.p = c.in.b
+	}
+	c.out.cond.L = &c.out.mu
+}
+
+// Subprotocol returns the subprotocol agreed on, "" if none.
+func (c *Conn) Subprotocol() string { return c.ag.Subprotocol }
+
+// Agreement returns what the opening handshake settled.
+func (c *Conn) Agreement() Agreement { return c.ag }
+
+// NetConn returns the stream underneath, for its addresses and the like. Reading,
+// writing or closing it breaks the connection.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
+// SetReadDeadline bounds ReadMessage. A time-out (os.ErrDeadlineExceeded) loses
+// nothing: after a new deadline, reading goes on where it was.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
+
+// ReadMessage returns the next whole text or binary message. Before it waits it
+// sends what Reply gathered. Pings are answered, a Close frame too.
+//
+// The error is a *CloseError when the peer closed, a *ProtocolError when it
+// broke a rule (it has been sent a Close frame with the error's code), io.EOF
+// when the stream ended between two messages without one, io.ErrUnexpectedEOF
+// wrapped with ErrMessageCut when it ended inside one, or an error of the stream.
+// After any but a time-out, call Close.
+func (c *Conn) ReadMessage() (Message, error) {
+	c.lockReading()
+	defer c.unlockReading()
+	for c.ended == nil {
+		m, ok, err := c.next()
+		if err != nil {
+			c.fail(err)
+			break
+		}
+		if ok {
+			return m, nil
+		}
+		if err := c.fill(); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && c.dead.Load() == nil {
+				return Message{}, err
+			}
+			c.fail(err)
+		}
+	}
+	return Message{}, c.ended
+}
+
+// lockReading waits until no other goroutine reads.
+func (c *Conn) lockReading() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	for c.reading {
+		c.out.cond.Wait()
+	}
+	c.reading = true
+}
+
+func (c *Conn) unlockReading() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.reading = false
+	c.out.cond.Broadcast()
+}
+
+// next returns the next message that is whole in the input; !ok wants more of it.
+// Control frames are dealt with on the way.
+func (c *Conn) next() (m Message, ok bool, err error) {
+	for {
+		if !c.inFrame {
+			h, n, err := ParseHeader(c.p)
+			if err != nil || n == 0 {
+				return m, false, err
+			}
+			c.p = c.p[n:]
+			if c.cfg.Tap != nil && !(h.Opcode.IsControl() && h.PayloadLen <= maxControl) {
+				c.cfg.Tap(true, h, nil)
+			}
+			if err := c.asm.Check(h); err != nil {
+				return m, false, err
+			}
+			c.inFrame = true
+		} else if len(c.p) == 0 {
+			return m, false, nil
+		}
+		n := int(min(int64(len(c.p)), c.asm.Left()))
+		m, done, err := c.asm.Add(c.p[:n])
+		c.p = c.p[n:]
+		if err != nil {
+			return Message{}, false, err
+		}
+		if c.asm.Left() > 0 {
+			return m, false, nil
+		}
+		c.inFrame = false
+		switch {
+		case !done:
+		case m.Opcode.IsControl():
+			if err := c.control(m); err != nil {
+				return m, false, err
+			}
+		default:
+			if c.cfg.IdleTimeout > 0 {
+				c.messages.Add(1)
+			}
+			return m, true, nil
+		}
+	}
+}
+
+// control answers a control frame (§5.5).
+func (c *Conn) control(m Message) error {
+	if c.cfg.Tap != nil {
+		c.cfg.Tap(true, c.asm.h, m.Data)
+	}
+	switch m.Opcode {
+	case OpPing:
+		if !c.cfg.NoPong {
+			c.queuePong(m.Data)
+		}
+	case OpClose:
+		code, reason, err := ParseClose(m.Data)
+		if err != nil {
+			return err
+		}
+		c.queueClose(m.Data)
+		return &CloseError{code, reason}
+	}
+	return nil
+}
+
+// fail notes why nothing more will be read and tells the peer, if it is the
+// peer's fault.
+func (c *Conn) fail(err error) {
+	if dead := c.dead.Load(); dead != nil {
+		err = *dead
+	}
+	if errors.Is(err, io.EOF) && (c.inFrame || len(c.p) > 0 || c.asm.midMessage()) {
+		err = cutError{}
+	}
+	c.ended = err
+	if pe, ok := errors.AsType[*ProtocolError](err); ok {
+		c.queueClose(AppendClose(nil, pe.Code, pe.Err.Error()))
+	}
+	c.out.mu.Lock()
+	c.flush(false)
+	c.out.mu.Unlock()
+	c.giveBack()
+}
+
+// cutError is the end of the stream inside a frame or message.
+type cutError struct{}
+
+func (cutError) Error() string   { return "websocket: " + ErrMessageCut.Error() }
+func (cutError) Unwrap() []error { return []error{ErrMessageCut, io.ErrUnexpectedEOF} }
+
+// fill reads more input, waiting for it if need be.
+func (c *Conn) fill() error {
+	if c.raw != nil {
+		c.stepped = nil
+		if c.step == nil {
+			c.step = c.readStep
+		}
+		if err := c.raw.Read(c.step); err != nil {
+			return err
+		}
+		return c.stepped
+	}
+	c.out.mu.Lock()
+	c.flush(!c.out.onlyPongs()) // a peer may first write all its pings and then read
+	c.out.mu.Unlock()
+	if len(c.p) == 0 {
+		c.giveBack()
+	}
+	dst, n := c.room(c.size)
+	got, err := c.nc.Read(dst[n:])
+	c.took(dst, n, got)
+	switch {
+	case got == len(dst)-n:
+		c.size = min(2*c.size, readSize)
+	case got < c.size/4:
+		c.size = max(c.size/2, plainReadSize)
+	}
+	if got > 0 {
+		return nil
+	}
+	return err
+}
+
+// readStep reads once when the socket has something; false means wait for it.
+func (c *Conn) readStep(fd uintptr) bool {
+	_, err := c.tryRead(fd)
+	if err == errWouldBlock {
+		c.flushAndRelease()
+		return false
+	}
+	c.stepped = err
+	return true
+}
+
+// tryRead reads what the socket has, into the message itself when much of it is
+// still to come. short reports that it had no more just then.
+func (c *Conn) tryRead(fd uintptr) (short bool, err error) {
+	dst, n := c.room(readSize)
+	got, err := readFD(fd, dst[n:])
+	c.took(dst, n, got)
+	return n+got < len(dst), err
+}
+
+// room returns where to read to, with the n bytes of input that remain at its
+// start.
+func (c *Conn) room(size int) (dst []byte, n int) {
+	if len(c.p) == 0 {
+		if s := c.asm.space(); s != nil {
+			return s, 0
+		}
+	}
+	if c.in == nil {
+		c.in = getBlock(max(size, 2*MaxHeaderLen))
+	}
+	dst = c.in.b[:cap(c.in.b)]
+	return dst, copy(dst, c.p)
+}
+
+// took notes that got bytes were read behind the first n of dst.
+func (c *Conn) took(dst []byte, n, got int) {
+	c.p = dst[:n+max(got, 0)]
+	if got > 0 {
+		c.heard.Add(1)
+	}
+}
+
+// flushAndRelease is what there is to do before a wait that may be long: the
+// answers go out and the buffers back.
+func (c *Conn) flushAndRelease() {
+	c.out.mu.Lock()
+	c.flush(false)
+	c.out.mu.Unlock()
+	c.giveBack()
+}
+
+// giveBack returns the borrowed buffers; a header cut by the end of the input
+// is kept.
+func (c *Conn) giveBack() {
+	if c.in != nil {
+		c.p = c.rest[:copy(c.rest[:], c.p)]
+		putBlock(c.in)
+		c.in = nil
+	}
+	c.asm.release()
+}
+
+// WriteMessage sends p as one text or binary message and returns when it has
+// been handed to the system. Text must be valid UTF-8. It fails with ErrCloseSent
+// after Close, with os.ErrDeadlineExceeded when the peer took nothing for
+// Config.WriteTimeout; after any error the connection is of no more use.
+func (c *Conn) WriteMessage(op Opcode, p []byte) error { return c.write(op, p, true) }
+
+// Reply is WriteMessage for the goroutine that reads, to answer what it got: the
+// message goes out with others in one system call, at the latest when ReadMessage
+// would have to wait. It takes a copy of p, or blocks until p is sent.
+func (c *Conn) Reply(op Opcode, p []byte) error { return c.write(op, p, false) }
+
+// Flush sends what Reply gathered, for a reader that will not read for a while.
+func (c *Conn) Flush() error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.flush(true)
+}
+
+// Ping sends a ping; p is at most 125 bytes. It does not wait for the pong,
+// which Config.Tap sees.
+func (c *Conn) Ping(p []byte) error { return c.writeControl(OpPing, p) }
+
+// Pong sends a pong that nobody asked for (§5.5.3).
+func (c *Conn) Pong(p []byte) error { return c.writeControl(OpPong, p) }
+
+// Close does the closing handshake (§7.1.2): it sends a Close frame unless one
+// went out already, reads until the peer's, at most Config.CloseTimeout, and
+// closes the stream. Messages that come meanwhile are lost. Code 0 sends no code.
+// It must not be called between ReadMessage and the last use of its message. The error is nil unless the peer had to be
+// cut off.
+func (c *Conn) Close(code StatusCode, reason string) error {
+	c.queueClose(AppendClose(nil, code, closeReason(reason)))
+	c.out.mu.Lock()
+	c.flush(false)
+	c.out.mu.Unlock()
+	cut := time.AfterFunc(c.cfg.closeTimeout(), func() { c.abort(ErrCloseTimeout) })
+	defer cut.Stop()
+
+	c.lockReading()
+	defer c.unlockReading()
+	c.nc.SetReadDeadline(time.Time{})
+	for c.ended == nil {
+		_, _, err := c.next()
+		if err == nil {
+			err = c.fill()
+		}
+		if err != nil {
+			c.fail(err)
+		}
+	}
+	c.hangUp()
+	if dead := c.dead.Load(); dead != nil && *dead == ErrCloseTimeout {
+		return ErrCloseTimeout
+	}
+	return nil
+}
+
+// hangUp closes the stream so that the last frames arrive: what is queued is
+// waited for, and input that nobody will read is read, because the system
+// answers it with a reset that would overtake them. abort cuts that short.
+func (c *Conn) hangUp() {
+	c.stopKeepalive()
+	o := &c.out
+	o.mu.Lock()
+	c.flush(true)
+	sound := o.err == nil
+	o.mu.Unlock()
+	if sound && c.dead.Load() == nil {
+		c.linger()
+	}
+	c.nc.Close()
+	o.mu.Lock()
+	for o.writing {
+		o.cond.Wait()
+	}
+	if o.err == nil {
+		o.err = ErrClosed
+	}
+	putBlock(o.take())
+	o.mu.Unlock()
+	c.giveBack()
+}
+
+// lingerTime bounds how long input is read that nobody wants.
+const lingerTime = time.Second
+
+// linger waits for the peer to end the stream after our last frame.
+func (c *Conn) linger() {
+	_, closed := errors.AsType[*CloseError](c.ended)
+	_, failed := errors.AsType[*ProtocolError](c.ended)
+	switch {
+	case !closed && !failed:
+		return // the stream is broken or at its end
+	case closed && c.role == RoleServer && len(c.p) == 0:
+		return // the server closes first (§7.1.1), and the peer sends no more
+	case c.role == RoleServer:
+		if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+			w.CloseWrite()
+		}
+	}
+	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	v := getBlock(plainReadSize)
+	defer putBlock(v)
+	for b := v.b[:cap(v.b)]; c.dead.Load() == nil; {
+		if _, err := c.nc.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+// abort ends the connection at once, whoever is reading or writing it, without
+// waiting for them: they find out by the deadline and report err.
+func (c *Conn) abort(err error) {
+	if c.dead.CompareAndSwap(nil, &err) {
+		c.nc.SetDeadline(longAgo)
+		if c.wake != nil {
+			c.wake()
+		}
+	}
+}
+
+// longAgo is the deadline of what shall end at once.
+var longAgo = time.Unix(1, 0)
+
+func (c *Config) closeTimeout() time.Duration { return orDefault(c.CloseTimeout, 5*time.Second) }
+func (c *Config) writeTimeout() time.Duration { return orDefault(c.WriteTimeout, 30*time.Second) }
+func (c *Config) pongTimeout() time.Duration  { return orDefault(c.PongTimeout, 20*time.Second) }
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d <= 0 {
+		return def
+	}
+	return d
+}

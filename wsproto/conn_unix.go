@@ -1,0 +1,83 @@
+//go:build unix
+
+package wsproto
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+// On these systems a socket can be waited for without a buffer, and tried
+// without waiting.
+
+var errWouldBlock error = syscall.EAGAIN
+
+// waitable returns the raw form of nc if it is a plain stream socket.
+func waitable(nc net.Conn) syscall.RawConn {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	switch nc.LocalAddr().(type) {
+	case *net.TCPAddr, *net.UnixAddr:
+	default:
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// readFD reads what fd has: errWouldBlock if nothing, io.EOF at the end.
+func readFD(fd uintptr, p []byte) (int, error) {
+	for {
+		n, err := syscall.Read(int(fd), p)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+// tryWrite writes what the socket takes at once.
+func (c *Conn) tryWrite(b []byte) (int, error) {
+	o := &c.out
+	if c.raw == nil {
+		return 0, nil
+	}
+	if o.step == nil {
+		o.step = c.writeStep
+	}
+	o.trying = b
+	err := c.raw.Write(o.step)
+	o.trying = nil
+	if err != nil {
+		return 0, err
+	}
+	return o.tried, o.tryErr
+}
+
+func (c *Conn) writeStep(fd uintptr) bool {
+	o := &c.out
+	for {
+		o.tried, o.tryErr = syscall.Write(int(fd), o.trying)
+		switch o.tryErr {
+		case nil:
+			return true
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			o.tryErr = nil
+		}
+		o.tried = 0
+		return true
+	}
+}

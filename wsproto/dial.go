@@ -1,0 +1,449 @@
+package wsproto
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"socketsrv/httpmini"
+)
+
+// What can be wrong on the client's side of an opening handshake, and with the
+// response to it (RFC 6455 §4.1).
+var (
+	ErrURL         = errors.New("not a WebSocket URL")                                      // §3
+	ErrField       = errors.New("header field that cannot be sent in an opening handshake") // §4.1
+	ErrStatus      = errors.New("the server did not switch protocols")
+	ErrAccept      = errors.New("Sec-WebSocket-Accept does not answer our key, once")
+	ErrSubprotocol = errors.New("the server chose a subprotocol that was not offered, or several")
+	ErrRedirect    = errors.New("redirect not followed")
+	ErrNoTLS       = errors.New("this program was built without TLS")
+)
+
+// DialOptions says how a client opens a connection. The zero value works.
+type DialOptions struct {
+	Header          httpmini.Header // added to the request; not the fields of the handshake itself
+	Host            string          // the Host field; "" takes it from the URL
+	Origin          string          // the Origin field; "" sends none
+	Subprotocols    []string        // offered, the preferred first
+	NoCompression   bool            // do not offer permessage-deflate
+	ContextTakeover bool            // let our messages refer to earlier ones: smaller ones, for 1.3 MiB
+	Config          Config
+	Timeout         time.Duration // for all of Dial; 0 means 10 s
+
+	// MaxRedirects is how many redirects are followed; 0 makes the first one a
+	// refusal. None is followed from wss to ws. On another scheme, host or port the user
+	// of the URL and the fields that may be secret are not sent (those whose names
+	// contain auth, token, key, secret or cookie), unless TrustRedirects.
+	MaxRedirects   int
+	TrustRedirects bool
+
+	// NetDial connects to host:port; nil is net.Dialer.
+	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS makes c a TLS connection to serverName; nil is crypto/tls with the
+	// system's trust.
+	TLS func(ctx context.Context, c net.Conn, serverName string) (net.Conn, error)
+}
+
+// What is read of a refusal, and how long it is waited for.
+const (
+	maxRefusal  = 1 << 20 // bytes
+	refusalTime = 2 * time.Second
+	endlessTime = 500 * time.Millisecond // where only the end of the connection ends it
+)
+
+// Dial opens a WebSocket connection to a ws or wss URL (RFC 6455 §3, §4.1). The
+// response is the one to the handshake and is returned with refusals too. Frames
+// that come with it are not lost.
+//
+// Errors wrap ErrURL or ErrField before anything is sent, a *HandshakeError if
+// the server answered with something else than a 101 as agreed, what NetDial and
+// TLS return, ctx's error, or os.ErrDeadlineExceeded.
+func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini.Response, error) {
+	u, err := parseURL(rawURL)
+	if err == nil {
+		err = opt.check()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, orDefault(opt.Timeout, 10*time.Second))
+	defer cancel()
+	for followed := 0; ; followed++ {
+		c, res, err := dialOnce(ctx, u, &opt)
+		he, refused := errors.AsType[*HandshakeError](err)
+		if !refused || opt.MaxRedirects == 0 || !isRedirect(he.Response) {
+			return c, res, err
+		}
+		if followed == opt.MaxRedirects {
+			he.Err = fmt.Errorf("%w: that would be more than %d", ErrRedirect, followed)
+			return nil, res, he
+		}
+		next, err := u.follow(res.Header.Get("Location"))
+		if err != nil {
+			he.Err = err
+			return nil, res, he
+		}
+		if next.origin() != u.origin() {
+			opt.leave()
+		} else if next.user == "" {
+			next.user = u.user
+		}
+		u = next
+	}
+}
+
+// dialOnce opens one connection and does the handshake on it.
+func dialOnce(ctx context.Context, u target, opt *DialOptions) (*Conn, *httpmini.Response, error) {
+	nc, err := opt.connect(ctx, u)
+	if err != nil {
+		return nil, nil, inTime(ctx, err)
+	}
+	deadline, _ := ctx.Deadline()
+	nc.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(longAgo) })
+	br := bufio.NewReader(nc)
+	res, ag, err := opt.handshake(nc, br, u)
+	if he, ok := errors.AsType[*HandshakeError](err); ok && res != nil && res.Status != 101 {
+		he.Body = readRefusal(nc, res, deadline)
+	}
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		nc.Close()
+		return nil, res, inTime(ctx, err)
+	}
+	nc.SetDeadline(time.Time{})
+	buffered, _ := br.Peek(br.Buffered())
+	return NewConn(nc, buffered, RoleClient, ag, opt.Config), res, nil
+}
+
+// inTime makes err that of ctx where that has ended.
+func inTime(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[*HandshakeError](err); !ok && ctx.Err() != nil {
+		return fmt.Errorf("wsproto: opening handshake: %w", ctx.Err())
+	}
+	return err
+}
+
+func (opt *DialOptions) connect(ctx context.Context, u target) (net.Conn, error) {
+	dial := opt.NetDial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	nc, err := dial(ctx, "tcp", net.JoinHostPort(u.host, u.port))
+	if err != nil || !u.secure {
+		return nc, err
+	}
+	secure := opt.TLS
+	if secure == nil {
+		secure = startTLS
+	}
+	name, _, _ := strings.Cut(u.host, "%") // a zone is ours alone
+	tc, err := secure(ctx, nc, name)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return tc, nil
+}
+
+// handshake sends the request and judges the response.
+func (opt *DialOptions) handshake(nc net.Conn, br *bufio.Reader, u target) (*httpmini.Response, Agreement, error) {
+	var nonce [16]byte
+	rand.Read(nonce[:])
+	key := base64.StdEncoding.EncodeToString(nonce[:])
+	if _, err := nc.Write(opt.request(u, key).AppendHead(nil)); err != nil {
+		return nil, Agreement{}, fmt.Errorf("wsproto: sending the opening handshake: %w", err)
+	}
+	res, err := httpmini.ReadFinal(br, "GET", true, httpmini.ClientLimits)
+	if err != nil {
+		if _, ok := errors.AsType[*httpmini.Error](err); ok {
+			return nil, Agreement{}, &HandshakeError{Err: err}
+		}
+		return nil, Agreement{}, fmt.Errorf("wsproto: reading the response to the opening handshake: %w", err)
+	}
+	ag, err := opt.judge(res, key)
+	if err != nil {
+		return res, Agreement{}, &HandshakeError{Status: res.Status, Response: res, Err: err}
+	}
+	return res, ag, nil
+}
+
+// request makes the request of RFC 6455 §4.1.
+func (opt *DialOptions) request(u target, key string) *httpmini.Request {
+	req := &httpmini.Request{Method: "GET", Target: u.path, Minor: 1}
+	h := &req.Header
+	h.Add("Host", cmp.Or(opt.Host, u.authority()))
+	h.Add("Upgrade", "websocket")
+	h.Add("Connection", "Upgrade")
+	h.Add("Sec-WebSocket-Key", key)
+	h.Add("Sec-WebSocket-Version", "13")
+	if opt.Origin != "" {
+		h.Add("Origin", opt.Origin)
+	}
+	if len(opt.Subprotocols) > 0 {
+		h.Add("Sec-WebSocket-Protocol", strings.Join(opt.Subprotocols, ", "))
+	}
+	if !opt.NoCompression {
+		h.Add("Sec-WebSocket-Extensions", offerDeflate(opt.ContextTakeover))
+	}
+	if u.user != "" && !opt.Header.Has("Authorization") {
+		h.Add("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.user)))
+	}
+	*h = append(*h, opt.Header...)
+	return req
+}
+
+// judge says whether res opens a connection, and what was agreed (RFC 6455 §4.1).
+func (opt *DialOptions) judge(res *httpmini.Response, key string) (ag Agreement, err error) {
+	h := res.Header
+	switch {
+	case res.Status != 101:
+		return ag, fmt.Errorf("%w: %d %.100q", ErrStatus, res.Status, cmp.Or(res.Reason, httpmini.StatusText(res.Status)))
+	case res.Minor < 1:
+		return ag, ErrHTTPVersion
+	case h.Has("Transfer-Encoding"), h.Has("Content-Length") && h.Get("Content-Length") != "0":
+		return ag, ErrBody
+	case !h.HasToken("Upgrade", "websocket"):
+		return ag, fmt.Errorf("%w: no Upgrade", ErrUpgrade)
+	case !h.HasToken("Connection", "Upgrade"):
+		return ag, fmt.Errorf("%w: no Connection", ErrUpgrade)
+	case h.Count("Sec-WebSocket-Accept") != 1 || h.Get("Sec-WebSocket-Accept") != AcceptKey(key):
+		return ag, ErrAccept
+	}
+	if chosen := h.Values("Sec-WebSocket-Protocol"); len(chosen) > 1 || len(chosen) == 1 && !slices.Contains(opt.Subprotocols, chosen[0]) {
+		return ag, fmt.Errorf("%w: %.200q", ErrSubprotocol, chosen)
+	} else if len(chosen) == 1 {
+		ag.Subprotocol = chosen[0]
+	}
+	ag.Deflate, err = agreeDeflate(h.Values("Sec-WebSocket-Extensions"), !opt.NoCompression, opt.ContextTakeover)
+	return ag, err
+}
+
+// readRefusal reads what came instead of a connection, and gives res its own copy
+// of it.
+func readRefusal(nc net.Conn, res *httpmini.Response, deadline time.Time) []byte {
+	wait := refusalTime
+	if res.ContentLength < 0 && !res.Header.Has("Transfer-Encoding") {
+		wait = endlessTime
+	}
+	if d := time.Now().Add(wait); d.Before(deadline) {
+		nc.SetReadDeadline(d)
+	}
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
+	res.Body = bytes.NewReader(body)
+	return body
+}
+
+// reserved are the fields that Dial itself makes, or that would change what the
+// request means.
+var reserved = []string{"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol",
+	"sec-websocket-extensions", "sec-websocket-accept", "content-length", "transfer-encoding", "te", "trailer", "expect"}
+
+// check judges what the caller wants to send.
+func (opt *DialOptions) check() error {
+	all := append(slices.Clone(opt.Header), httpmini.Field{Name: "Origin", Value: opt.Origin}, httpmini.Field{Name: "Host", Value: opt.Host})
+	if err := all.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrField, err)
+	}
+	for _, f := range opt.Header {
+		if slices.Contains(reserved, strings.ToLower(f.Name)) || opt.Origin != "" && strings.EqualFold(f.Name, "Origin") {
+			return fmt.Errorf("%w: %s is made by the handshake itself", ErrField, f.Name)
+		}
+	}
+	for i, s := range opt.Subprotocols {
+		if !isToken(s) || slices.Contains(opt.Subprotocols[:i], s) {
+			return fmt.Errorf("%w: subprotocol %q is no token or there twice", ErrField, s)
+		}
+	}
+	return nil
+}
+
+// leave forgets what was meant for the server that is left by a redirect.
+func (opt *DialOptions) leave() {
+	opt.Host = ""
+	if !opt.TrustRedirects {
+		opt.Header = slices.DeleteFunc(slices.Clone(opt.Header), func(f httpmini.Field) bool { return isSecret(f.Name) })
+	}
+}
+
+// isSecret reports whether a field may be for one server's eyes only.
+func isSecret(name string) bool {
+	name = strings.ToLower(name)
+	for _, s := range []string{"auth", "token", "key", "secret", "cookie"} {
+		if strings.Contains(name, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func isRedirect(res *httpmini.Response) bool {
+	return res != nil && slices.Contains([]int{301, 302, 303, 307, 308}, res.Status) && res.Header.Has("Location")
+}
+
+// A target is where a URL leads.
+type target struct {
+	secure bool
+	user   string // name ":" password, decoded; "" if the URL has none
+	host   string // a name in lower case, or an address without brackets, its zone after "%"
+	port   string // never empty
+	path   string // and query, as the request has it; begins with "/"
+}
+
+// parseURL reads a WebSocket URL (RFC 6455 §3), strictly: what two programs might
+// read in two ways is refused. The error wraps ErrURL and does not repeat the URL,
+// which may hold a password.
+func parseURL(raw string) (u target, err error) {
+	bad := func(why string) (target, error) { return target{}, fmt.Errorf("%w: %s", ErrURL, why) }
+	for i := range len(raw) {
+		if raw[i] <= ' ' || raw[i] == 0x7f || raw[i] == '\\' {
+			return bad("it has a space, a control character or a backslash")
+		}
+	}
+	scheme, rest, _ := strings.Cut(raw, "://")
+	switch strings.ToLower(scheme) {
+	case "ws":
+		u.port = "80"
+	case "wss":
+		u.port, u.secure = "443", true
+	default:
+		return bad("it does not begin with ws:// or wss://")
+	}
+	if strings.Contains(rest, "#") {
+		return bad("it has a fragment")
+	}
+	end := strings.IndexAny(rest+"/", "/?")
+	authority := rest[:end]
+	if u.path = escape(rest[end:]); !strings.HasPrefix(u.path, "/") {
+		u.path = "/" + u.path
+	}
+	if user, after, ok := strings.Cut(authority, "@"); ok {
+		if u.user, err = url.PathUnescape(user); err != nil {
+			return bad("the user is not properly percent-encoded")
+		}
+		authority = after
+	}
+	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
+		port := authority[i+1:]
+		authority = authority[:i]
+		if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
+			return bad("the port is not between 1 and 65535")
+		} else if port != "" {
+			u.port = strconv.FormatUint(n, 10)
+		}
+	}
+	if u.host = parseHost(authority); u.host == "" {
+		return bad("the host is neither a name nor an address in its usual form")
+	}
+	return u, nil
+}
+
+// parseHost returns a host as net.Dial takes it, "" if it is not valid. An IPv6
+// address stands in brackets; its zone may have its percent sign escaped (RFC 6874)
+// or not.
+func parseHost(s string) string {
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		addr, err := netip.ParseAddr(strings.Replace(inner, "%25", "%", 1))
+		if !ok || err != nil || !addr.Is6() || strings.ContainsAny(addr.Zone(), "%[]") {
+			return ""
+		}
+		return addr.String()
+	}
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
+		return s
+	}
+	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return ""
+		}
+	}
+	// 127.1, 0x7f.1 and 2130706433 are addresses to some (WHATWG URL §3.5).
+	last := strings.ToLower(labels[len(labels)-1])
+	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
+		return ""
+	}
+	if len(s) > 253 {
+		return ""
+	}
+	return strings.ToLower(s)
+}
+
+// escape percent-encodes what may not stand in a path or query (RFC 3986 §3.3).
+func escape(s string) string {
+	var b []byte
+	for i := range len(s) {
+		if c := s[i]; c < 0x80 && !strings.ContainsRune("\"<>^`{|}", rune(c)) {
+			b = append(b, c)
+		} else {
+			b = fmt.Appendf(b, "%%%02X", c)
+		}
+	}
+	return string(b)
+}
+
+// authority returns the Host field: with a port where it is not the scheme's own,
+// and without a zone (RFC 6874 §1).
+func (u target) authority() string {
+	host, _, _ := strings.Cut(u.host, "%")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if u.port == defaultPort(u.scheme()) {
+		return host
+	}
+	return host + ":" + u.port
+}
+
+func (u target) scheme() string {
+	if u.secure {
+		return "wss"
+	}
+	return "ws"
+}
+
+func (u target) origin() origin { return origin{u.scheme(), u.host, u.port} }
+
+// follow returns where a Location leads. Servers name http and https.
+func (u target) follow(location string) (target, error) {
+	base, err := url.Parse(u.scheme() + "://" + u.authority() + u.path)
+	if err != nil {
+		return target{}, fmt.Errorf("%w: %w", ErrRedirect, err)
+	}
+	to, err := base.Parse(location)
+	if err != nil {
+		return target{}, fmt.Errorf("%w: malformed Location", ErrRedirect)
+	}
+	switch to.Scheme {
+	case "http":
+		to.Scheme = "ws"
+	case "https":
+		to.Scheme = "wss"
+	}
+	to.Fragment = ""
+	next, err := parseURL(to.String())
+	if err != nil {
+		return target{}, fmt.Errorf("%w: %w", ErrRedirect, err)
+	}
+	if u.secure && !next.secure {
+		return target{}, fmt.Errorf("%w: from wss to ws", ErrRedirect)
+	}
+	return next, nil
+}

@@ -1,0 +1,391 @@
+package wsproto
+
+import (
+	"crypto/rand"
+	"net"
+	"sync"
+	"time"
+)
+
+// An outbox holds the frames of a Conn that are not yet in the system's hands,
+// and settles who writes them: one goroutine at a time, without the lock, so
+// that others can add theirs meanwhile, which that goroutine then takes too.
+type outbox struct {
+	mu       sync.Mutex
+	cond     sync.Cond // writing or err changed
+	buf      *block    // frames in order; nil when there are none
+	writing  bool      // somebody is writing what was taken from buf
+	closing  bool      // a Close frame is in buf or sent
+	err      error     // of the stream: nothing can be sent any more
+	pongs    int       // pongs in buf
+	frames   int       // frames in buf
+	lastPong int       // where in buf the last frame begins if it is a pong; else -1
+
+	// Of tryWrite, guarded by writing.
+	step   func(fd uintptr) bool
+	trying []byte
+	tried  int
+	tryErr error
+}
+
+// maxPongs pongs may wait for a peer that does not read; beyond that only the
+// newest is kept (§5.5.3 allows to leave out the others).
+const maxPongs = 16
+
+// noCopy is the size from which a payload is written from where it is.
+const noCopy = 16 << 10
+
+func (o *outbox) len() int {
+	if o.buf == nil {
+		return 0
+	}
+	return len(o.buf.b)
+}
+
+func (o *outbox) onlyPongs() bool { return o.frames > 0 && o.frames == o.pongs }
+
+// take removes and returns what waits. The caller holds mu.
+func (o *outbox) take() *block {
+	v := o.buf
+	o.buf, o.pongs, o.frames, o.lastPong = nil, 0, 0, -1
+	return v
+}
+
+// write sends or, if !now, gathers a data frame.
+func (c *Conn) write(op Opcode, p []byte, now bool) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.writing && o.len() > maxBatch && o.err == nil {
+		o.cond.Wait()
+	}
+	if err := o.usable(); err != nil {
+		return err
+	}
+	h := Header{Fin: true, Opcode: op}
+	if z, err := c.deflate(p); err != nil {
+		return err
+	} else if z != nil {
+		defer putBlock(z)
+		h.Rsv1, p = true, z.b
+	}
+	if len(p) >= noCopy && c.role == RoleServer && c.raw != nil {
+		return c.writeLarge(h, p)
+	}
+	c.queue(h, p)
+	if now || o.len() >= maxBatch {
+		return c.flush(true)
+	}
+	return nil
+}
+
+// deflate returns p compressed, in a block of its own, or nil if p goes as it is.
+func (c *Conn) deflate(p []byte) (*block, error) {
+	d := c.asm.Deflate
+	if d == nil || !d.wants(len(p)) {
+		return nil, nil
+	}
+	z := getBlock(len(p))
+	var err error
+	if z.b, err = d.Compress(z.b, p); err != nil {
+		putBlock(z)
+		return nil, err
+	}
+	return z, nil
+}
+
+// usable says why nothing more can be sent. The caller holds mu.
+func (o *outbox) usable() error {
+	if o.err != nil {
+		return o.err
+	}
+	if o.closing {
+		return ErrCloseSent
+	}
+	return nil
+}
+
+// queue appends a frame to what waits. The caller holds mu.
+func (c *Conn) queue(h Header, p []byte) {
+	o := &c.out
+	h.PayloadLen = int64(len(p))
+	if c.cfg.Tap != nil {
+		if h.Opcode.IsControl() {
+			c.cfg.Tap(false, h, p)
+		} else {
+			c.cfg.Tap(false, h, nil)
+		}
+	}
+	if c.role == RoleClient {
+		h.Masked = true
+		rand.Read(h.MaskingKey[:])
+	}
+	o.buf = o.buf.grow(MaxHeaderLen + len(p))
+	o.frames++
+	o.lastPong = -1
+	if h.Opcode == OpPong {
+		o.pongs++
+		o.lastPong = len(o.buf.b)
+	}
+	b := AppendHeader(o.buf.b, h)
+	n := len(b)
+	b = append(b, p...)
+	if h.Masked {
+		mask(b[n:], h.MaskingKey, 0)
+	}
+	o.buf.b = b
+}
+
+// queuePong queues the answer to a ping.
+func (c *Conn) queuePong(p []byte) {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.usable() != nil {
+		return
+	}
+	if o.writing && o.pongs >= maxPongs && o.lastPong >= 0 {
+		o.buf.b = o.buf.b[:o.lastPong]
+		o.pongs--
+		o.frames--
+	}
+	c.queue(Header{Fin: true, Opcode: OpPong}, p)
+	if o.len() >= maxBatch {
+		c.flush(c.raw != nil && o.pongs > maxPongs && !o.writing)
+	}
+}
+
+// queueClose queues a Close frame with the given payload unless there was one.
+func (c *Conn) queueClose(p []byte) {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.usable() == nil {
+		c.queue(Header{Fin: true, Opcode: OpClose}, p)
+		o.closing = true
+	}
+}
+
+func (c *Conn) writeControl(op Opcode, p []byte) error {
+	if len(p) > maxControl {
+		return ErrControlTooLong
+	}
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.usable(); err != nil {
+		return err
+	}
+	c.queue(Header{Fin: true, Opcode: op}, p)
+	return c.flush(true)
+}
+
+// post sends a frame without ever waiting for the peer: what the socket does not
+// take is queued, beside one frame at most limit bytes, and written by a goroutine
+// that lives only as long as there is a backlog.
+func (c *Conn) post(op Opcode, p []byte, limit int) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.usable(); err != nil {
+		return err
+	}
+	if n := o.len(); n > 0 && n+len(p) > limit {
+		return ErrQueueFull
+	}
+	h := Header{Fin: true, Opcode: op}
+	if !op.IsControl() {
+		if z, err := c.deflate(p); err != nil {
+			return err
+		} else if z != nil {
+			defer putBlock(z)
+			h.Rsv1, p = true, z.b
+		}
+	}
+	c.queue(h, p)
+	return c.flush(false)
+}
+
+// postFrames is post for n frames of a server as they go over the wire, which are
+// not kept: they may be shared.
+func (c *Conn) postFrames(b []byte, n, limit int) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.usable(); err != nil {
+		return err
+	}
+	if waiting := o.len(); waiting > 0 && waiting+len(b) > limit {
+		return ErrQueueFull
+	}
+	if o.writing || o.len() > 0 {
+		o.buf = o.buf.grow(len(b))
+		o.buf.b = append(o.buf.b, b...)
+	} else {
+		o.writing = true
+		o.mu.Unlock()
+		sent, err := c.tryWrite(b)
+		o.mu.Lock()
+		o.wrote(err)
+		if b = b[sent:]; len(b) > 0 && err == nil { // before what was queued meanwhile
+			v := getBlock(len(b) + o.len())
+			v.b = append(v.b, b...)
+			if o.buf != nil {
+				v.b = append(v.b, o.buf.b...)
+				putBlock(o.buf)
+			}
+			o.buf = v
+		}
+	}
+	if o.buf == nil {
+		return nil
+	}
+	o.frames += n
+	o.lastPong = -1
+	return c.flush(false)
+}
+
+// flush hands what waits to the system. With block it returns when that is done,
+// otherwise a goroutine goes on with what the socket does not take. The caller
+// holds mu, which is released meanwhile.
+func (c *Conn) flush(block bool) error {
+	o := &c.out
+	for o.writing {
+		if !block {
+			return o.err // whoever writes will take ours too
+		}
+		o.cond.Wait()
+	}
+	for o.buf != nil && o.err == nil {
+		v := o.take()
+		o.writing = true
+		o.mu.Unlock()
+		n, err := c.tryWrite(v.b)
+		if err == nil && n < len(v.b) {
+			if !block {
+				go c.drain(v, n)
+				o.mu.Lock()
+				return nil
+			}
+			err = c.writeAll(v.b[n:])
+		}
+		putBlock(v)
+		o.mu.Lock()
+		o.wrote(err)
+	}
+	return o.err
+}
+
+// wrote notes the end of a write. The caller holds mu.
+func (o *outbox) wrote(err error) {
+	o.writing = false
+	if err != nil && o.err == nil {
+		o.err = err
+		putBlock(o.take())
+	}
+	o.cond.Broadcast()
+}
+
+// drain writes the rest of v and whatever is queued meanwhile. It ends with the
+// backlog or the stream; hangUp waits for it.
+func (c *Conn) drain(v *block, n int) {
+	err := c.writeAll(v.b[n:])
+	putBlock(v)
+	c.out.mu.Lock()
+	c.out.wrote(err)
+	c.flush(true)
+	c.out.mu.Unlock()
+}
+
+// writeLarge sends what waits and a frame with a large payload, which is not
+// copied, in one system call if the socket takes it. The caller holds mu.
+func (c *Conn) writeLarge(h Header, p []byte) error {
+	o := &c.out
+	for o.writing {
+		o.cond.Wait()
+	}
+	if err := o.usable(); err != nil {
+		return err
+	}
+	h.PayloadLen = int64(len(p))
+	if c.cfg.Tap != nil {
+		c.cfg.Tap(false, h, nil)
+	}
+	v := o.take().grow(MaxHeaderLen)
+	v.b = AppendHeader(v.b, h)
+	o.writing = true
+	o.mu.Unlock()
+	err := c.writeBoth(v.b, p)
+	putBlock(v)
+	o.mu.Lock()
+	o.wrote(err)
+	if o.buf != nil {
+		return c.flush(true)
+	}
+	return o.err
+}
+
+// vectors are the lists of buffers that writeBoth passes to the system.
+var vectors = sync.Pool{New: func() any { return new(vector) }}
+
+type vector struct {
+	list net.Buffers
+	room [2][]byte
+}
+
+// writeBoth writes a and then p.
+func (c *Conn) writeBoth(a, p []byte) error {
+	n := min(len(p), writeStride)
+	v := vectors.Get().(*vector)
+	v.room = [2][]byte{a, p[:n]}
+	v.list = v.room[:]
+	c.nc.SetWriteDeadline(time.Now().Add(c.cfg.writeTimeout()))
+	if dead := c.dead.Load(); dead != nil {
+		return *dead
+	}
+	sent, err := v.list.WriteTo(c.nc)
+	v.room, v.list = [2][]byte{}, nil
+	vectors.Put(v)
+	if err != nil {
+		if sent == 0 || !isTimeout(err) {
+			return err
+		}
+		// It goes slowly, but it goes.
+		if rest := int(sent) - len(a); rest >= 0 {
+			n = rest
+		} else {
+			n = 0
+			if err := c.writeAll(a[sent:]); err != nil {
+				return err
+			}
+		}
+	}
+	return c.writeAll(p[n:])
+}
+
+// writeStride is how much must be sent within each WriteTimeout.
+const writeStride = 256 << 10
+
+// writeAll writes b, however long the peer takes as long as it takes something.
+func (c *Conn) writeAll(b []byte) error {
+	for len(b) > 0 {
+		c.nc.SetWriteDeadline(time.Now().Add(c.cfg.writeTimeout()))
+		if dead := c.dead.Load(); dead != nil {
+			return *dead
+		}
+		n, err := c.nc.Write(b[:min(len(b), writeStride)])
+		if err != nil && (n == 0 || !isTimeout(err)) {
+			if dead := c.dead.Load(); dead != nil {
+				return *dead
+			}
+			return err
+		}
+		b = b[n:]
+	}
+	return c.nc.SetWriteDeadline(time.Time{})
+}
+
+func isTimeout(err error) bool {
+	ne, ok := err.(net.Error)
+	return ok && ne.Timeout()
+}

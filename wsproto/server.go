@@ -1,0 +1,402 @@
+package wsproto
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
+)
+
+// DefaultQueue is how many bytes may wait for a user that does not read.
+const DefaultQueue = 1 << 20
+
+// A Server accepts WebSocket connections and calls handlers for what happens on
+// them. The handlers of one user are called one after another, those of
+// different users at the same time; a handler that blocks holds up its user only,
+// one that panics ends it. The zero value with an OnMessage works. The fields must
+// not be changed once Serve or ServeExchange was called.
+type Server struct {
+	// OnHandshake may refuse a handshake that Answer would accept: its error is
+	// answered with 403, or with the Status of a *HandshakeError.
+	OnHandshake func(req *httpmini.Request, remote net.Addr) error
+	// OnConnect comes first for each user, OnDisconnect last, with an error as
+	// Conn.ReadMessage returns it. Each is called once.
+	OnConnect    func(u *User, req *httpmini.Request)
+	OnMessage    func(u *User, m Message)
+	OnDisconnect func(u *User, err error)
+	// OnPause comes when all messages that were read have been handled, before more
+	// is read: the time to send what was gathered.
+	OnPause func(u *User)
+	// OnFrame is Config.Tap, told whose frame it is.
+	OnFrame func(u *User, received bool, h Header, payload []byte)
+	// HTTP answers the requests that do not ask for a WebSocket. If nil they get
+	// the refusal of Answer.
+	HTTP httpmini.Handler
+
+	Accept           AcceptOptions
+	Config           Config
+	Queue            int           // bytes that may wait for a user; 0 means DefaultQueue
+	MaxConns         int           // connections open at once in Serve, those beyond get 503; 0 means no bound
+	HandshakeTimeout time.Duration // for the whole of it; 0 means 10 s
+	Log              func(error)   // what no handler is told: accept errors, panics in handlers
+
+	mu        sync.Mutex
+	users     map[string]*User
+	listeners map[net.Listener]struct{}
+	closing   bool
+	http      *httpmini.Server // does the opening handshakes of Serve
+	active    sync.WaitGroup   // users whose connection is not yet closed
+	lot       lot
+	keeper    *time.Timer
+}
+
+// ErrServerClosed is what a user's connection ends with when Shutdown cuts it off.
+var ErrServerClosed = errors.New("wsproto: the server was shut down")
+
+// A User is a connection of a Server. Its methods may be called from any
+// goroutine, also in handlers, if not said otherwise.
+type User struct {
+	Data any // for the handlers' own use
+
+	conn   Conn
+	server *Server
+	id     string
+	closed atomic.Bool // by Close: messages are no longer wanted
+
+	serving
+}
+
+// ID returns the user's id, a random UUID (RFC 9562, version 4).
+func (u *User) ID() string { return u.id }
+
+// Subprotocol returns the subprotocol agreed on, "" if none.
+func (u *User) Subprotocol() string { return u.conn.ag.Subprotocol }
+
+// Agreement returns what the opening handshake settled.
+func (u *User) Agreement() Agreement { return u.conn.ag }
+
+// RemoteAddr returns the peer's address.
+func (u *User) RemoteAddr() net.Addr { return u.conn.nc.RemoteAddr() }
+
+// NetConn returns the stream underneath, for its addresses and the like.
+func (u *User) NetConn() net.Conn { return u.conn.nc }
+
+// Send sends p as one message and never waits for the user: what the socket does
+// not take is queued, Server.Queue bytes at most and beside them one message.
+// Beyond that it fails with ErrQueueFull, and the message is not sent.
+func (u *User) Send(op Opcode, p []byte) error { return u.conn.post(op, p, u.server.queue()) }
+
+// Reply sends p as one message, together with what else the handler replies and
+// as soon as there is no more input of this user. Where the user does not read, it
+// waits for it, and so no more is read from it either. It is for OnConnect and
+// OnMessage only.
+func (u *User) Reply(op Opcode, p []byte) error { return u.conn.Reply(op, p) }
+
+// Ping sends a ping of at most 125 bytes; OnFrame sees the pong.
+func (u *User) Ping(p []byte) error {
+	if len(p) > maxControl {
+		return ErrControlTooLong
+	}
+	return u.conn.post(OpPing, p, u.server.queue())
+}
+
+// Close sends a Close frame, unless one was sent, and returns. No OnMessage comes
+// after it; the connection ends with the user's answer or when Config.CloseTimeout
+// is over.
+func (u *User) Close(code StatusCode, reason string) {
+	u.closed.Store(true)
+	c := &u.conn
+	c.queueClose(AppendClose(nil, code, closeReason(reason)))
+	c.out.mu.Lock()
+	c.flush(false)
+	c.out.mu.Unlock()
+	time.AfterFunc(c.cfg.closeTimeout(), func() { c.abort(ErrCloseTimeout) })
+}
+
+// Abort ends the connection without a closing handshake; OnDisconnect gets err.
+func (u *User) Abort(err error) { u.conn.abort(err) }
+
+func (s *Server) queue() int {
+	if s.Queue <= 0 {
+		return DefaultQueue
+	}
+	return s.Queue
+}
+
+// Users returns the users connected at this moment, in no order.
+func (s *Server) Users() []*User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*User, 0, len(s.users))
+	for _, u := range s.users {
+		list = append(list, u)
+	}
+	return list
+}
+
+// User returns the connected user with the given id, nil if there is none.
+func (s *Server) User(id string) *User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.users[id]
+}
+
+// Broadcast sends p to every user as Send does and returns how many did not get
+// it because they have too much waiting for them or are gone.
+func (s *Server) Broadcast(op Opcode, p []byte) (missed int) {
+	for _, u := range s.Users() {
+		if u.Send(op, p) != nil {
+			missed++
+		}
+	}
+	return missed
+}
+
+// Serve accepts connections of ln, does their opening handshakes and serves them.
+// It returns when ln is closed (nil) or broken, or after Shutdown (nil); the users
+// stay until Shutdown or their end.
+func (s *Server) Serve(ln net.Listener) error {
+	if !s.track(ln) {
+		ln.Close()
+		return nil
+	}
+	defer s.untrack(ln)
+	return accept.Serve(accept.Limit(ln, s.MaxConns, httpmini.Refuse), s.http.ServeConn, s.Log)
+}
+
+// track notes a listener for Shutdown to close; false if that came first.
+func (s *Server) track(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	if s.listeners == nil {
+		s.listeners = make(map[net.Listener]struct{})
+	}
+	s.listeners[ln] = struct{}{}
+	if s.http == nil {
+		s.http = &httpmini.Server{Handler: s.ServeExchange, HeadTimeout: s.HandshakeTimeout, Log: s.Log}
+	}
+	return true
+}
+
+func (s *Server) untrack(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, ln)
+}
+
+// Shutdown ends the server for good: it closes the listeners, sends every user a
+// Close frame with code 1001 and waits until all connections are closed; those that are
+// not when ctx ends are cut off, and its error is returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	if s.keeper != nil {
+		s.keeper.Stop()
+	}
+	http := s.http
+	s.mu.Unlock()
+	for _, u := range s.Users() {
+		u.Close(StatusGoingAway, "")
+	}
+	if http != nil {
+		http.Shutdown(ctx)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		for _, u := range s.Users() {
+			u.Abort(ErrServerClosed)
+		}
+	})
+	defer stop()
+	s.active.Wait()
+	s.lot.close()
+	return ctx.Err()
+}
+
+// ServeExchange answers one HTTP request: a good opening handshake makes the
+// connection a user's, everything else is Server.HTTP's.
+func (s *Server) ServeExchange(x *httpmini.Exchange) {
+	req := x.Request
+	if s.HTTP != nil && !req.Header.HasToken("Upgrade", "websocket") {
+		s.HTTP(x)
+		return
+	}
+	res, ag, err := Answer(req, s.Accept)
+	if err == nil && s.OnHandshake != nil {
+		if err = s.OnHandshake(req, x.RemoteAddr()); err != nil {
+			if _, ok := errors.AsType[*HandshakeError](err); !ok {
+				err = &HandshakeError{Status: 403, Err: err}
+			}
+			res = s.Accept.refuse(err, nil)
+		}
+	}
+	x.Send(res)
+	if err != nil {
+		return
+	}
+	x.Takeover(func(nc net.Conn, buffered []byte) {
+		u := s.newUser(nc, buffered, ag)
+		if !s.join(u) {
+			nc.Close()
+			return
+		}
+		u.conn.startKeepalive()
+		if s.OnConnect != nil {
+			s.call(u, func() { s.OnConnect(u, req) })
+		}
+		u.start()
+	})
+}
+
+func (s *Server) newUser(nc net.Conn, buffered []byte, ag Agreement) *User {
+	u := &User{server: s, id: newID()}
+	cfg := &s.Config
+	if s.OnFrame != nil {
+		own := s.Config
+		own.Tap = func(received bool, h Header, payload []byte) { s.OnFrame(u, received, h, payload) }
+		cfg = &own
+	}
+	u.conn.init(nc, buffered, RoleServer, ag, cfg)
+	return u
+}
+
+// newID returns a random UUID.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6] = b[6]&0x0F | 0x40
+	b[8] = b[8]&0x3F | 0x80
+	var t [36]byte
+	hex.Encode(t[:], b[:4])
+	hex.Encode(t[9:], b[4:6])
+	hex.Encode(t[14:], b[6:8])
+	hex.Encode(t[19:], b[8:10])
+	hex.Encode(t[24:], b[10:])
+	t[8], t[13], t[18], t[23] = '-', '-', '-', '-'
+	return string(t[:])
+}
+
+// join adds u to the users; false after Shutdown.
+func (s *Server) join(u *User) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	if s.users == nil {
+		s.users = make(map[string]*User)
+	}
+	s.users[u.id] = u
+	s.active.Add(1)
+	if s.keeper == nil {
+		s.keeper = time.AfterFunc(keeperPeriod, s.look)
+	}
+	return true
+}
+
+// leave ends u: the last thing its reader does.
+func (u *User) leave() {
+	s := u.server
+	s.mu.Lock()
+	delete(s.users, u.id)
+	s.mu.Unlock()
+	defer s.active.Done()
+	if s.OnDisconnect != nil {
+		s.call(u, func() { s.OnDisconnect(u, u.conn.ended) })
+	}
+	cut := time.AfterFunc(u.conn.cfg.closeTimeout(), func() { u.conn.abort(ErrCloseTimeout) })
+	defer cut.Stop()
+	u.conn.hangUp()
+}
+
+// call runs a handler; a panic ends the user.
+func (s *Server) call(u *User, handler func()) {
+	defer s.recover(u)
+	handler()
+}
+
+func (s *Server) recover(u *User) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	err := fmt.Errorf("wsproto: panic in a handler: %v\n%s", v, debug.Stack())
+	if s.Log != nil {
+		s.Log(err)
+	}
+	if u.conn.ended == nil {
+		u.conn.fail(&ProtocolError{StatusInternalError, errHandler})
+	}
+}
+
+var errHandler = errors.New("a handler panicked")
+
+// deliver calls OnMessage for every message that is whole in the input and
+// reports whether the connection goes on.
+func (u *User) deliver() bool {
+	c := &u.conn
+	if s := u.server; s.OnPause != nil && len(c.p) > 0 {
+		defer s.OnPause(u)
+	}
+	for c.ended == nil {
+		m, ok, err := c.next()
+		if err != nil {
+			c.fail(err)
+			break
+		}
+		if !ok {
+			return true
+		}
+		if u.server.OnMessage != nil && !u.closed.Load() {
+			u.server.OnMessage(u, m)
+		}
+	}
+	return false
+}
+
+// servePlain serves a connection that cannot be waited for without a buffer.
+func (u *User) servePlain() {
+	defer u.leave()
+	defer u.server.recover(u)
+	for u.deliver() {
+		if err := u.conn.fill(); err != nil {
+			u.conn.fail(err)
+		}
+	}
+}
+
+// start begins to serve u on this goroutine, or lets the parking lot do it.
+func (u *User) start() {
+	switch {
+	case u.conn.raw == nil:
+		u.servePlain()
+	case !u.server.lot.open(u):
+		go u.serve() // with a stack of its own: this one is deep
+	case !u.first():
+		u.leave()
+	case !u.server.lot.park(u):
+		go u.serve()
+	}
+}
+
+// first delivers what came with the handshake.
+func (u *User) first() bool {
+	defer u.server.recover(u)
+	ok := u.deliver()
+	u.conn.flushAndRelease()
+	return ok
+}
