@@ -1,0 +1,186 @@
+package mode
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
+)
+
+// Connect is the client: one-shot for scripts, a prompt for people.
+//
+// It is one-shot where stdin is no terminal or a flag says what to send or what
+// to wait for: connectonce.go. Else it is a prompt: connectprompt.go. Both see the
+// connection, whatever its kind, as messages: connectlink.go. What came goes out
+// through connectshow.go, what goes back by itself is in connectreply.go.
+var Connect = Mode{
+	Name: "connect", Args: "URL",
+	Brief: "client with a prompt, or one-shot: ws wss tcp tls udp unix line; host:port is ws",
+	Examples: []string{
+		"socketsrv -connect ws://localhost:8008/chat",
+		"socketsrv -connect localhost:8008 -m hello -count 1 -timeout 5s",
+		"printf 'ping\\n' | socketsrv -connect line://localhost:5001",
+	},
+	Setup: func(fs *Flags) Func {
+		c := &connect{linger: time.Second, maxWait: 10 * time.Second, maxMessage: wsproto.DefaultMaxMessage, framing: "none", eol: "lf"}
+		fs.Group("One-shot: stdin no terminal, or -m -count -expect -reply -exec")
+		fs.Func("m", "TEXT|@FILE", "", c.addText)
+		fs.Func("m-binary", "HEX|@FILE", "send a message at once; stdin is not read then", c.addBinary)
+		fs.Int(&c.count, "count", "N", 0, 1<<30, "end after N messages; 0: see -linger")
+		fs.Func("expect", "REGEX", "end at a match; with -count: one of N must match", c.setExpect)
+		fs.Duration(&c.timeout, "timeout", "bound on it all, connecting included")
+		fs.Duration(&c.linger, "linger", "all sent: silence before closing, without -count, -expect")
+		c.answer.flags(fs)
+		fs.Group("Messages")
+		fs.Switch(&c.binary, "b binary", "send lines as binary; binary to a pipe raw, else escaped")
+		fs.Choice(&c.framing, "framing", "of tcp, tls, unix; none: bytes pass untouched", "none", "line", "length")
+		fs.Choice(&c.eol, "eol", "after a line typed or of -m, without framing", "lf", "crlf", "none")
+		fs.Switch(&c.gunzip, "g gunzip", "gunzip what comes")
+		fs.Size(&c.maxMessage, "max-message", "largest message taken")
+		c.keepalive.flags(fs)
+		fs.Switch(&c.showSecrets, "show-secrets", "passwords and cookies in what -v shows")
+		fs.Group("Prompt")
+		fs.Switch(&c.once, "d no-reconnect", "do not connect again")
+		fs.Duration(&c.maxWait, "max-wait", "longest pause before that")
+		fs.Switch(&c.resend, "resend", "prompt with -m too, sent at each connection")
+		c.ws = fs.ClientWS()
+		c.tls = fs.ClientTLS()
+		c.output = fs.Output()
+		fs.Check(func() error { return c.check(fs) })
+		return c.run
+	},
+}
+
+// connect is what the flags said.
+type connect struct {
+	messages        []outgoing
+	count           int
+	expect          *regexp.Regexp
+	timeout, linger time.Duration
+	answer          answerer
+
+	binary     bool
+	framing    string
+	eol        string
+	gunzip     bool
+	maxMessage int64
+	keepalive  connectKeepalive
+
+	once    bool
+	maxWait time.Duration
+	resend  bool
+
+	ws      *ClientWS
+	tls     *ClientTLS
+	output  *Output
+	cutShow bool // -max-show was given
+
+	showSecrets bool
+	tlsConfig   *tlsconf.Config
+}
+
+func (c *connect) check(fs *Flags) error {
+	c.cutShow = fs.Given("max-show")
+	switch {
+	case c.maxMessage < 1 || c.maxMessage > 1<<30:
+		return Usagef("-max-message: want 1 to 1G")
+	case c.once && c.resend:
+		return Usagef("-d and -resend exclude each other")
+	case c.resend && len(c.messages) == 0:
+		return Usagef("-resend needs -m")
+	}
+	return c.answer.check()
+}
+
+// outgoing is a message of -m or -m-binary.
+type outgoing struct {
+	op   wsproto.Opcode
+	data []byte
+	file string // where the data is; "-" is stdin
+}
+
+func (c *connect) addText(s string) error {
+	m := outgoing{op: wsproto.OpText, data: []byte(s)}
+	if name, ok := strings.CutPrefix(s, "@"); ok && !strings.HasPrefix(name, "@") {
+		m.file = name
+	} else if ok {
+		m.data = []byte(name) // @@ is one @
+	}
+	if !utf8.Valid(m.data) {
+		return errors.New("want UTF-8; -m-binary takes hex")
+	}
+	c.messages = append(c.messages, m)
+	return nil
+}
+
+func (c *connect) addBinary(s string) error {
+	m := outgoing{op: wsproto.OpBinary}
+	if name, ok := strings.CutPrefix(s, "@"); ok {
+		m.file = name
+	} else {
+		var err error
+		if m.data, err = parseHex(s); err != nil {
+			return err
+		}
+	}
+	c.messages = append(c.messages, m)
+	return nil
+}
+
+// parseHex reads hex digits with white space between them.
+func parseHex(s string) ([]byte, error) {
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		return nil, errors.New("want hex digits, two a byte: 00ff41")
+	}
+	return b, nil
+}
+
+func (c *connect) setExpect(s string) (err error) {
+	if c.expect, err = regexp.Compile(s); err != nil {
+		return errors.New("want a regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+	return nil
+}
+
+// load reads what @FILE names.
+func (c *connect) load(stdin io.Reader) error {
+	for i := range c.messages {
+		m := &c.messages[i]
+		var err error
+		switch m.file {
+		case "":
+			continue
+		case "-":
+			m.data, err = io.ReadAll(stdin)
+		default:
+			m.data, err = os.ReadFile(m.file)
+		}
+		if err == nil && m.op == wsproto.OpText && !utf8.Valid(m.data) {
+			err = errors.New(m.file + " is not UTF-8: -m-binary sends it")
+		}
+		if err != nil {
+			return &Failure{ExitRead, err}
+		}
+	}
+	return nil
+}
+
+func (c *connect) run(ctx context.Context, env *Env, args []string) error {
+	t, err := parseConnectTarget(args[0], c.framing)
+	if err != nil {
+		return err
+	}
+	if err := c.load(env.Stdin); err != nil {
+		return err
+	}
+	return c.oneShot(ctx, env, t)
+}

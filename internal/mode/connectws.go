@@ -1,0 +1,307 @@
+package mode
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/show"
+	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
+)
+
+// A wsLink is a WebSocket connection.
+type wsLink struct {
+	*wsproto.Conn
+	beat *heartbeat // nil: none
+}
+
+func (l *wsLink) receive() (wsproto.Message, error) {
+	m, err := l.ReadMessage()
+	if err == nil {
+		return m, nil
+	}
+	l.Close(wsproto.StatusNormalClosure, "")
+	if l.beat != nil {
+		l.beat.stop()
+		if l.beat.lost.Load() {
+			err = wsproto.ErrPongTimeout
+		}
+	}
+	return m, err
+}
+
+func (l *wsLink) send(m wsproto.Message) error  { return l.WriteMessage(m.Opcode, m.Data) }
+func (l *wsLink) reply(m wsproto.Message) error { return l.Reply(m.Opcode, m.Data) }
+
+func (l *wsLink) finish(code wsproto.StatusCode, reason string) error {
+	return l.CloseWrite(code, reason)
+}
+
+// close has receive find the connection broken, and do the rest.
+func (l *wsLink) close() { l.NetConn().Close() }
+
+// maxRedirects is how many redirects of a handshake -L follows.
+const maxRedirects = 10
+
+func (c *connect) dialWebSocket(ctx context.Context, env *Env, con *Console, t connectTarget) (link, error) {
+	l := new(wsLink)
+	if c.keepalive.heartbeat {
+		l.beat = &heartbeat{interval: c.keepalive.interval}
+	}
+	opt := wsproto.DialOptions{
+		Header: c.ws.Header, Origin: c.ws.Origin, Subprotocols: c.ws.Subprotocols, NoCompression: c.ws.NoCompression,
+		Timeout: 365 * 24 * time.Hour, // ctx has the real one
+		NetDial: c.ws.For(env, t.scheme),
+		Config:  wsproto.Config{MaxMessage: c.maxMessage, Tap: c.tap(con, t, l.beat)},
+		TLS: func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+			return c.secure(ctx, con, nc, host)
+		},
+	}
+	if l.beat == nil {
+		opt.Config.PingInterval = c.keepalive.interval
+	}
+	if c.ws.Follow {
+		opt.MaxRedirects = maxRedirects
+	}
+	if host := opt.Header.Get("Host"); host != "" {
+		opt.Host = host
+		opt.Header = append(httpmini.Header(nil), opt.Header...)
+		opt.Header.Del("Host")
+	}
+	if c.output.Verbose {
+		c.watch(&opt, con, t.scheme == "wss")
+	}
+	conn, res, err := wsproto.Dial(ctx, t.address, opt)
+	if res != nil {
+		c.showResponse(con, res, err)
+	}
+	if err != nil {
+		return nil, dialFailure(err)
+	}
+	l.Conn = conn
+	c.opened(con, t, conn, res)
+	if l.beat != nil {
+		l.beat.start(conn)
+	}
+	return l, nil
+}
+
+// dialFailure makes mistakes of the command line usage errors.
+func dialFailure(err error) error {
+	if errors.Is(err, wsproto.ErrURL) || errors.Is(err, wsproto.ErrField) {
+		return Usagef("%v", err)
+	}
+	return err
+}
+
+func (c *connect) opened(con *Console, t connectTarget, conn *wsproto.Conn, res *httpmini.Response) {
+	con.Status("connected to %s", t.shown)
+	con.Detail("TLS: %s", cmp.Or(tlsconf.State(conn.NetConn()), "none"))
+	if !c.output.JSON {
+		return
+	}
+	e := &show.Event{Event: show.Open, Proto: t.scheme, Client: -1, Peer: conn.NetConn().RemoteAddr().String(), Dir: show.Out}
+	if sub := conn.Subprotocol(); sub != "" {
+		e.Fields = append(e.Fields, show.Text("subprotocol", sub))
+	}
+	if ext := res.Header.Get("Sec-WebSocket-Extensions"); ext != "" {
+		e.Fields = append(e.Fields, show.Text("extensions", ext))
+	}
+	con.Emit(e)
+}
+
+// showResponse shows the answer to a handshake, and of a refusal the body.
+func (c *connect) showResponse(con *Console, res *httpmini.Response, err error) {
+	con.Detail("< HTTP/1.%d %d %s", res.Minor, res.Status, res.Reason)
+	for _, f := range res.Header {
+		con.Detail("< %s: %s", f.Name, c.unlessSecret(f))
+	}
+	refused, ok := errors.AsType[*wsproto.HandshakeError](err)
+	if !ok {
+		return
+	}
+	for line := range bytes.Lines(refused.Body) {
+		con.Detail("%s", bytes.TrimRight(line, "\r\n"))
+	}
+}
+
+func (c *connect) unlessSecret(f httpmini.Field) string {
+	if c.showSecrets {
+		return f.Value
+	}
+	return concealed(f)
+}
+
+// watch shows the requests of handshakes.
+func (c *connect) watch(opt *wsproto.DialOptions, con *Console, secure bool) {
+	dial, startTLS := opt.NetDial, opt.TLS
+	if secure {
+		opt.TLS = func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+			nc, err := startTLS(ctx, nc, host)
+			if err != nil {
+				return nil, err
+			}
+			return &headConn{Conn: nc, show: func(head []byte) { c.showRequest(con, head) }}, nil
+		}
+		return
+	}
+	opt.NetDial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &headConn{Conn: nc, show: func(head []byte) { c.showRequest(con, head) }}, nil
+	}
+}
+
+// A headConn shows the first write, which is the request of a handshake.
+type headConn struct {
+	net.Conn
+	show func([]byte)
+	once sync.Once
+}
+
+func (h *headConn) Write(p []byte) (int, error) {
+	h.once.Do(func() { h.show(p) })
+	return h.Conn.Write(p)
+}
+
+// NetConn lets tlsconf.State look inside.
+func (h *headConn) NetConn() net.Conn { return h.Conn }
+
+func (c *connect) showRequest(con *Console, head []byte) {
+	for line := range strings.Lines(string(head)) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if name, value, ok := strings.Cut(line, ": "); ok {
+			line = name + ": " + c.unlessSecret(httpmini.Field{Name: name, Value: value})
+		}
+		con.Detail("> %s", line)
+	}
+}
+
+// secure makes nc a TLS connection.
+func (c *connect) secure(ctx context.Context, con *Console, nc net.Conn, host string) (net.Conn, error) {
+	if c.tlsConfig == nil {
+		config, err := c.tls.Config()
+		if err != nil {
+			nc.Close()
+			return nil, err
+		}
+		for _, note := range config.Notes() {
+			con.Status("%s", note)
+		}
+		c.tlsConfig = config
+	}
+	return c.tlsConfig.Client(ctx, nc, host)
+}
+
+// tap is what sees the frames of a connection; nil if nobody asks.
+func (c *connect) tap(con *Console, t connectTarget, beat *heartbeat) func(bool, wsproto.Header, []byte) {
+	visible := c.keepalive.show || c.output.Verbose
+	if !visible && !c.output.JSON && beat == nil {
+		return nil
+	}
+	return func(received bool, h wsproto.Header, p []byte) {
+		if !h.Opcode.IsControl() {
+			return
+		}
+		if beat != nil && received && h.Opcode == wsproto.OpPong {
+			beat.heard()
+		}
+		dir, verb := show.In, "received"
+		if !received {
+			dir, verb = show.Out, "sent"
+		}
+		if h.Opcode == wsproto.OpClose {
+			con.Detail("%s %v", verb, h.Opcode)
+			return
+		}
+		if visible {
+			con.Status("%s %v: %s", verb, h.Opcode, p)
+		}
+		if c.output.JSON {
+			con.Emit(&show.Event{Event: h.Opcode.String(), Proto: t.scheme, Client: -1, Dir: dir, Payload: p})
+		}
+	}
+}
+
+// connectKeepalive is what the flags say about pings.
+type connectKeepalive struct {
+	interval  time.Duration
+	heartbeat bool
+	show      bool
+}
+
+const defaultHeartbeat = 30 * time.Second
+
+func (k *connectKeepalive) flags(fs *Flags) {
+	fs.Duration(&k.interval, "ping-interval", "ping after so long without a byte")
+	fs.Switch(&k.heartbeat, "heartbeat", "ping every -ping-interval (30s) as IXWebSocket does")
+	fs.Switch(&k.show, "P", "show pings and pongs")
+	fs.Check(func() error {
+		if k.heartbeat && k.interval == 0 {
+			k.interval = defaultHeartbeat
+		}
+		return nil
+	})
+}
+
+// A heartbeat is IXWebSocket's: a ping at once and then one each interval, with a
+// counter in its payload; where no pong came to one by the time of the next, the
+// connection is closed.
+type heartbeat struct {
+	interval time.Duration
+	beats    int
+	waiting  atomic.Bool // for a pong
+	lost     atomic.Bool
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool
+}
+
+func (b *heartbeat) start(conn *wsproto.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timer = time.AfterFunc(0, func() { b.tick(conn) })
+}
+
+func (b *heartbeat) tick(conn *wsproto.Conn) {
+	if b.waiting.Swap(true) {
+		b.lost.Store(true)
+		conn.CloseWrite(wsproto.StatusInternalError, "Ping timeout")
+		return
+	}
+	payload := fmt.Sprintf("ixwebsocket::heartbeat::%ds::%d", b.interval/time.Second, b.beats)
+	b.beats++
+	if conn.Ping([]byte(payload)) != nil {
+		return // the reader knows why
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.timer.Reset(b.interval)
+	}
+}
+
+func (b *heartbeat) heard() { b.waiting.Store(false) }
+
+func (b *heartbeat) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}

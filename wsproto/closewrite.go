@@ -1,0 +1,16 @@
+package wsproto
+
+import "time"
+
+// CloseWrite begins the closing handshake and returns: a Close frame goes out,
+// unless one did before, and nothing can be sent after it. ReadMessage goes on
+// with what the peer still sends and ends with its Close frame, or with
+// ErrCloseTimeout when that takes longer than Config.CloseTimeout. Close is to be
+// called after that, as always. Code 0 sends no code.
+func (c *Conn) CloseWrite(code StatusCode, reason string) error {
+	c.queueClose(AppendClose(nil, code, closeReason(reason)))
+	time.AfterFunc(c.cfg.closeTimeout(), func() { c.abort(ErrCloseTimeout) })
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.flush(false)
+}
