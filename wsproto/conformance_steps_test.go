@@ -1,0 +1,382 @@
+package wsproto_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// This file is the vocabulary of the cases: what the prober does (do…) and what
+// the endpoint under test must do then (must…).
+
+// step is one act of a conversation; an error ends it.
+type step func(*prober) error
+
+// probe is a case: a conversation with an echo endpoint.
+type probe struct {
+	id     string
+	about  string // what is sent, what must come of it, and the section that says so
+	ext    []pmd  // permessage-deflate as asked for; nil: none
+	only   *probeSide
+	heavy  bool          // left out under the race detector
+	house  bool          // a rule of this project, stricter than the RFCs
+	wait   time.Duration // how long an answer may take; 0 is the suite's
+	early  []wireFrame   // sent along with the prober's half of the opening handshake
+	offer  string        // Sec-WebSocket-Extensions word for word, where ext cannot say it
+	status string        // the server refuses the handshake with this
+	answer string        // as offer, for the prober as server
+	steps  []step
+}
+
+var onServers, onClients = probedServer, probedClient
+
+// plainDeflate asks for permessage-deflate and nothing more.
+var plainDeflate = []pmd{{}}
+
+// doSend sends frames in one piece.
+func doSend(frames ...wireFrame) step {
+	return func(p *prober) error { p.sendAll(frames); return nil }
+}
+
+// doFrames sends frames by a write each.
+func doFrames(frames ...wireFrame) step {
+	return func(p *prober) error {
+		for _, f := range frames {
+			p.sendAll([]wireFrame{f})
+		}
+		return nil
+	}
+}
+
+// doChops sends frames in pieces of n bytes.
+func doChops(n int, frames ...wireFrame) step {
+	return func(p *prober) error {
+		p.note(frames)
+		b := p.encode(frames)
+		for piece := range slices.Chunk(b, n) {
+			p.write(piece)
+		}
+		return nil
+	}
+}
+
+// doBegin sends the header of a frame and n bytes of its payload; the rest is
+// left for doMore.
+func doBegin(f wireFrame, n int) step {
+	return func(p *prober) error {
+		b := p.append(nil, f)
+		n := len(b) - len(f.payload) + n
+		p.write(b[:n])
+		p.rest = b[n:]
+		return nil
+	}
+}
+
+// doMore sends n more bytes of a frame begun, by a write each.
+func doMore(n int) step {
+	return func(p *prober) error {
+		for _, c := range p.rest[:n] {
+			p.write([]byte{c})
+		}
+		p.rest = p.rest[n:]
+		return nil
+	}
+}
+
+func doRest(p *prober) error {
+	p.write(p.rest)
+	p.rest = nil
+	return nil
+}
+
+// doCut sends the bytes of frames in two pieces with a gap between them.
+func doCut(at int, frames ...wireFrame) step {
+	return func(p *prober) error {
+		p.note(frames)
+		b := p.encode(frames)
+		p.write(b[:at])
+		p.flush()
+		time.Sleep(time.Millisecond) // a gap on the wire; nothing depends on its length
+		p.write(b[at:])
+		return nil
+	}
+}
+
+// doDrop sends the first n bytes of frames and ends the stream there.
+func doDrop(n int, frames ...wireFrame) step {
+	return func(p *prober) error {
+		p.write(p.encode(frames)[:n])
+		p.halfClose()
+		return nil
+	}
+}
+
+// mustGet waits for these events, in this order and nothing between.
+func mustGet(events ...rxEvent) step {
+	return func(p *prober) error {
+		for i, want := range events {
+			e, err := p.next()
+			if err != nil {
+				return err
+			}
+			if !e.same(want) {
+				return failed("event %d is %v, want %v", i+1, e, want)
+			}
+		}
+		return nil
+	}
+}
+
+// mustBeIdle checks by a ping that the connection is open and nothing else came.
+func mustBeIdle(p *prober) error {
+	p.sendAll([]wireFrame{txPing("still there?")})
+	return mustGet(rxPong("still there?"))(p)
+}
+
+// mustStaySilent watches for a short while where no ping may be sent.
+func mustStaySilent(p *prober) error {
+	p.flush()
+	wait := p.wait
+	p.wait = 20 * time.Millisecond
+	e, err := p.next()
+	p.wait = wait
+	if err == nil && e.kind != "silence" {
+		return failed("%v, want silence: nothing is wrong yet", e)
+	}
+	return err
+}
+
+// mustEnd waits for the events, closes with 1000 and wants the closing handshake
+// completed (§7.1.2).
+func mustEnd(events ...rxEvent) step {
+	return func(p *prober) error {
+		if err := mustGet(events...)(p); err != nil {
+			return err
+		}
+		p.sendAll([]wireFrame{txClose(1000, "")})
+		return mustAnswer([]int{1000, 0})(p)
+	}
+}
+
+// mustAnswer, after a Close of ours, wants the events and then a Close with one
+// of the codes (0: without), and the end of the stream.
+func mustAnswer(codes []int, events ...rxEvent) step {
+	return func(p *prober) error {
+		if err := mustGet(events...)(p); err != nil {
+			return err
+		}
+		e, err := p.next()
+		switch {
+		case err != nil:
+			return err
+		case e.kind != "close":
+			return failed("%v, want a Close frame (§5.5.1)", e)
+		case !slices.Contains(codes, e.code):
+			return failed("%v, want one of the codes %v (§5.5.1)", e, codes)
+		}
+		return p.finish()
+	}
+}
+
+// mustFail wants the events, then a Close frame with the code from the endpoint,
+// and the end of the stream (§7.1.7).
+func mustFail(code int, events ...rxEvent) step { return mustFailBy([]int{code}, events...) }
+
+// mustFailOr wants the first code; the other one is no fault, but not strict.
+func mustFailOr(code, or int) step {
+	return func(p *prober) error {
+		err := mustFailBy([]int{code, or})(p)
+		if err == nil && p.closedBy == or {
+			return nonStrict("failed the connection with %d, want %d", or, code)
+		}
+		return err
+	}
+}
+
+func mustFailBy(codes []int, events ...rxEvent) step {
+	return func(p *prober) error {
+		var got []rxEvent
+		for {
+			e, err := p.next()
+			if err != nil {
+				return err
+			}
+			switch e.kind {
+			case "silence":
+				f := graded(gradeFailed, "does not fail the connection; got %v", got)
+				f.silence = true
+				return f
+			case "close":
+				if p.closedBy = e.code; !slices.Contains(codes, e.code) {
+					return failed("%v, want the code %v", e, codes)
+				}
+				if err := judgeEvents(got, events); err != nil {
+					return err
+				}
+				return p.finish()
+			case "end":
+				if err := judgeEvents(got, events); err != nil {
+					return err
+				}
+				return nonStrict("no Close frame before the %v; want the code %v", e, codes)
+			}
+			got = append(got, e)
+		}
+	}
+}
+
+// judgeEvents: answers to what was sent before the fault may be missing, which is
+// not strict; anything else is a fault.
+func judgeEvents(got, want []rxEvent) error {
+	for i, e := range got {
+		if i >= len(want) || !e.same(want[i]) {
+			return failed("%v before it failed the connection, want %v", e, want)
+		}
+	}
+	if len(got) < len(want) {
+		return nonStrict("failed the connection before %v", want[len(got)])
+	}
+	return nil
+}
+
+// mustFailFast wants the failure now; if it does not come within a second, what
+// is still to be sent is sent, and the failure after that is not strict.
+func mustFailFast(code int, then ...step) step {
+	return func(p *prober) error {
+		wait := p.wait
+		p.wait = min(wait, time.Second)
+		early := mustFail(code)(p)
+		p.wait = wait
+		if f, ok := early.(*finding); !ok || !f.silence {
+			return early
+		}
+		for _, s := range then {
+			if err := s(p); err != nil {
+				return err
+			}
+		}
+		if err := mustFail(code)(p); err != nil {
+			return err
+		}
+		return nonStrict("failed the connection at the end of the message, not at the first bad byte")
+	}
+}
+
+// finish is the part of a closing handshake after the endpoint's Close frame:
+// ours if it is missing, then the TCP connection, which the server closes first
+// (§7.1.1).
+func (p *prober) finish() error {
+	if !p.sentClose {
+		p.sendAll([]wireFrame{txClose(1000, "")})
+	}
+	if p.side == probedClient {
+		p.halfClose()
+	}
+	return mustDisconnect(p)
+}
+
+// mustDisconnect wants the end of the stream and nothing before it.
+func mustDisconnect(p *prober) error {
+	e, err := p.next()
+	switch {
+	case err != nil:
+		return err
+	case e.kind == "silence":
+		return failed("the TCP connection is not closed (§7.1.1)")
+	case e.kind != "end":
+		return failed("%v after its Close frame (§5.5.1)", e)
+	}
+	return nil
+}
+
+// mustDropQuietly wants these events and then the end of the stream, with or
+// without a Close frame: the prober's half of it has ended.
+func mustDropQuietly(events ...rxEvent) step {
+	return func(p *prober) error {
+		var got []rxEvent
+		e, err := p.next()
+		for err == nil && e.kind != "end" && e.kind != "close" && e.kind != "silence" {
+			got = append(got, e)
+			e, err = p.next()
+		}
+		if err == nil {
+			err = judgeEvents(got, events)
+		}
+		if err == nil && e.kind == "close" {
+			e, err = p.next()
+		}
+		if err == nil && e.kind != "end" {
+			return failed("%v after the stream ended in the middle of a message", e)
+		}
+		return err
+	}
+}
+
+// mustHangUp wants the client to refuse the handshake: it ends the connection and
+// sends nothing (§4.1).
+func mustHangUp(p *prober) error {
+	p.wait = min(p.wait, 5*time.Second)
+	e, err := p.next()
+	switch {
+	case err != nil:
+		return err
+	case e.kind == "close":
+		return nonStrict("%v on a connection that was not to be established (§4.1)", e)
+	case e.kind != "end":
+		return failed("%v, want the handshake refused (§4.1)", e)
+	}
+	return nil
+}
+
+// ifWindow ends the case where the endpoint does not let the prober refer to
+// earlier messages.
+func ifWindow(p *prober) error {
+	if p.out == nil || !p.out.keep {
+		return graded(gradeInformational, "the endpoint wants no context takeover, so there is no window to refer to")
+	}
+	return nil
+}
+
+// doMessage sends a message, compressed if that was agreed, in frames of at most
+// size bytes of wire payload (0: one frame).
+func (p *prober) doMessage(op byte, data []byte, size int) {
+	var rsv byte
+	if p.out != nil {
+		data, rsv = p.out.message(data), 4
+	}
+	p.sendAll(fragments(op, rsv, data, size))
+}
+
+func fragments(op, rsv byte, data []byte, size int) []wireFrame {
+	if size == 0 || len(data) <= size {
+		return []wireFrame{tx(op, data).bits(rsv)}
+	}
+	var all []wireFrame
+	for part := range slices.Chunk(data, size) {
+		all = append(all, tx(0, part).part())
+	}
+	all[0].op, all[0].rsv = op, rsv
+	all[len(all)-1].fin = true
+	return all
+}
+
+// doEchoes sends messages one after another, each when the one before it has
+// come back, and compares.
+func doEchoes(op byte, size, count int, message func(i int) []byte) step {
+	return func(p *prober) error {
+		kind := map[byte]string{1: "text", 2: "binary"}[op]
+		for i := range count {
+			want := message(i)
+			p.doMessage(op, want, size)
+			e, err := p.next()
+			if err != nil {
+				return fmt.Errorf("message %d of %d: %w", i+1, count, err)
+			}
+			if e.kind != kind || !bytes.Equal(e.data, want) {
+				return failed("message %d of %d: sent %s of %d bytes, got %v", i+1, count, kind, len(want), e)
+			}
+		}
+		return nil
+	}
+}
