@@ -19,7 +19,7 @@ const (
 	lingerTime  = time.Second // likewise
 	gatherLimit = 16 << 10    // of answers that wait for the requests that came with theirs
 	writePiece  = 256 << 10   // has WriteTimeout to leave
-	slack       = time.Second // a deadline may be this much too early: setting one costs as much as parsing a head
+	slack       = 32          // a timeout may be short by this part of it: to set a deadline costs as much as to parse a head
 )
 
 // A phase is what a conn reads next.
@@ -127,6 +127,7 @@ func (c *conn) readRaw(fd uintptr) bool {
 	_, c.readErr = c.br.Peek(1)
 	c.fd = notFD
 	if c.readErr == errAgain {
+		c.br.Reset(nil)
 		readers.put(c.br)
 		c.br = nil
 		return false
@@ -339,19 +340,21 @@ func isPolite(err error) bool {
 }
 
 func (c *conn) setReadDeadline() {
-	now := time.Now()
-	by := c.headBy
+	timeout := cmp.Or(c.s.HeadTimeout, 10*time.Second)
 	switch {
 	case c.phase == atBody:
-		by = now.Add(cmp.Or(c.s.BodyTimeout, 30*time.Second))
-	case !by.IsZero():
-	case c.phase == atRequest:
-		by = now.Add(cmp.Or(c.s.IdleTimeout, 60*time.Second))
-	default:
-		by = now.Add(cmp.Or(c.s.HeadTimeout, 10*time.Second))
+		timeout = cmp.Or(c.s.BodyTimeout, 30*time.Second)
+	case c.phase == atRequest && c.headBy.IsZero():
+		timeout = cmp.Or(c.s.IdleTimeout, 60*time.Second)
+	}
+	by := time.Now().Add(timeout)
+	if c.phase == atHead && c.headBy.IsZero() {
 		c.headBy = by
 	}
-	if early := by.Sub(c.readBy); early < 0 || early >= slack {
+	if c.phase != atBody && !c.headBy.IsZero() {
+		by = c.headBy
+	}
+	if early := by.Sub(c.readBy); early < 0 || early > timeout/slack {
 		c.readBy = by
 		c.nc.SetReadDeadline(by)
 	}
@@ -379,8 +382,8 @@ func (c *conn) write(p []byte) error {
 }
 
 func (c *conn) setWriteDeadline() {
-	by := time.Now().Add(cmp.Or(c.s.WriteTimeout, 30*time.Second))
-	if by.Sub(c.writeBy) >= slack {
+	timeout := cmp.Or(c.s.WriteTimeout, 30*time.Second)
+	if by := time.Now().Add(timeout); by.Sub(c.writeBy) > timeout/slack {
 		c.writeBy = by
 		c.nc.SetWriteDeadline(by)
 	}

@@ -187,6 +187,27 @@ func TestIdle(t *testing.T) {
 	})
 }
 
+// A deadline that was good for one request is not left to strike the next.
+func TestShortTimeouts(t *testing.T) {
+	const ms = time.Millisecond
+	s := &Server{Handler: caseHandler, HeadTimeout: 20 * ms, IdleTimeout: 500 * ms, BodyTimeout: 20 * ms, WriteTimeout: 20 * ms}
+	converse(t, s, func(k *conversation) {
+		for range 5 {
+			k.send("GET / HTTP/1.1\r\n")
+			time.Sleep(15 * ms)
+			k.send("Host: a\r\n\r\n")
+			k.want(ok2)
+			time.Sleep(400 * ms)
+			k.send(post + "Content-Length: 2\r\n\r\no")
+			time.Sleep(15 * ms)
+			k.send("k")
+			k.want(ok2)
+			time.Sleep(400 * ms)
+		}
+		k.wantIdle()
+	})
+}
+
 // HT04: the handler sees an error, never a short body.
 func TestSlowBody(t *testing.T) {
 	var seen error
@@ -593,7 +614,7 @@ func TestExchangeFigures(t *testing.T) {
 		c := dial(t, addr)
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 		io.ReadAll(c)
-		if got := <-figure; got != tt.want {
+		if got := next(t, figure); got != tt.want {
 			t.Errorf("%s: status and bytes %v, want %v", tt.name, got, tt.want)
 		}
 	}

@@ -35,15 +35,26 @@ func TestReset(t *testing.T) {
 	io.WriteString(c, post+"Content-Length: 1000\r\n\r\nabc")
 	c.SetLinger(0)
 	c.Close()
-	if err := <-seen; err == nil || err == io.EOF {
+	if err := next(t, seen); err == nil || err == io.EOF {
 		t.Errorf("the body ended with %v, want an error", err)
 	}
-	if err := <-logged; err == nil {
+	if err := next(t, logged); err == nil {
 		t.Error("logged nil")
 	}
 	if len(logged) != 0 {
 		t.Errorf("logged again: %v", <-logged)
 	}
+}
+
+// next waits for a report, but not for ever.
+func next[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was reported")
+	}
+	return v
 }
 
 // HT09: a client that has nothing more to say still gets its answer.
@@ -103,7 +114,7 @@ func TestStalledSocket(t *testing.T) {
 	s.Handler = func(x *Exchange) { x.Respond(200, nil, make([]byte, 100<<20)) }
 	c := dial(t, serve(t, s))
 	io.WriteString(c, getEmpty)
-	<-logged
+	next(t, logged)
 	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) && runtime.GOOS != "windows" {
 		t.Errorf("the client read up to %v, want a reset", err)
 	}
@@ -138,7 +149,7 @@ func TestFile(t *testing.T) {
 		}
 		got, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if err := <-sent; (err == io.ErrUnexpectedEOF) != (tt.want == "") {
+		if err := next(t, sent); (err == io.ErrUnexpectedEOF) != (tt.want == "") {
 			t.Errorf("%s: Send = %v", tt.name, err)
 		}
 		if tt.want == "" {
@@ -222,7 +233,7 @@ func TestPlainTextToTLS(t *testing.T) {
 	logged := make(chan error, 1)
 	addr := serveOn(t, &Server{Log: func(err error) { logged <- err }}, tls.NewListener(ln, &tls.Config{Certificates: cert.TLS.Certificates}))
 	io.WriteString(dial(t, addr), getEmpty)
-	if err := <-logged; !errors.As(err, new(tls.RecordHeaderError)) {
+	if err := next(t, logged); !errors.As(err, new(tls.RecordHeaderError)) {
 		t.Errorf("logged %v, want a TLS error", err)
 	}
 }
