@@ -70,7 +70,7 @@ func parseDeflate(params []Param, offer bool) (p DeflateParams, err error) {
 			}
 		}
 		if !ok || seen[which] {
-			return p, fmt.Errorf("%w: %.200q", ErrDeflateParams, AppendExtensions(nil, []Extension{{permessageDeflate, params}}))
+			return p, fmt.Errorf("%w: %.100q", ErrDeflateParams, q.Name+"="+q.Value)
 		}
 		seen[which] = true
 	}
@@ -88,15 +88,18 @@ func windowBits(s string) (int, bool) {
 	return 0, false
 }
 
-// acceptDeflate chooses the first offer that can be accepted, nil if none
-// (RFC 7692 §5.1), and what to answer to it. Without takeover the answer asks both
-// sides to keep no context, which a server may though it was not offered.
-func acceptDeflate(offers []Extension, takeover bool) *DeflateParams {
-	for _, e := range offers {
-		if e.Name != permessageDeflate {
+// acceptDeflate chooses the first of a client's offers that can be accepted, nil
+// if none, and what to answer to it (RFC 7692 §5.1). Without takeover the answer asks
+// both sides to keep no context, which a server may though it was not offered. The
+// error wraps ErrExtensionList.
+func acceptDeflate(lines []string, takeover bool) (*DeflateParams, error) {
+	var chosen *DeflateParams
+	s := extensionScanner{lines: lines}
+	for s.next() {
+		if chosen != nil || s.e.Name != permessageDeflate {
 			continue
 		}
-		p, err := parseDeflate(e.Params, true)
+		p, err := parseDeflate(s.e.Params, true)
 		if err != nil {
 			continue
 		}
@@ -106,9 +109,9 @@ func acceptDeflate(offers []Extension, takeover bool) *DeflateParams {
 		if p.ClientMaxWindowBits == 15 {
 			p.ClientMaxWindowBits = 0 // nothing to ask for
 		}
-		return &p
+		chosen = &p
 	}
-	return nil
+	return chosen, s.err
 }
 
 // offerDeflate is what a client offers: any window the server wants, whatever it

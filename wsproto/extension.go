@@ -34,23 +34,12 @@ const (
 // be empty, but not all of them. The error wraps ErrExtensionList.
 func ParseExtensions(lines ...string) ([]Extension, error) {
 	var list []Extension
-	for _, line := range lines {
-		s := extensionScanner{rest: line}
-		for s.skipSpace(); s.rest != ""; s.skipSpace() {
-			if s.take(',') {
-				continue
-			}
-			e, ok := s.extension()
-			if !ok || s.rest != "" && s.rest[0] != ',' {
-				return nil, fmt.Errorf("%w at %.40q", ErrExtensionList, s.rest)
-			}
-			if list = append(list, e); len(list) > maxExtensions {
-				return nil, fmt.Errorf("%w: more than %d elements", ErrExtensionList, maxExtensions)
-			}
-		}
+	s := extensionScanner{lines: lines}
+	for s.next() {
+		list = append(list, Extension{s.e.Name, append([]Param(nil), s.e.Params...)})
 	}
-	if list == nil {
-		return nil, fmt.Errorf("%w: it is empty", ErrExtensionList)
+	if s.err != nil {
+		return nil, s.err
 	}
 	return list, nil
 }
@@ -72,22 +61,54 @@ func AppendExtensions(dst []byte, list []Extension) []byte {
 	return dst
 }
 
-// An extensionScanner reads one line, from the start of rest.
-type extensionScanner struct{ rest string }
+// An extensionScanner reads a list element by element.
+type extensionScanner struct {
+	lines []string
+	rest  string    // of the line under way
+	e     Extension // the last one read; its Params are overwritten by the next
+	n     int       // how many were read
+	err   error
+}
+
+// next reads the next element; false means the end or err.
+func (s *extensionScanner) next() bool {
+	for s.skipSpace(); ; s.skipSpace() {
+		switch {
+		case s.take(','):
+		case s.rest == "" && len(s.lines) > 0:
+			s.rest, s.lines = s.lines[0], s.lines[1:]
+		case s.rest == "" && s.n == 0:
+			s.err = fmt.Errorf("%w: it is empty", ErrExtensionList)
+			return false
+		case s.rest == "":
+			return false
+		case s.n == maxExtensions:
+			s.err = fmt.Errorf("%w: more than %d elements", ErrExtensionList, maxExtensions)
+			return false
+		case !s.extension() || s.rest != "" && s.rest[0] != ',':
+			s.err = fmt.Errorf("%w at %.40q", ErrExtensionList, s.rest)
+			return false
+		default:
+			s.n++
+			return true
+		}
+	}
+}
 
 // extension = token *( ";" token [ "=" ( token | quoted-string ) ] )
-func (s *extensionScanner) extension() (e Extension, ok bool) {
-	if e.Name, ok = s.token(); !ok {
-		return e, false
+func (s *extensionScanner) extension() (ok bool) {
+	s.e.Params = s.e.Params[:0]
+	if s.e.Name, ok = s.token(); !ok {
+		return false
 	}
 	for s.skipSpace(); s.take(';'); s.skipSpace() {
 		p, ok := s.param()
-		if !ok || len(e.Params) == maxParams {
-			return e, false
+		if !ok || len(s.e.Params) == maxParams {
+			return false
 		}
-		e.Params = append(e.Params, p)
+		s.e.Params = append(s.e.Params, p)
 	}
-	return e, true
+	return true
 }
 
 func (s *extensionScanner) param() (p Param, ok bool) {

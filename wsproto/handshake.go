@@ -182,12 +182,12 @@ func negotiate(req *httpmini.Request, opt *AcceptOptions) (ag Agreement, err err
 		ag.Subprotocol = choose(opt.Subprotocols, offered)
 	}
 	if req.Header.Has("Sec-WebSocket-Extensions") {
-		offers, err := ParseExtensions(req.Header.Values("Sec-WebSocket-Extensions")...)
+		deflate, err := acceptDeflate(req.Header.Values("Sec-WebSocket-Extensions"), opt.ContextTakeover)
 		if err != nil {
 			return ag, &HandshakeError{Status: 400, Err: err}
 		}
 		if !opt.NoCompression {
-			ag.Deflate = acceptDeflate(offers, opt.ContextTakeover)
+			ag.Deflate = deflate
 		}
 	}
 	return ag, nil
