@@ -52,7 +52,7 @@ type Assembler struct {
 	deflated  bool   // it is compressed
 	text      utf8State
 	fragments int
-	buf       *block // what has come of the message, unmasked
+	buf       *block // headroom, and what has come of the message, unmasked
 	inflated  *block // the last compressed message, inflated
 	control   []byte // what has come of a control frame that came in pieces
 }
@@ -97,7 +97,7 @@ func (a *Assembler) checkData(h Header) error {
 		a.message, a.deflated = h.Opcode, h.Rsv1
 		a.text, a.fragments = utf8Start, 0
 		if a.buf != nil {
-			a.buf.b = a.buf.b[:0]
+			a.buf.b = a.buf.b[:headroom]
 		}
 	}
 	if a.fragments++; a.fragments > a.maxFragments() {
@@ -144,7 +144,7 @@ func (a *Assembler) Add(p []byte) (m Message, done bool, err error) {
 		if !last {
 			return m, false, nil
 		}
-		p = a.buf.b
+		p = a.buf.b[headroom:]
 	}
 	m, err = a.end(p)
 	return m, err == nil, err
@@ -189,18 +189,39 @@ func (a *Assembler) addControl(p []byte) (m Message, done bool, err error) {
 	return Message{a.h.Opcode, p}, true, nil
 }
 
+// spaceSize bounds what is read at once, in bytes, so that it is still in the cache
+// when it is unmasked.
+const spaceSize = 128 << 10
+
+// headroom is kept free before a message that was put together: its frame can be
+// completed in place when it is sent on.
+const headroom = MaxHeaderLen
+
 // space returns room for the frame's next bytes, where the caller may read them
 // to before it adds them: then Add copies nothing. It is nil while so little
 // has come that the room a claimed length asks for has not been earned.
 func (a *Assembler) space() []byte {
 	const worthwhile = 32 << 10
-	n := a.buffered()
-	if a.h.Opcode.IsControl() || a.message == 0 || n < worthwhile || a.left < worthwhile {
+	if a.h.Opcode.IsControl() || a.message == 0 || a.left < worthwhile || a.buffered() < worthwhile {
 		return nil
 	}
-	a.buf = a.buf.grow(1)
+	a.grow(1)
+	n := len(a.buf.b)
 	free := a.buf.b[n:cap(a.buf.b)]
-	return free[:min(int64(len(free)), a.left)]
+	return free[:min(int64(len(free)), a.left, spaceSize)]
+}
+
+// grow makes room for n more bytes, at most three times what has come and n
+// beyond that, and no more than the frame still needs.
+func (a *Assembler) grow(n int) {
+	if a.buf == nil {
+		a.buf = getBlock(headroom + n + int(min(a.left, int64(3*n))))
+		a.buf.b = a.buf.b[:headroom]
+		return
+	}
+	if cap(a.buf.b)-len(a.buf.b) < n {
+		a.buf = a.buf.grow(n + int(min(a.left, int64(3*len(a.buf.b)))))
+	}
 }
 
 // keep appends p to the message, unless it was read into space and is there.
@@ -215,8 +236,17 @@ func (a *Assembler) keep(p []byte) {
 			return
 		}
 	}
-	a.buf = a.buf.grow(len(p))
+	a.grow(len(p))
 	a.buf.b = append(a.buf.b, p...)
+}
+
+// whole returns p, the data of the message that Add returned last, with the
+// headroom before it, or nil if it was not put together here.
+func (a *Assembler) whole(p []byte) []byte {
+	if a.buf == nil || len(a.buf.b) != headroom+len(p) || &a.buf.b[headroom] != &p[0] {
+		return nil
+	}
+	return a.buf.b
 }
 
 // release gives back every buffer that holds nothing still needed. What was
@@ -251,7 +281,7 @@ func (a *Assembler) buffered() int {
 	if a.buf == nil || a.message == 0 {
 		return 0
 	}
-	return len(a.buf.b)
+	return len(a.buf.b) - headroom
 }
 
 func (a *Assembler) maxMessage() int64 {

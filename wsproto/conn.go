@@ -32,7 +32,7 @@ type Config struct {
 
 const (
 	// readSize is the room a read is given. A connection that waits holds none.
-	readSize = 64 << 10
+	readSize = 256 << 10
 	// plainReadSize is the room where a waiting read must hold its buffer.
 	plainReadSize = 4 << 10
 	// maxBatch bounds the answers gathered before they are sent.
@@ -57,6 +57,7 @@ type Conn struct {
 	in      *block             // what p is a part of, if it is borrowed
 	p       []byte             // input not yet looked at
 	rest    [MaxHeaderLen]byte // where a header cut by the end of the input waits
+	whole   []byte             // the last message and room for a header before it, if our buffers hold that
 	inFrame bool               // asm has a frame whose payload is not complete
 	size    int                // of the next read where the buffer is held
 	ended   error              // why nothing more will be read
@@ -161,11 +162,13 @@ func (c *Conn) unlockReading() {
 // Control frames are dealt with on the way.
 func (c *Conn) next() (m Message, ok bool, err error) {
 	for {
+		var frame []byte // the input from the frame's header on, if that is there
 		if !c.inFrame {
 			h, n, err := ParseHeader(c.p)
 			if err != nil || n == 0 {
 				return m, false, err
 			}
+			frame = c.p
 			c.p = c.p[n:]
 			if c.cfg.Tap != nil && !(h.Opcode.IsControl() && h.PayloadLen <= maxControl) {
 				c.cfg.Tap(true, h, nil)
@@ -197,9 +200,22 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 			if c.cfg.IdleTimeout > 0 {
 				c.messages.Add(1)
 			}
+			if c.whole = nil; len(m.Data) >= inPlace {
+				c.whole = c.locate(m.Data, frame)
+			}
 			return m, true, nil
 		}
 	}
+}
+
+// locate returns the message p with the bytes before it that are free: the header
+// it came with, at the start of frame, or the assembler's headroom. It is nil if p is
+// in neither place.
+func (c *Conn) locate(p, frame []byte) []byte {
+	if n := len(frame) - len(c.p); n > len(p) && &frame[n-len(p)] == &p[0] {
+		return frame[:n]
+	}
+	return c.asm.whole(p)
 }
 
 // control answers a control frame (§5.5).

@@ -32,8 +32,13 @@ type outbox struct {
 // newest is kept (§5.5.3 allows to leave out the others).
 const maxPongs = 16
 
-// noCopy is the size from which a payload is written from where it is.
-const noCopy = 16 << 10
+const (
+	// noCopy is the size from which a payload is not copied to go out with others.
+	noCopy = 64 << 10
+	// inPlace is the size from which a message that is sent on as it came is
+	// written from where it was received.
+	inPlace = 4 << 10
+)
 
 func (o *outbox) len() int {
 	if o.buf == nil {
@@ -69,8 +74,14 @@ func (c *Conn) write(op Opcode, p []byte, now bool) error {
 		defer putBlock(z)
 		h.Rsv1, p = true, z.b
 	}
-	if len(p) >= noCopy && c.role == RoleServer && c.raw != nil {
-		return c.writeLarge(h, p)
+	h.PayloadLen = int64(len(p))
+	if c.role == RoleServer && c.raw != nil {
+		if frame := c.frameInPlace(h, p, now); frame != nil {
+			return c.writeLarge(h, frame, nil)
+		}
+		if len(p) >= noCopy {
+			return c.writeLarge(h, AppendHeader(make([]byte, 0, MaxHeaderLen), h), p)
+		}
 	}
 	c.queue(h, p)
 	if now || o.len() >= maxBatch {
@@ -297,26 +308,45 @@ func (c *Conn) drain(v *block, n int) {
 	c.out.mu.Unlock()
 }
 
-// writeLarge sends what waits and a frame with a large payload, which is not
-// copied, in one system call if the socket takes it. The caller holds mu.
-func (c *Conn) writeLarge(h Header, p []byte) error {
-	o := &c.out
-	for o.writing {
-		o.cond.Wait()
+// frameInPlace returns the frame of p if that is the message last read, sent on by
+// the goroutine that reads, and so lies in a buffer with room for the header.
+func (c *Conn) frameInPlace(h Header, p []byte, now bool) []byte {
+	if now || len(p) < inPlace || len(c.whole) < len(p) {
+		return nil
 	}
-	if err := o.usable(); err != nil {
+	at := len(c.whole) - len(p)
+	if &c.whole[at] != &p[0] {
+		return nil
+	}
+	var room [MaxHeaderLen]byte
+	head := AppendHeader(room[:0], h)
+	copy(c.whole[at-len(head):], head) // never longer than the masked one it came with
+	return c.whole[at-len(head):]
+}
+
+// writeLarge sends what waits and then a frame, the bytes of a and then those of p,
+// without copying them. The caller holds mu.
+func (c *Conn) writeLarge(h Header, a, p []byte) error {
+	o := &c.out
+	if err := c.flush(true); err != nil {
 		return err
 	}
-	h.PayloadLen = int64(len(p))
+	if err := o.usable(); err != nil { // mu was released
+		return err
+	}
 	if c.cfg.Tap != nil {
 		c.cfg.Tap(false, h, nil)
 	}
-	v := o.take().grow(MaxHeaderLen)
-	v.b = AppendHeader(v.b, h)
 	o.writing = true
 	o.mu.Unlock()
-	err := c.writeBoth(v.b, p)
-	putBlock(v)
+	var err error
+	if p != nil {
+		err = c.writeBoth(a, p)
+	} else if n, werr := c.tryWrite(a); werr != nil || n == len(a) {
+		err = werr
+	} else {
+		err = c.writeAll(a[n:])
+	}
 	o.mu.Lock()
 	o.wrote(err)
 	if o.buf != nil {

@@ -9,18 +9,20 @@ import (
 // giving it back allocates nothing.
 type block struct{ b []byte }
 
-// The pools hold blocks of 1<<minBlock to 1<<maxBlock bytes, a pool for each
-// power of two; larger ones are left to the garbage collector.
+// The pools hold blocks with room for 1<<minBlock to 1<<maxBlock bytes and some
+// more, a pool for each power of two, so that a message of a round size fits together
+// with its header; larger ones are left to the garbage collector.
 const (
-	minBlock = 9
-	maxBlock = 24
+	minBlock  = 9
+	maxBlock  = 24
+	blockMore = 64
 )
 
 var blocks [maxBlock + 1]sync.Pool
 
 // getBlock returns an empty block with room for at least n bytes.
 func getBlock(n int) *block {
-	k := max(bits.Len(uint(n-1)), minBlock)
+	k := class(n)
 	if k > maxBlock {
 		return &block{make([]byte, 0, n)}
 	}
@@ -28,20 +30,24 @@ func getBlock(n int) *block {
 		v.b = v.b[:0]
 		return v
 	}
-	return &block{make([]byte, 0, 1<<k)}
+	return &block{make([]byte, 0, 1<<k+blockMore)}
 }
+
+// class is the k of the smallest pool with room for n bytes.
+func class(n int) int { return max(bits.Len(uint(max(n-blockMore, 1)-1)), minBlock) }
 
 // putBlock gives v back; v may be nil. Nobody may hold a slice of it any more.
 func putBlock(v *block) {
 	if v == nil {
 		return
 	}
-	if k := bits.Len(uint(cap(v.b) - 1)); k <= maxBlock && cap(v.b) == 1<<k {
+	if k := class(cap(v.b)); k <= maxBlock && cap(v.b) == 1<<k+blockMore {
 		blocks[k].Put(v)
 	}
 }
 
-// grow makes room for n more bytes, at least doubling, in a new block if need be.
+// grow makes room for n more bytes, in a new block if need be, and at least half
+// as many again as it has.
 func (v *block) grow(n int) *block {
 	if v == nil {
 		return getBlock(n)
@@ -49,7 +55,7 @@ func (v *block) grow(n int) *block {
 	if cap(v.b)-len(v.b) >= n {
 		return v
 	}
-	w := getBlock(max(len(v.b)+n, 2*cap(v.b)))
+	w := getBlock(max(len(v.b)+n, cap(v.b)+cap(v.b)/2))
 	w.b = append(w.b, v.b...)
 	putBlock(v)
 	return w
