@@ -1,0 +1,207 @@
+package mode
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"socketsrv/internal/tlsconf"
+)
+
+const about = "test and debug low-level network protocols"
+
+// asks are what the first word can be in place of a mode; the list stands in
+// help, man page and completion.
+var asks = []struct{ names, arg, usage string }{
+	{"h help", "[MODE|exit-codes]", "this screen, the flags of a mode, the exit codes"},
+	{"V version", "", "version, Go version, commit, system, TLS or not"},
+	{"completion", "bash|zsh|fish", "completion script for a shell"},
+	{"man", "", "manual page"},
+}
+
+// ask answers a first word that is none of a mode's; done says whether it was one.
+func (t Table) ask(env *Env, word string, rest []string) (done bool, err error) {
+	name, dashed := undash(word)
+	if len(name) == 1 && !dashed {
+		return false, nil
+	}
+	topic := ""
+	if len(rest) > 0 {
+		topic = rest[0]
+	}
+	switch name {
+	case "h", "help":
+		return true, t.help(env.Stdout, topic)
+	case "V", "version":
+		return true, writeVersion(env.Stdout)
+	case "completion":
+		return true, t.writeCompletion(env.Stdout, topic)
+	case "man":
+		return true, t.writeMan(env.Stdout)
+	}
+	return false, nil
+}
+
+func (t Table) help(w io.Writer, topic string) error {
+	name, _ := undash(topic)
+	switch name {
+	case "":
+		return t.writeOverview(w)
+	case "exit-codes":
+		return writeExitCodes(w)
+	}
+	m, defaults, ok := t.find(name)
+	if !ok {
+		return suggest("mode", name, "", nearest(name, t.names()))
+	}
+	fs, _ := m.prepare(defaults)
+	return t.writeHelp(w, m, fs)
+}
+
+// rows is text in two columns.
+type rows [][2]string
+
+// print writes the rows with the left column as wide as its widest cell, those
+// beyond 30 aside.
+func (r rows) print(b *strings.Builder) {
+	width := 0
+	for _, row := range r {
+		if len(row[0]) <= 30 {
+			width = max(width, len(row[0]))
+		}
+	}
+	for _, row := range r {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-*s  %s", width, row[0], row[1]), " ") + "\n")
+	}
+}
+
+// flagRows lists the flags of a group; one without usage joins the next one.
+func (g group) flagRows() rows {
+	var r rows
+	var left, defs []string
+	for _, f := range g.flags {
+		left = append(left, f.form())
+		if f.def != "" {
+			defs = append(defs, f.def)
+		}
+		if f.usage == "" {
+			continue
+		}
+		usage := f.usage
+		if len(defs) > 0 {
+			usage += " (" + strings.Join(defs, ", ") + ")"
+		}
+		r = append(r, [2]string{strings.Join(left, ", "), usage})
+		left, defs = nil, nil
+	}
+	return r
+}
+
+// form is how f is written: "-p, -port N".
+func (f *flag) form() string {
+	short, long := "", ""
+	for _, name := range f.names {
+		if len(name) == 1 {
+			short += "-" + name + ", "
+		} else {
+			long += "-" + name + ", "
+		}
+	}
+	return strings.TrimSuffix(short+long, ", ") + space(f.arg)
+}
+
+// space puts one before a word that is there.
+func space(word string) string {
+	if word == "" {
+		return ""
+	}
+	return " " + word
+}
+
+// writeHelp is the screen of one mode.
+func (t Table) writeHelp(w io.Writer, m Mode, fs *Flags) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "usage: %s -%s [flags]%s\n%s\n", program, m.Name, space(m.Args), m.Brief)
+	for _, alias := range m.Aliases {
+		if alias.Name != m.Name {
+			fmt.Fprintf(&b, "also: -%s%s\n", alias.Name, space(strings.Join(alias.Defaults, " ")))
+		}
+	}
+	for _, g := range fs.groups {
+		if r := g.flagRows(); len(r) > 0 {
+			fmt.Fprintf(&b, "%s\n", g.title)
+			r.print(&b)
+		}
+	}
+	if len(m.Examples) > 0 {
+		b.WriteString("Examples\n  " + strings.Join(m.Examples, "\n  ") + "\n")
+	}
+	b.WriteString("Defaults in parentheses. Durations: 500ms, 5s, 10 (seconds); sizes: 64k, 16M.\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeOverview is the screen of the program.
+func (t Table) writeOverview(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\nusage: %s [-MODE] [flags] [arguments]\n\n", program, about, program)
+	fmt.Fprintf(&b, "Modes (without one: %s)\n", t[0].Name)
+	var modes, more rows
+	for _, m := range t {
+		modes = append(modes, [2]string{"-" + m.Name, m.Brief})
+	}
+	modes.print(&b)
+	b.WriteString("\nMore\n")
+	for _, a := range asks {
+		f := flag{names: strings.Fields(a.names), arg: a.arg}
+		more = append(more, [2]string{f.form(), a.usage})
+	}
+	more.print(&b)
+	b.WriteString(`
+Flags take one or two dashes, -flag value or -flag=value, before or after the
+arguments; one-letter flags can be bundled: -vt. A link to this program that is
+named after a mode starts that mode.
+`)
+	b.WriteString("\nExamples\n")
+	for _, m := range t[:min(3, len(t))] {
+		fmt.Fprintf(&b, "  %s\n", m.Examples[0])
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeExitCodes(w io.Writer) error {
+	for _, c := range exitCodes {
+		if _, err := fmt.Fprintf(w, "%3d  %s\n", c.code, c.meaning); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeVersion is one line of what the build knows of itself.
+func writeVersion(w io.Writer) error {
+	version, commit, dirty := "(devel)", "unknown", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" {
+			version = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				commit = s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				dirty = " (modified)"
+			}
+		}
+	}
+	tls := "no"
+	if tlsconf.Available {
+		tls = "yes"
+	}
+	_, err := fmt.Fprintf(w, "%s %s, %s, commit %s%s, %s/%s, TLS %s\n",
+		program, version, runtime.Version(), commit, dirty, runtime.GOOS, runtime.GOARCH, tls)
+	return err
+}

@@ -1,0 +1,152 @@
+package mode
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"socketsrv/internal/show"
+)
+
+// Output is what the flags about output said.
+type Output struct {
+	JSON    bool
+	Verbose bool
+	Quiet   bool
+	Log     string // file for the status lines; "" is stderr
+	Color   string // auto, always, never
+	Style   show.Style
+}
+
+// Output adds the flags about what is printed, and how.
+func (fs *Flags) Output() *Output {
+	o := &Output{Color: "auto"}
+	o.Style.MaxShow = show.DefaultMaxShow
+	format := show.FormatAuto.String()
+	fs.Group("Output")
+	fs.Switch(&o.JSON, "json", "events as JSON lines on stdout")
+	fs.Choice(&format, "format", "how payloads are shown", "auto", "text", "hex", "raw")
+	fs.Switch(&o.Style.Raw, "raw", "payloads as they came, unescaped")
+	fs.Size(&o.Style.MaxShow, "max-show", "bytes shown of a payload; 0: all")
+	fs.Switch(&o.Style.Time, "t timestamps", "times before the lines")
+	fs.Choice(&o.Color, "color", "colours; auto: on a terminal", "auto", "always", "never")
+	fs.Switch(&o.Verbose, "v verbose", "handshakes, headers and control frames too")
+	fs.Switch(&o.Quiet, "q quiet", "errors only")
+	fs.String(&o.Log, "log", "FILE", "status lines go there, not to stderr")
+	fs.Check(func() (err error) {
+		if o.Verbose && o.Quiet {
+			return Usagef("-v and -q exclude each other")
+		}
+		if o.JSON && !fs.Given("max-show") || o.Style.MaxShow == 0 {
+			o.Style.MaxShow = -1
+		}
+		o.Style.Format, err = show.ParseFormat(format)
+		return err
+	})
+	return o
+}
+
+// Open begins the output of a mode. What env.Stdout and env.Stderr are at that
+// time is what it writes to.
+func (o *Output) Open(env *Env) (*Console, error) {
+	style := o.Style
+	style.Color = o.colored(env)
+	c := &Console{
+		Writer: show.NewWriter(env.Stdout, show.Options{Style: style, JSON: o.JSON, Now: env.Now}),
+		flags:  o, now: env.Now, status: env.Stderr,
+	}
+	if o.Log != "" {
+		f, err := os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return nil, &Failure{ExitWrite, err}
+		}
+		c.status, c.log = f, f
+	}
+	return c, nil
+}
+
+func (o *Output) colored(env *Env) bool {
+	switch o.Color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return env.TTYOut != nil && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
+}
+
+// A Console is where a mode's words go: events to stdout by the methods of
+// show.Writer, status lines to stderr or to the file of -log. Its methods may be
+// called from any goroutine.
+type Console struct {
+	*show.Writer
+	flags *Output
+	now   func() time.Time
+	log   io.Closer
+
+	mu     sync.Mutex
+	status io.Writer
+}
+
+// Status prints a line of status, unless -q. It is escaped as a whole, so that
+// args may come from a peer.
+func (c *Console) Status(format string, args ...any) {
+	if !c.flags.Quiet {
+		c.line(fmt.Sprintf(format, args...))
+	}
+}
+
+// Detail is Status for what only -v shows.
+func (c *Console) Detail(format string, args ...any) {
+	if c.flags.Verbose {
+		c.line(fmt.Sprintf(format, args...))
+	}
+}
+
+// Error prints what went wrong without ending the program; with -json it is an
+// event as well.
+func (c *Console) Error(err error) {
+	text := errorText(err)
+	c.line(program + ": " + text)
+	if c.flags.JSON {
+		c.Emit(&show.Event{Event: show.Error, Client: -1, Err: text})
+	}
+}
+
+// Listening says that the server accepts connections on addr; with -json it is
+// an event as well.
+func (c *Console) Listening(proto, addr string) {
+	c.Status("listening on %s %s", proto, addr)
+	if c.flags.JSON {
+		c.Emit(&show.Event{Event: show.Listening, Client: -1, Proto: proto, Addr: addr})
+	}
+}
+
+const maxStatusLine = 4 << 10 // bytes, before escaping
+
+func (c *Console) line(text string) {
+	var b []byte
+	if c.flags.Style.Time {
+		b = c.now().AppendFormat(b, "2006-01-02 15:04:05.000000 ")
+	}
+	b = append(show.AppendCut(b, text, maxStatusLine), '\n')
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.Write(b)
+}
+
+const flushTime = 2 * time.Second // for a reader of stdout that stalls
+
+// Close waits for what is still being written, though not for ever.
+func (c *Console) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	err := c.Flush(ctx)
+	if c.log != nil {
+		c.log.Close()
+	}
+	return err
+}

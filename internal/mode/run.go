@@ -1,0 +1,178 @@
+package mode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// Run runs a whole command line, the program's name first, and returns the exit
+// code. Errors end as one line on env.Stderr.
+func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := &output{w: env.Stdout, stderr: env.Stderr, closed: cancel}
+	here := *env
+	here.Stdout = out
+
+	defer here.watchSignals(cancel)()
+	err := t.run(ctx, argv, &here)
+	return here.report(err, context.Cause(ctx), out)
+}
+
+func (t Table) run(ctx context.Context, argv []string, env *Env) error {
+	if len(argv) > 1 {
+		if done, err := t.ask(env, argv[1], argv[2:]); done {
+			return hint(err, program)
+		}
+	}
+	m, defaults, args, err := t.pick(argv)
+	if err != nil {
+		return hint(err, program)
+	}
+	fs, f := m.prepare(defaults)
+	if len(argv) > 1 && len(args) == len(argv)-1 {
+		fs.modes = t.names() // -ecko may be a flag or a mode
+	}
+	args, err = fs.parse(args)
+	switch err {
+	case errHelp:
+		return t.writeHelp(env.Stdout, m, fs)
+	case errVersion:
+		return writeVersion(env.Stdout)
+	case nil:
+		err = m.checkArgs(args)
+	}
+	if err == nil {
+		err = f(ctx, env, args)
+	}
+	return hint(err, program+" -"+m.Name)
+}
+
+// hint adds to a UsageError where help is.
+func hint(err error, command string) error {
+	if usage, ok := errors.AsType[*UsageError](err); ok {
+		return &UsageError{usage.Text, command + " -h"}
+	}
+	return err
+}
+
+// interrupted is the cause of a context that a signal ended.
+type interrupted struct{ signal syscall.Signal }
+
+func (e *interrupted) Error() string { return "cut short by signal: " + e.signal.String() }
+
+// watchSignals cancels at the first signal and ends the process at the second.
+// The function it returns stops it and waits until it has.
+func (env *Env) watchSignals(cancel context.CancelCauseFunc) (stop func()) {
+	if env.Signals == nil {
+		return func() {}
+	}
+	quit := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		for first := true; ; first = false {
+			select {
+			case <-quit:
+				return
+			case s := <-env.Signals:
+				sig, _ := s.(syscall.Signal)
+				if !first {
+					env.Exit(ExitSignal + int(sig))
+				}
+				cancel(&interrupted{sig})
+			}
+		}
+	})
+	return func() {
+		close(quit)
+		watcher.Wait()
+	}
+}
+
+// report prints what is left to say about err and returns the exit code.
+func (env *Env) report(err, cause error, out *output) int {
+	var cut *interrupted
+	stopped := errors.As(cause, &cut)
+	lost := out.failure() // said when it happened
+	switch {
+	case err == nil && stopped:
+		return ExitOK
+	case err == nil && cause == errStdoutClosed:
+		return ExitFailure // a server that stopped for want of a reader
+	case err == nil && lost != nil:
+		return ExitWrite
+	case ExitCode(err) == ExitOK: // a clean end by the peer, too
+		return ExitOK
+	case stopped && ExitCode(err) != ExitUsage:
+		return ExitSignal + int(cut.signal)
+	case lost != nil && (cause == errStdoutClosed || errors.Is(err, lost)):
+		return ExitWrite
+	}
+	if f, ok := errors.AsType[*Failure](err); !ok || f.Err != nil {
+		fmt.Fprintf(env.Stderr, "%s: %s\n", program, errorLine(err))
+	}
+	if usage, ok := errors.AsType[*UsageError](err); ok {
+		fmt.Fprintf(env.Stderr, "try: %s\n", usage.help)
+	}
+	return ExitCode(err)
+}
+
+// output is stdout. The first write that fails is the last: it is said once on
+// stderr, and later writes return the same error. That the reader of a pipe went
+// away also ends the context, and with it the program.
+type output struct {
+	w      io.Writer
+	stderr io.Writer
+	closed context.CancelCauseFunc
+
+	mu     sync.Mutex            // held while writing
+	failed atomic.Pointer[error] // not below mu: a write may take for ever
+}
+
+var errStdoutClosed = errors.New("stdout is closed")
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.failure(); err != nil {
+		return 0, err
+	}
+	n, err := o.w.Write(p)
+	if err == nil {
+		return n, nil
+	}
+	closed := isClosedPipe(err)
+	if closed {
+		err = errStdoutClosed
+	}
+	err = &Failure{ExitWrite, err}
+	o.failed.Store(&err)
+	fmt.Fprintf(o.stderr, "%s: %s\n", program, errorLine(err))
+	if closed {
+		o.closed(errStdoutClosed)
+	}
+	return n, err
+}
+
+// failure is the error of the first write that failed.
+func (o *output) failure() error {
+	if err := o.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func isClosedPipe(err error) bool {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) {
+		return true
+	}
+	no, ok := errors.AsType[syscall.Errno](err)
+	return ok && runtime.GOOS == "windows" && (no == 109 || no == 232) // ERROR_BROKEN_PIPE, ERROR_NO_DATA
+}

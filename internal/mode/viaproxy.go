@@ -1,0 +1,309 @@
+package mode
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/show"
+)
+
+// A proxy carries connections to others: by the method CONNECT of HTTP
+// (RFC 9110 §9.3.6), or by SOCKS5 (RFC 1928).
+type proxy struct {
+	socks      bool
+	host, port string
+	user       *url.Userinfo // nil: none
+}
+
+var errProxy = errors.New("want http://HOST:PORT or socks5://HOST:PORT")
+
+// parseProxy takes http://, socks5:// or socks5h:// with user:password@ if need
+// be, or HOST:PORT, which is http. The port is 1080 where there is none, as for
+// curl.
+func parseProxy(s string) (*proxy, error) {
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
+		return nil, errProxy
+	}
+	port, err := parsePort(cmp.Or(u.Port(), "1080"))
+	if err != nil {
+		return nil, errProxy
+	}
+	p := &proxy{host: u.Hostname(), port: port, user: u.User}
+	switch u.Scheme {
+	case "http":
+	case "socks5", "socks5h":
+		p.socks = true
+		if password, _ := u.User.Password(); len(u.User.Username()) > 255 || len(password) > 255 {
+			return nil, errors.New("want a user and a password of at most 255 bytes")
+		}
+	default:
+		return nil, errProxy
+	}
+	return p, nil
+}
+
+// proxyFor returns the proxy for connections to host, nil for none. The flag wins;
+// else it is the variable SCHEME_proxy, of http and https for ws and wss too, or
+// all_proxy. Upper case counts as well, but not for HTTP_PROXY in a CGI program,
+// where it is a field of the request.
+func (d *Dialer) proxyFor(env *Env, scheme, host, port string) (*proxy, error) {
+	getenv := func(name string) string {
+		upper := strings.ToUpper(name)
+		if upper == "HTTP_PROXY" && env.Getenv("REQUEST_METHOD") != "" {
+			upper = ""
+		}
+		return cmp.Or(env.Getenv(name), env.Getenv(upper))
+	}
+	if bypassed(d.NoProxy, host, port) {
+		return nil, nil
+	}
+	if d.proxy != nil {
+		return d.proxy, nil
+	}
+	if bypassed(getenv("no_proxy"), host, port) {
+		return nil, nil
+	}
+	names := []string{scheme + "_proxy", "all_proxy"}
+	switch scheme {
+	case "ws":
+		names = []string{"ws_proxy", "http_proxy", "all_proxy"}
+	case "wss":
+		names = []string{"wss_proxy", "https_proxy", "all_proxy"}
+	}
+	for _, name := range names {
+		if value := getenv(name); value != "" {
+			p, err := parseProxy(value)
+			if err != nil {
+				return nil, Usagef("%s in the environment: %v", name, err) // the value may hold a password
+			}
+			return p, nil
+		}
+	}
+	return nil, nil
+}
+
+// bypassed says whether list, as no_proxy has it, names host: itself or a domain
+// above it, an address or a network, with or without a port; * names all.
+func bypassed(list, host, port string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	addr, _ := netip.ParseAddr(host)
+	for word := range strings.FieldsFuncSeq(strings.ToLower(list), func(r rune) bool { return r == ',' || r == ' ' }) {
+		if word == "*" {
+			return true
+		}
+		if network, err := netip.ParsePrefix(word); err == nil {
+			if network.Contains(addr) {
+				return true
+			}
+			continue
+		}
+		if h, p, err := net.SplitHostPort(word); err == nil {
+			if p != port {
+				continue
+			}
+			word = h
+		}
+		if same, err := netip.ParseAddr(strings.Trim(word, "[]")); err == nil {
+			if same == addr {
+				return true
+			}
+			continue
+		}
+		word = strings.TrimPrefix(strings.TrimPrefix(word, "*"), ".")
+		if word != "" && (host == word || strings.HasSuffix(host, "."+word)) {
+			return true
+		}
+	}
+	return false
+}
+
+// through asks the proxy that conn leads to for a connection to host, and closes
+// conn if there is none.
+func (p *proxy) through(ctx context.Context, conn net.Conn, host, port string) (net.Conn, error) {
+	ask := p.connect
+	if p.socks {
+		ask = p.socks5
+	}
+	err := within(ctx, conn, func() error { return ask(conn, host, port) })
+	if err == nil {
+		return conn, nil
+	}
+	conn.Close()
+	return nil, fmt.Errorf("proxy %s: %w", net.JoinHostPort(p.host, p.port), err)
+}
+
+// within runs f, whose reads and writes on conn are interrupted when ctx ends.
+func within(ctx context.Context, conn net.Conn, f func() error) error {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err := f()
+	if !stop() {
+		return ctx.Err()
+	}
+	return err
+}
+
+// connect opens a tunnel by HTTP.
+func (p *proxy) connect(conn net.Conn, host, port string) error {
+	target := net.JoinHostPort(host, port)
+	req := httpmini.Request{Method: "CONNECT", Target: target, Header: httpmini.Header{{Name: "Host", Value: target}}}
+	if p.user != nil {
+		password, _ := p.user.Password()
+		token := base64.StdEncoding.EncodeToString([]byte(p.user.Username() + ":" + password))
+		req.Header.Add("Proxy-Authorization", "Basic "+token)
+	}
+	if err := req.Check(); err != nil {
+		return err
+	}
+	if _, err := conn.Write(req.AppendHead(nil)); err != nil {
+		return err
+	}
+	// Byte by byte, so that nothing of what follows the head is taken.
+	resp, err := httpmini.ReadFinal(bufio.NewReader(oneByte{conn}), "CONNECT", false, httpmini.ClientLimits)
+	switch {
+	case err == io.EOF:
+		return &Failure{ExitReceive, errors.New("closed the connection without an answer")}
+	case err != nil:
+		return err
+	case resp.Status/100 != 2:
+		return &Failure{ExitReceive, fmt.Errorf("refused the connection: %d %s", resp.Status, show.Field(resp.Reason))} // curl's code
+	}
+	return nil
+}
+
+// oneByte reads a byte at a time.
+type oneByte struct{ r io.Reader }
+
+func (o oneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))]) }
+
+// socksReplies are what a proxy can answer to a request (RFC 1928 §6).
+var socksReplies = []string{
+	1: "general failure",
+	2: "not allowed by the rules",
+	3: "network unreachable",
+	4: "host unreachable",
+	5: "connection refused",
+	6: "time to live expired",
+	7: "command not supported",
+	8: "address type not supported",
+}
+
+var errSocks = errors.New("does not answer as SOCKS5 does")
+
+// socks5 opens a tunnel by SOCKS5. Names go to the proxy as they are.
+func (p *proxy) socks5(conn net.Conn, host, port string) error {
+	if err := p.socksMethod(conn); err != nil {
+		return err
+	}
+	request, err := socksRequest(host, port)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(request); err != nil {
+		return err
+	}
+	var reply [4]byte // version, reply, reserved, type of the address
+	if _, err := io.ReadFull(conn, reply[:]); err != nil {
+		return err
+	}
+	switch code := int(reply[1]); {
+	case reply[0] != 5:
+		return errSocks
+	case code > 0 && code < len(socksReplies):
+		return &Failure{ExitConnect, errors.New(socksReplies[code])}
+	case code > 0:
+		return &Failure{ExitConnect, fmt.Errorf("error %d", code)}
+	}
+	return skipAddress(conn, reply[3])
+}
+
+// skipAddress reads the address of the given type and the port of a reply.
+func skipAddress(conn net.Conn, kind byte) error {
+	var rest [255 + 2]byte
+	n := 0
+	switch kind {
+	case 1:
+		n = 4
+	case 4:
+		n = 16
+	case 3:
+		if _, err := io.ReadFull(conn, rest[:1]); err != nil {
+			return err
+		}
+		n = int(rest[0])
+	default:
+		return errSocks
+	}
+	_, err := io.ReadFull(conn, rest[:n+2])
+	return err
+}
+
+// socksRequest is CONNECT to host and port (RFC 1928 §4).
+func socksRequest(host, port string) ([]byte, error) {
+	b := []byte{5, 1, 0}
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case err == nil && addr.Unmap().Is4():
+		b = append(append(b, 1), addr.Unmap().AsSlice()...)
+	case err == nil:
+		b = append(append(b, 4), addr.AsSlice()...)
+	case len(host) > 255:
+		return nil, errors.New("the name of the host is longer than 255 bytes")
+	default:
+		b = append(append(b, 3, byte(len(host))), host...)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return append(b, byte(n>>8), byte(n)), err
+}
+
+// socksMethod agrees on who we are: nobody, or a user with a password (RFC 1929).
+func (p *proxy) socksMethod(conn net.Conn) error {
+	const none, password = 0, 2
+	greeting := []byte{5, 1, none}
+	if p.user != nil {
+		greeting = []byte{5, 2, none, password}
+	}
+	var answer [2]byte
+	if _, err := conn.Write(greeting); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(conn, answer[:]); err != nil {
+		return err
+	}
+	switch {
+	case answer[0] != 5:
+		return errSocks
+	case answer[1] == none:
+		return nil
+	case answer[1] != password || p.user == nil:
+		return &Failure{ExitConnect, errors.New("wants another way to log in")}
+	}
+	secret, _ := p.user.Password()
+	login := append([]byte{1, byte(len(p.user.Username()))}, p.user.Username()...)
+	login = append(append(login, byte(len(secret))), secret...)
+	if _, err := conn.Write(login); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(conn, answer[:]); err != nil {
+		return err
+	}
+	if answer[1] != 0 {
+		return &Failure{ExitConnect, errors.New("refuses the user or the password")}
+	}
+	return nil
+}

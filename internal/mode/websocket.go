@@ -1,0 +1,215 @@
+package mode
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"socketsrv/httpmini"
+	"socketsrv/wsproto"
+)
+
+// ServerWS is what the flags of a WebSocket server said.
+type ServerWS struct {
+	Origins       []string // allowed ones; none: see ServerWS of Flags
+	AllowHosts    []string // names in Host that are this machine's, too
+	Subprotocols  []string
+	NoCompression bool
+	Authorization string // see Permitted; "" is none
+	Greet         string // first message to every client; "" is none
+	NoPong        bool   // pings stay unanswered
+
+	anyOrigin   bool
+	user, token string
+}
+
+// ServerWS adds the flags of a WebSocket server. Without -origin it takes clients
+// that send no Origin, and where anyOrigin those of all; else those of the same
+// host and of loopback.
+func (fs *Flags) ServerWS(anyOrigin bool) *ServerWS {
+	w := &ServerWS{anyOrigin: anyOrigin}
+	origins := "allowed origins, * for all (same host and loopback)"
+	if anyOrigin {
+		origins = "allowed origins (all)"
+	}
+	fs.Group("WebSocket")
+	fs.List(&w.Origins, "origin", "LIST", origins)
+	fs.List(&w.AllowHosts, "allow-host", "LIST", "other names of this machine in Host; * for any")
+	fs.List(&w.Subprotocols, "subprotocol", "LIST", "subprotocols, the best first")
+	fs.Switch(&w.NoCompression, "x", "no compression")
+	fs.Func("auth", "USER:PASS", "", setUser(&w.user))
+	fs.String(&w.token, "token", "T", "401 without that user or bearer token")
+	fs.hide("auth", "token")
+	fs.String(&w.Authorization, "http-authorization-header", "V", "4001 without that Authorization")
+	fs.hide("http-authorization-header")
+	fs.String(&w.Greet, "greet", "TEXT", "first message to every client")
+	fs.Switch(&w.NoPong, "no-pong", "leave pings unanswered")
+	return w
+}
+
+// setUser sets *p to a user and a password with a colon between.
+func setUser(p *string) func(string) error {
+	return func(s string) error {
+		if !strings.Contains(s, ":") {
+			return errors.New("want USER:PASSWORD")
+		}
+		*p = s
+		return nil
+	}
+}
+
+// AcceptOptions are those of a server that listens on addr. secure says that TLS
+// is below.
+func (w *ServerWS) AcceptOptions(addr net.Addr, secure bool) wsproto.AcceptOptions {
+	opt := wsproto.AcceptOptions{
+		Origins:       w.Origins,
+		Secure:        secure,
+		Authorize:     w.authorize,
+		Subprotocols:  w.Subprotocols,
+		NoCompression: w.NoCompression,
+		Hint:          flagHint,
+	}
+	if w.anyOrigin && len(w.Origins) == 0 {
+		opt.Origins = []string{"*"}
+	}
+	// Who listens to the network takes any Host.
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsLoopback() && !slices.Contains(w.AllowHosts, "*") {
+		opt.AllowHost = wsproto.LocalHost(w.AllowHosts...)
+	}
+	return opt
+}
+
+// flagHint names the flag that would allow what err forbids.
+func flagHint(err error) string {
+	switch {
+	case errors.Is(err, wsproto.ErrOrigin):
+		return "-origin lists those that are"
+	case errors.Is(err, wsproto.ErrAllowHost):
+		return "-allow-host lists other names"
+	}
+	return ""
+}
+
+// authorize refuses with 401 who does not send the user or the token.
+func (w *ServerWS) authorize(req *httpmini.Request) (status int, fields httpmini.Header) {
+	if w.authorized(req.Header.Get("Authorization")) {
+		return 0, nil
+	}
+	if w.user != "" {
+		fields.Add("WWW-Authenticate", `Basic realm="socketsrv"`)
+	}
+	if w.token != "" {
+		fields.Add("WWW-Authenticate", `Bearer realm="socketsrv"`)
+	}
+	return 401, fields
+}
+
+func (w *ServerWS) authorized(field string) bool {
+	if w.user == "" && w.token == "" {
+		return true
+	}
+	scheme, value, _ := strings.Cut(field, " ")
+	value = strings.TrimSpace(value)
+	switch strings.ToLower(scheme) {
+	case "basic":
+		plain, err := base64.StdEncoding.DecodeString(value)
+		return err == nil && w.user != "" && equalSecret(string(plain), w.user)
+	case "bearer":
+		return w.token != "" && equalSecret(value, w.token)
+	}
+	return false
+}
+
+// Permitted says whether the request has the Authorization that
+// -http-authorization-header asks for. If not, the connection is closed with 4001
+// after the handshake.
+func (w *ServerWS) Permitted(req *httpmini.Request) bool {
+	return w.Authorization == "" || equalSecret(req.Header.Get("Authorization"), w.Authorization)
+}
+
+// equalSecret compares in a time that says nothing about either, the lengths
+// included.
+func equalSecret(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// ClientWS is what the flags of a WebSocket client said.
+type ClientWS struct {
+	*Dialer
+	Header        httpmini.Header // of -H and -u
+	Subprotocols  []string
+	Origin        string
+	NoCompression bool
+	Follow        bool // redirects of the handshake
+}
+
+// ClientWS adds the flags of a WebSocket client, those of Dialer among them.
+func (fs *Flags) ClientWS() *ClientWS {
+	w := &ClientWS{}
+	user := ""
+	fs.Group("WebSocket")
+	fs.Func("H header", "'N: V'", "a field of the handshake", func(s string) error {
+		field, err := parseField(s)
+		if err == nil {
+			err = checkHandshakeField(field)
+		}
+		w.Header = append(w.Header, field)
+		return err
+	})
+	fs.hide("header")
+	fs.Func("u user", "USER:PASS", "Authorization: Basic", setUser(&user))
+	fs.hide("user")
+	fs.List(&w.Subprotocols, "subprotocol", "LIST", "subprotocols to offer")
+	fs.String(&w.Origin, "origin", "URL", "Origin to send")
+	fs.Switch(&w.NoCompression, "x", "no compression")
+	fs.Switch(&w.Follow, "L location", "follow redirects of the handshake")
+	fs.Check(func() error {
+		if err := (httpmini.Header{{Name: "Origin", Value: w.Origin}}).Check(); err != nil {
+			return Usagef("-origin %q: %v", clip(w.Origin, maxShown), err)
+		}
+		if user != "" {
+			w.Header.Add("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user)))
+		}
+		return nil
+	})
+	w.Dialer = fs.Dialer()
+	return w
+}
+
+// parseField takes "Name: value", or "Name;" for one without value, as curl does.
+func parseField(s string) (httpmini.Field, error) {
+	name, value, ok := strings.Cut(s, ":")
+	if !ok {
+		if name, ok = strings.CutSuffix(s, ";"); !ok {
+			return httpmini.Field{}, errors.New("want 'Name: value'")
+		}
+	}
+	field := httpmini.Field{Name: name, Value: strings.Trim(value, " \t")}
+	if (httpmini.Header{field}).Check() != nil {
+		return field, errors.New("want 'Name: value', without control characters")
+	}
+	return field, nil
+}
+
+// reserved are the fields of a handshake that are ours to write.
+var reserved = []string{
+	"connection", "content-length", "sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-key",
+	"sec-websocket-protocol", "sec-websocket-version", "transfer-encoding", "upgrade",
+}
+
+func checkHandshakeField(f httpmini.Field) error {
+	name := strings.ToLower(f.Name)
+	switch {
+	case slices.Contains(reserved, name):
+		return fmt.Errorf("want a field that is not the handshake's own, as %s is", name)
+	case name == "host" && f.Value == "":
+		return errors.New("want a value for Host")
+	}
+	return nil
+}
