@@ -232,7 +232,8 @@ func checkAgain(t *testing.T, wire, head []byte, want outcome, method string) {
 		t.Errorf("%q\nwritten as %q\nread: %v", wire, head, err)
 		return
 	}
-	first, h := "", Header{}
+	var first string
+	var h Header
 	if r != nil {
 		first, h = r.Method+" "+r.Target, r.Header
 	} else {
@@ -246,7 +247,7 @@ func checkAgain(t *testing.T, wire, head []byte, want outcome, method string) {
 // What sendBody writes in chunks, a body reads, whatever pieces it came in.
 func FuzzChunked(f *testing.F) {
 	f.Add([]byte("hello"), uint16(1), "X", "y")
-	f.Add([]byte(strings.Repeat("x", 33000)), uint16(32768), "", "\r\n")
+	f.Add([]byte(strings.Repeat("x", 300)), uint16(100), "", "\r\n")
 	f.Add([]byte{}, uint16(0), "A", "\xff")
 	f.Fuzz(func(t *testing.T, data []byte, step uint16, name, value string) {
 		var wire []byte
