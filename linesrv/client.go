@@ -126,7 +126,7 @@ func (c *Client) write(command string) error {
 
 // Receive returns the next answer without its LF, and without a CR before that
 // unless KeepCR; nothing else is taken off. It waits for timeout at the most; 0
-// means the time-out of the options, less no limit. Errors:
+// means the time-out of the options, negative no limit. Errors:
 //
 //   - io.EOF: the server ended the connection after a whole answer
 //   - io.ErrUnexpectedEOF: it ended in the middle of one

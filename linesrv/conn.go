@@ -66,7 +66,7 @@ type Conn struct {
 	watched   sync.WaitGroup
 
 	state atomic.Int32
-	steps atomic.Uint32 // odd while commands are carried out
+	steps atomic.Uint32 // odd while commands are carried out, and from the last one on
 }
 
 func newConn(s *Server, nc net.Conn) *Conn {
@@ -310,8 +310,6 @@ func (c *Conn) giveBack() {
 // batch carries out the commands that end in p and writes their answers if flush
 // says that nothing more has come.
 func (c *Conn) batch(p []byte, flush bool) error {
-	c.steps.Add(1)
-	defer c.steps.Add(1)
 	some, err := c.execute(p)
 	if err != nil {
 		c.cut = true
@@ -320,12 +318,16 @@ func (c *Conn) batch(p []byte, flush bool) error {
 	if flush {
 		err = c.Flush()
 	}
-	if some && c.server.IdleTimeout > 0 {
-		c.last = time.Now()
+	if some {
+		c.steps.Add(1)
+		if c.server.IdleTimeout > 0 {
+			c.last = time.Now()
+		}
 	}
 	return err
 }
 
+// execute reports whether there were some. It makes the steps odd with the first.
 func (c *Conn) execute(p []byte) (some bool, err error) {
 	defer func() {
 		c.unwatch()
@@ -345,10 +347,14 @@ func (c *Conn) execute(p []byte) (some bool, err error) {
 		if err := c.ended(); err != nil {
 			return some, err
 		}
+		if !some {
+			some = true
+			c.steps.Add(1)
+		}
 		if err := c.command(handle, line); err != nil {
 			return some, err
 		}
-		p, some = rest, true
+		p = rest
 	}
 }
 

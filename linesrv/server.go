@@ -56,10 +56,10 @@ type Server struct {
 	KeepCR     bool // a CR before the LF belongs to the command: "ping\r" is not "ping"
 
 	NoShutdown    bool // "shutdown" answers "denied"
-	LocalShutdown bool // "shutdown" answers "denied" unless it comes from this machine
+	LocalShutdown bool // "shutdown" answers "denied" unless it comes by the loopback interface or a Unix socket
 
 	IdleTimeout  time.Duration // from one whole line to the next; 0 means no limit
-	TurnTimeout  time.Duration // with OneAtATime, how long a client may be silent while another waits (up to twice that); 0 means 60 s, less no limit
+	TurnTimeout  time.Duration // with OneAtATime, for a whole line while another client waits, and up to twice that; 0 means 60 s, negative no limit
 	WriteTimeout time.Duration // for the client to take the next 64 KiB; 0 means 30 s
 	Grace        time.Duration // for running handlers after a "shutdown", then their context ends; 0 means 3 s
 
@@ -146,8 +146,8 @@ func (s *Server) mayShutdown(c *Conn) bool {
 	return !s.NoShutdown && (!s.LocalShutdown || isLocal(c.RemoteAddr()))
 }
 
-// isLocal reports whether a is on this machine. Addresses that are not of the
-// Internet are.
+// isLocal reports whether a is a loopback address. Those that are not of the
+// Internet are as good.
 func isLocal(a net.Addr) bool {
 	t, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -224,7 +224,7 @@ func (t *turn) take(stopped <-chan struct{}) bool {
 	}
 }
 
-// look returns who has the turn and how often he began or ended a batch of
+// look returns who has the turn and how often he began or ended to carry out
 // commands: even while he is waited for.
 func (t *turn) look() (*Conn, uint32) {
 	h := t.holder.Load()

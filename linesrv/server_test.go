@@ -298,7 +298,10 @@ func TestTurnTimeout(t *testing.T) {
 			silent.want("pong\n")
 		}
 		waiting.want("")
-		time.Sleep(2 * time.Minute)
+		for range 3 { // who sends bytes that end no line does not speak
+			time.Sleep(40 * time.Second)
+			silent.send("p")
+		}
 		waiting.want("pong\n")
 		if !silent.isOver() || len(reasons) != 1 || reasons[0] != ErrIdle {
 			t.Errorf("the silent client has gone: %v, because %v", silent.isOver(), reasons)

@@ -37,7 +37,7 @@ const (
 
 // SocketOptions are the limits of a Socket. The zero value is fine.
 type SocketOptions struct {
-	Timeout      time.Duration // of Receive where it is given none; 0 means 60 s, less no limit
+	Timeout      time.Duration // of Receive where it is given none; 0 means 60 s, negative no limit
 	WriteTimeout time.Duration // for the peer to take the next 64 KiB; 0 means 30 s
 	MaxMessage   int           // to receive, in bytes; 0 means DefaultMaxMessage
 
@@ -119,7 +119,7 @@ func (s *Socket) write(b []byte) {
 
 // Receive returns the next message, which is valid until the next call. It waits
 // for it to begin for timeout, and in the middle of one as long again for each
-// further 64 KiB; 0 means the time-out of the options, less no limit. Errors:
+// further 64 KiB; 0 means the time-out of the options, negative no limit. Errors:
 //
 //   - io.EOF: the peer ended the connection after a whole message
 //   - ErrCut: the connection ended in the middle of a message
