@@ -57,3 +57,35 @@ func TestCloseWriteUnanswered(t *testing.T) {
 		c.Close(0, "")
 	})
 }
+
+// TestReadWhileWriting: of two ends that send to one another as much as they can,
+// over a stream that holds nothing, neither waits for the other for ever.
+func TestReadWhileWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, peer := net.Pipe()
+		server := wsproto.NewConn(peer, nil, wsproto.RoleServer, wsproto.Agreement{}, wsproto.Config{})
+		go func() {
+			for {
+				m, err := server.ReadMessage()
+				if err != nil {
+					server.Close(0, "")
+					return
+				}
+				server.Reply(m.Opcode, m.Data)
+			}
+		}()
+		c := wsproto.NewConn(ours, nil, wsproto.RoleClient, wsproto.Agreement{}, wsproto.Config{})
+		const n = 100
+		go func() {
+			for range n {
+				c.WriteMessage(wsproto.OpText, []byte("hi"))
+			}
+		}()
+		for i := range n {
+			if m, err := c.ReadMessage(); err != nil || string(m.Data) != "hi" {
+				t.Fatalf("message %d: %q, %v", i, m.Data, err)
+			}
+		}
+		c.Close(0, "")
+	})
+}

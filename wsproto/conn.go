@@ -277,7 +277,9 @@ func (c *Conn) fill() error {
 		return c.stepped
 	}
 	c.out.mu.Lock()
-	c.flush(!c.out.onlyPongs()) // a peer may first write all its pings and then read
+	// A peer may first write all its pings and then read. And who writes now may need
+	// us to read before the peer reads: he takes what waits.
+	c.flush(!c.out.onlyPongs() && !c.out.writing)
 	c.out.mu.Unlock()
 	if len(c.p) == 0 {
 		c.giveBack()
