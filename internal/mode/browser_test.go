@@ -1,0 +1,174 @@
+package mode
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"socketsrv/wsproto"
+)
+
+// A browser is a headless Chromium, driven over its debugging socket, which is a
+// WebSocket, by our own client.
+type browser struct {
+	t       *testing.T
+	conn    *wsproto.Conn
+	id      int
+	session string
+}
+
+// newBrowser starts Chromium with one empty page, and skips the test where there
+// is none.
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed")
+	}
+	cmd := exec.CommandContext(t.Context(), path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+		"--user-data-dir="+t.TempDir(), "--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	b := &browser{t: t}
+	lines := bufio.NewScanner(stderr)
+	for url := ""; url == ""; {
+		if !lines.Scan() {
+			t.Fatal("chromium ended without a debugging socket")
+		}
+		_, url, _ = strings.Cut(lines.Text(), "DevTools listening on ")
+		if url == "" {
+			continue
+		}
+		b.conn, _, err = wsproto.Dial(t.Context(), url, wsproto.DialOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() {
+		for lines.Scan() { // so that it never waits for us
+		}
+	}()
+	t.Cleanup(func() { b.conn.Close(wsproto.StatusNormalClosure, "") })
+
+	var target struct{ TargetID string }
+	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	var session struct{ SessionID string }
+	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &session)
+	b.session = session.SessionID
+	return b
+}
+
+// call does one command of the DevTools protocol.
+func (b *browser) call(method string, params map[string]any, result any) {
+	b.t.Helper()
+	b.id++
+	request := map[string]any{"id": b.id, "method": method, "params": params}
+	if b.session != "" {
+		request["sessionId"] = b.session
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.conn.WriteMessage(wsproto.OpText, text); err != nil {
+		b.t.Fatal(err)
+	}
+	b.conn.SetReadDeadline(time.Now().Add(time.Minute)) // a browser that takes so long hangs
+	for {
+		m, err := b.conn.ReadMessage()
+		if err != nil {
+			b.t.Fatalf("%s: %v", method, err)
+		}
+		var answer struct {
+			ID     int
+			Result json.RawMessage
+			Error  *struct{ Message string }
+		}
+		if err := json.Unmarshal(m.Data, &answer); err != nil {
+			b.t.Fatal(err)
+		}
+		if answer.ID != b.id {
+			continue // an event
+		}
+		if answer.Error != nil {
+			b.t.Fatalf("%s: %s", method, answer.Error.Message)
+		}
+		if err := json.Unmarshal(answer.Result, result); err != nil {
+			b.t.Fatal(err)
+		}
+		return
+	}
+}
+
+// eval runs the body of an async function in the page and returns the string
+// that it returns.
+func (b *browser) eval(body string) string {
+	b.t.Helper()
+	var outcome struct {
+		Result           struct{ Value string }
+		ExceptionDetails *struct {
+			Text      string
+			Exception struct{ Description string }
+		}
+	}
+	b.call("Runtime.evaluate", map[string]any{
+		"expression": "(async () => {" + body + "})()", "awaitPromise": true, "returnByValue": true,
+	}, &outcome)
+	if e := outcome.ExceptionDetails; e != nil {
+		b.t.Fatalf("in the page: %s %s", e.Text, e.Exception.Description)
+	}
+	return outcome.Result.Value
+}
+
+// browserEcho opens a WebSocket, sends text, binary and a long text, and closes
+// with a code when all of them came back.
+const browserEcho = `
+	const ws = new WebSocket(%q);
+	ws.binaryType = 'arraybuffer';
+	const got = [], sent = ['héllo 日本', new Uint8Array([0, 255, 1]).buffer, 'z'.repeat(300000), ''];
+	const show = d => typeof d === 'string' ? 't' + (d.length > 50 ? d.length : d) : 'b' + new Uint8Array(d).join(',');
+	return await new Promise((done, fail) => {
+		ws.onopen = () => sent.forEach(d => ws.send(d));
+		ws.onerror = () => fail(new Error('no connection'));
+		ws.onmessage = e => {
+			got.push(show(e.data));
+			if (got.length == sent.length) { deflated = ws.extensions; ws.close(4321, 'grüße'); }
+		};
+		let deflated = '';
+		ws.onclose = e => done([got.join(' '), deflated, e.code, e.reason, e.wasClean].join('|'));
+	});`
+
+// TestEchoBrowser: what a page sends comes back, compressed, and closing is clean.
+func TestEchoBrowser(t *testing.T) {
+	b := newBrowser(t)
+	for name, flags := range map[string][]string{
+		"permessage-deflate": nil,
+		"":                   {"-x"},
+	} {
+		p := background(t, Echo, append(flags, "-port", "0")...)
+		got := strings.Split(b.eval(fmt.Sprintf(browserEcho, "ws://"+p.addr("ws")+"/a?b")), "|")
+		want := []string{"théllo 日本 b0,255,1 t300000 t", name, "4321", "grüße", "true"}
+		if !strings.HasPrefix(got[1], name) || name == "" && got[1] != "" {
+			t.Errorf("extensions %q, want %q", got[1], name)
+		}
+		got[1] = name
+		if strings.Join(got, "|") != strings.Join(want, "|") {
+			t.Errorf("the page saw %q, want %q", got, want)
+		}
+		p.stderr.waitFor(t, "code 4321 reason grüße")
+	}
+}

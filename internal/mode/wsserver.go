@@ -1,0 +1,65 @@
+package mode
+
+import (
+	"context"
+	"net"
+
+	"socketsrv/httpmini"
+	"socketsrv/wsproto"
+)
+
+// Server is the WebSocket server that the flags describe, for a listener on addr;
+// secure says that TLS is below. Its OnConnect greets, and closes with 4001 who
+// lacks the Authorization that is asked for; connected, if not nil, is called for
+// the others. Panics and trouble with accepting go to con.
+func (w *ServerWS) Server(l *Serving, con *Console, addr net.Addr, secure bool, connected func(*wsproto.User, *httpmini.Request)) *wsproto.Server {
+	return &wsproto.Server{
+		Accept:           w.AcceptOptions(addr, secure),
+		HandshakeTimeout: l.HandshakeTimeout,
+		Config: wsproto.Config{
+			MaxMessage:   l.MaxMessage,
+			IdleTimeout:  l.IdleTimeout,
+			PingInterval: l.PingInterval,
+			PongTimeout:  l.PingTimeout,
+			NoPong:       w.NoPong,
+		},
+		Log: con.Error,
+		OnConnect: func(u *wsproto.User, req *httpmini.Request) {
+			if connected != nil {
+				connected(u, req)
+			}
+			if !w.Permitted(req) {
+				u.Close(4001, "Permission denied")
+				return
+			}
+			if w.Greet != "" {
+				u.Reply(wsproto.OpText, []byte(w.Greet))
+			}
+		},
+	}
+}
+
+// serveAll runs the given servers until one breaks or ctx ends; then stop, which
+// has the time of -grace, makes all of them return. The error is the first one's.
+func serveAll(ctx context.Context, l *Serving, stop func(ctx context.Context), servers ...func() error) error {
+	ended := make(chan error, len(servers))
+	for _, serve := range servers {
+		go func() { ended <- serve() }()
+	}
+	var first error
+	running := len(servers)
+	select {
+	case <-ctx.Done():
+	case first = <-ended:
+		running--
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Grace)
+	defer cancel()
+	stop(grace)
+	for ; running > 0; running-- {
+		if err := <-ended; first == nil {
+			first = err
+		}
+	}
+	return first
+}
