@@ -1,0 +1,205 @@
+package mode
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/wsproto"
+)
+
+// dialTCP opens a stream that gives up when a test would.
+func dialTCP(t *testing.T, addr string) *net.TCPConn {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(patience))
+	return nc.(*net.TCPConn)
+}
+
+// swap sends and wants just that many bytes back.
+func swap(t *testing.T, nc net.Conn, send, want string) {
+	t.Helper()
+	if _, err := io.WriteString(nc, send); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(nc, got); err != nil || string(got) != want {
+		t.Fatalf("sent %q, got %q, %v; want %q", send, got[:n], err, want)
+	}
+}
+
+func TestEchoTCP(t *testing.T) {
+	p := background(t, Echo, "-ws-port", "off", "-tcp-port", "0", "-idle-timeout", "1h")
+	nc := dialTCP(t, p.addr("tcp"))
+	swap(t, nc, "hello", "hello")
+	swap(t, nc, "\x00\xff\r\n", "\x00\xff\r\n")
+	big := strings.Repeat("0123456789", 100000)
+	go io.WriteString(nc, big)
+	swap(t, nc, "", big)
+	nc.CloseWrite()
+	if rest, err := io.ReadAll(nc); err != nil || len(rest) > 0 {
+		t.Errorf("after the end: %q, %v; want the end", rest, err)
+	}
+	p.stderr.waitFor(t, "Closed connection: client id 0\n")
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit %d, want 0", code)
+	}
+}
+
+func TestEchoLines(t *testing.T) {
+	p := background(t, Echo, "-ws-port", "off", "-tcp-port", "0", "-framing", "line")
+	nc := dialTCP(t, p.addr("tcp"))
+	swap(t, nc, "one\r\ntw", "one\r\n")
+	swap(t, nc, "o\n\n", "two\n\n")
+	swap(t, nc, strings.Repeat("x", 70000), "") // no line is so long
+	if _, err := nc.Read(make([]byte, 1)); err == nil {
+		t.Error("a line of 70,000 bytes is echoed")
+	}
+	p.stderr.waitFor(t, "line too long")
+	swap(t, dialTCP(t, p.addr("tcp")), "next\n", "next\n")
+}
+
+// TestEchoMessages: gruv_socks's echo, as bytes.
+func TestEchoMessages(t *testing.T) {
+	p := background(t, Echo, "-ws-port", "off", "-tcp-port", "0", "-framing", "length")
+	nc := dialTCP(t, p.addr("tcp"))
+	swap(t, nc, "\x00\x00\x00\x05Hello", "\x00\x00\x00\x05Hello")
+	swap(t, nc, "\x00\x00\x00\x00", "\x00\x00\x00\x00")
+	io.WriteString(nc, "\xff\xff\xff\xff") // 4 GiB are announced
+	if _, err := nc.Read(make([]byte, 1)); err == nil {
+		t.Error("4 GiB announced: the connection goes on")
+	}
+	p.stderr.waitFor(t, "message too long")
+}
+
+func TestEchoUDP(t *testing.T) {
+	p := background(t, Echo, "-ws-port", "off", "-udp-port", "0")
+	nc, err := net.Dial("udp", p.addr("udp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	buf := make([]byte, maxDatagram+1)
+	for _, n := range []int{5, 0, maxDatagram, 1} {
+		want := bytes.Repeat([]byte{'d'}, n)
+		if _, err := nc.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := nc.Read(buf); err != nil || !bytes.Equal(buf[:got], want) {
+			t.Errorf("%d bytes: got %d, %v", n, got, err)
+		}
+	}
+}
+
+func TestAnswerable(t *testing.T) {
+	for from, want := range map[string]bool{
+		"127.0.0.1:4000": true, "192.0.2.7:60000": true, "[::1]:4000": true, "[fe80::1%eth0]:4000": true, "[::ffff:192.0.2.7]:4000": true,
+		"192.0.2.7:0": false, "192.0.2.7:7": false, "192.0.2.7:19": false, "192.0.2.7:53": false, "192.0.2.7:123": false,
+		"192.0.2.7:1900": false, "192.0.2.7:11211": false, "[2001:db8::1]:53": false,
+		"224.0.0.1:4000": false, "239.1.2.3:4000": false, "255.255.255.255:4000": false, "192.0.2.255:4000": false,
+		"0.0.0.0:4000": false, "[::]:4000": false, "[ff02::1]:4000": false, "[::ffff:224.0.0.1]:4000": false,
+	} {
+		if got := answerable(netip.MustParseAddrPort(from)); got != want {
+			t.Errorf("answerable(%s) = %t, want %t", from, got, want)
+		}
+	}
+}
+
+func TestEchoWebSocketOptions(t *testing.T) {
+	tests := []struct {
+		name   string
+		flags  string
+		header httpmini.Header
+		status int // of a refusal; 0: none
+		close  wsproto.StatusCode
+		first  string // message
+	}{
+		{name: "greeting", flags: "-greet Welcome!", first: "Welcome!"},
+		{name: "wrong Authorization, after the handshake", flags: "-http-authorization-header secret", close: 4001},
+		{name: "right Authorization", flags: "-http_authorization_header secret -greet hi", header: httpmini.Header{{Name: "Authorization", Value: "secret"}}, first: "hi"},
+		{name: "no token", flags: "-token abc", status: 401},
+		{name: "token", flags: "-token abc -greet hi", header: httpmini.Header{{Name: "Authorization", Value: "Bearer abc"}}, first: "hi"},
+		{name: "user", flags: "-auth me:pw -greet hi", header: httpmini.Header{{Name: "Authorization", Value: "Basic bWU6cHc="}}, first: "hi"},
+		{name: "wrong user", flags: "-auth me:pw", header: httpmini.Header{{Name: "Authorization", Value: "Basic bWU6cHg="}}, status: 401},
+		{name: "any origin", flags: "-greet hi", header: httpmini.Header{{Name: "Origin", Value: "http://evil.example"}}, first: "hi"},
+		{name: "an origin not listed", flags: "-origin http://good.example", header: httpmini.Header{{Name: "Origin", Value: "http://evil.example"}}, status: 403},
+	}
+	for _, tt := range tests {
+		p := background(t, Echo, append(strings.Fields(tt.flags), "-port", "0")...)
+		c, _, err := wsproto.Dial(t.Context(), "ws://"+p.addr("ws")+"/", wsproto.DialOptions{Header: tt.header})
+		if he, ok := errors.AsType[*wsproto.HandshakeError](err); ok || tt.status != 0 {
+			if he == nil || he.Status != tt.status {
+				t.Errorf("%s: %v, want status %d", tt.name, err, tt.status)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		c.SetReadDeadline(time.Now().Add(patience))
+		m, err := c.ReadMessage()
+		if ce, ok := errors.AsType[*wsproto.CloseError](err); ok && ce.Code == tt.close {
+			continue
+		}
+		if err != nil || string(m.Data) != tt.first {
+			t.Errorf("%s: got %q, %v; want %q, close code %d", tt.name, m.Data, err, tt.first, tt.close)
+		}
+		c.Close(wsproto.StatusNormalClosure, "")
+	}
+}
+
+// TestEchoStop: clients are told that the server goes, and no secret is logged.
+func TestEchoStop(t *testing.T) {
+	p := background(t, Echo, "-port", "0", "-json", "-v")
+	addr := p.addr("ws")
+	c, _, err := wsproto.Dial(t.Context(), "ws://"+addr+"/x", wsproto.DialOptions{Header: httpmini.Header{{Name: "Authorization", Value: "Bearer topsecret"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadDeadline(time.Now().Add(patience))
+	c.Ping([]byte("p"))
+	c.WriteMessage(wsproto.OpText, []byte("hi"))
+	if m, err := c.ReadMessage(); err != nil || string(m.Data) != "hi" {
+		t.Fatalf("got %q, %v", m.Data, err)
+	}
+	stopped := make(chan int, 1)
+	go func() { stopped <- p.stop() }()
+	_, err = c.ReadMessage()
+	if ce, ok := errors.AsType[*wsproto.CloseError](err); !ok || ce.Code != wsproto.StatusGoingAway {
+		t.Errorf("the client ended with %v, want close 1001", err)
+	}
+	c.Close(0, "")
+	if code := <-stopped; code != 0 {
+		t.Errorf("exit %d, want 0", code)
+	}
+	if text := p.stderr.String() + p.stdout.String(); strings.Contains(text, "topsecret") {
+		t.Errorf("the log has the secret: %s", text)
+	}
+	var kinds []string
+	for line := range strings.Lines(p.stdout.String()) {
+		var ev struct {
+			Event, Opcode, Text string
+			Code                int
+		}
+		if err := json.Unmarshal([]byte(line), &ev); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		kinds = append(kinds, strings.TrimSpace(ev.Event+" "+ev.Opcode+ev.Text))
+	}
+	if got, want := strings.Join(kinds, ", "), "listening, open, ping ping, pong pong, message texthi, close, summary"; got != want &&
+		strings.ReplaceAll(got, "ping pingp, pong pongp", "ping ping, pong pong") != want {
+		t.Errorf("events %q, want %q", got, want)
+	}
+}
