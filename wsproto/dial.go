@@ -97,9 +97,11 @@ func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini
 			he.Err = err
 			return nil, res, he
 		}
-		if next.origin() != u.origin() {
+		left := next.origin() != u.origin()
+		if left {
 			opt.leave()
-		} else if next.user == "" {
+		}
+		if next.user == "" && (!left || opt.TrustRedirects) {
 			next.user = u.user
 		}
 		u = next
@@ -118,7 +120,7 @@ func dialOnce(ctx context.Context, u target, opt *DialOptions) (*Conn, *httpmini
 	br := bufio.NewReader(nc)
 	res, ag, err := opt.handshake(nc, br, u)
 	if he, ok := errors.AsType[*HandshakeError](err); ok && res != nil && res.Status != 101 {
-		he.Body = readRefusal(nc, res, deadline)
+		he.Body = readRefusal(ctx, nc, res)
 	}
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -214,7 +216,8 @@ func (opt *DialOptions) judge(res *httpmini.Response, key string) (ag Agreement,
 	h := res.Header
 	switch {
 	case res.Status != 101:
-		return ag, fmt.Errorf("%w: %d %.100q", ErrStatus, res.Status, cmp.Or(res.Reason, httpmini.StatusText(res.Status)))
+		reason := strconv.Quote(cmp.Or(res.Reason, httpmini.StatusText(res.Status)))
+		return ag, fmt.Errorf("%w: %d %.100s", ErrStatus, res.Status, strings.Trim(reason, `"`))
 	case res.Minor < 1:
 		return ag, ErrHTTPVersion
 	case h.Has("Transfer-Encoding"), h.Has("Content-Length") && h.Get("Content-Length") != "0":
@@ -237,14 +240,14 @@ func (opt *DialOptions) judge(res *httpmini.Response, key string) (ag Agreement,
 
 // readRefusal reads what came instead of a connection, and gives res its own copy
 // of it.
-func readRefusal(nc net.Conn, res *httpmini.Response, deadline time.Time) []byte {
+func readRefusal(ctx context.Context, nc net.Conn, res *httpmini.Response) []byte {
 	wait := refusalTime
 	if res.ContentLength < 0 && !res.Header.Has("Transfer-Encoding") {
 		wait = endlessTime
 	}
-	if d := time.Now().Add(wait); d.Before(deadline) {
-		nc.SetReadDeadline(d)
-	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { nc.SetReadDeadline(longAgo) })()
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
 	res.Body = bytes.NewReader(body)
 	return body
@@ -330,6 +333,9 @@ func parseURL(raw string) (u target, err error) {
 	}
 	end := strings.IndexAny(rest+"/", "/?")
 	authority := rest[:end]
+	if _, err := url.PathUnescape(rest[end:]); err != nil {
+		return bad("the path is not properly percent-encoded")
+	}
 	if u.path = escape(rest[end:]); !strings.HasPrefix(u.path, "/") {
 		u.path = "/" + u.path
 	}
@@ -423,11 +429,11 @@ func (u target) origin() origin { return origin{u.scheme(), u.host, u.port} }
 
 // follow returns where a Location leads. Servers name http and https.
 func (u target) follow(location string) (target, error) {
+	var to *url.URL
 	base, err := url.Parse(u.scheme() + "://" + u.authority() + u.path)
-	if err != nil {
-		return target{}, fmt.Errorf("%w: %w", ErrRedirect, err)
+	if err == nil {
+		to, err = base.Parse(location)
 	}
-	to, err := base.Parse(location)
 	if err != nil {
 		return target{}, fmt.Errorf("%w: malformed Location", ErrRedirect)
 	}
