@@ -42,9 +42,10 @@ type Editor struct {
 
 	// Of ReadLine alone.
 	keys    decoder
-	buf     []byte // what is read, into one place
-	pending []byte // the part of buf not yet decoded
-	undrawn int    // bytes applied since the last draw
+	buf     []byte        // what is read, into one place
+	pending []byte        // the part of buf not yet decoded
+	undrawn int           // bytes applied since the last draw
+	settle  time.Duration // before the next draw
 	line    line
 
 	mu     sync.Mutex // for what follows, and for writing to out
@@ -57,6 +58,7 @@ type Editor struct {
 const (
 	escapeWait   = 100 * time.Millisecond // an ESC alone is the key Escape after this
 	sequenceWait = time.Second            // a sequence broken off is none after this
+	resizeWait   = 50 * time.Millisecond  // while a window is dragged, its size is behind what is seen
 	closeWait    = time.Second            // for a terminal that has stalled
 	maxBatch     = 64 << 10               // bytes applied before the screen is drawn
 	maxShown     = 200                    // candidates
@@ -170,6 +172,9 @@ func (e *Editor) ReadLine() (string, error) {
 	if e.lines != nil {
 		return e.readPlain()
 	}
+	if e.closed() {
+		return "", os.ErrClosed
+	}
 	e.line.reset()
 	final := false
 	for {
@@ -226,8 +231,9 @@ func (e *Editor) more() (final bool, err error) {
 	}
 	err = errTimeout
 	if e.undrawn < maxBatch {
-		err = e.read(0)
+		err = e.read(e.settle)
 	}
+	e.settle = 0
 	if err == errTimeout {
 		if err = e.draw(); err == nil {
 			err = e.read(e.patience())

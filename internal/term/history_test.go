@@ -175,7 +175,9 @@ func TestHistoryPlaces(t *testing.T) {
 	os.WriteFile(at("file"), []byte("kept"), 0o600)
 	os.Mkdir(at("dir"), 0o700)
 	os.WriteFile(at("big"), []byte(strings.Repeat("0123456789abcde\n", 200_000)), 0o600)
-	os.Symlink("file", at("link"))
+	if err := os.Symlink("file", at("link")); err != nil {
+		t.Skip(err)
+	}
 	os.Symlink(os.DevNull, at("null"))
 	tests := []struct {
 		name, path string

@@ -407,9 +407,10 @@ func commonPrefix(s []string) string {
 // view is the line as it is to be shown after prompt.
 func (l *line) view(prompt string) view {
 	if f := l.find; f != nil {
-		prompt = "(search '" + string(f.query) + "'): "
+		query, _ := appendShown(nil, f.query, 0, false)
+		prompt = "(search '" + string(query) + "'): "
 		if f.failed {
-			prompt = "(not found '" + string(f.query) + "'): "
+			prompt = "(not found '" + string(query) + "'): "
 		}
 	}
 	return view{prompt: prompt, text: l.buf, pos: l.pos}

@@ -246,21 +246,39 @@ func TestTmux(t *testing.T) {
 		m.send(step.keys)
 		m.shows(step.rows, step.col, step.row)
 	}
-	m.send("0123456789012345678901234567890123456789")
-	m.shows("got \"12345678日\"\n> 012345678901234567\n89012345678901234567\n89", 2, 4)
+	m.send("012345678901234567890123456789012345678")
+	m.shows("got \"12345678日\"\n> 012345678901234567\n89012345678901234567\n8", 1, 4)
 	for _, step := range []struct {
 		cols int
-		rows string
+		rows string // with one more character
 		col  int
 	}{
 		{30, "> 0123456789012345678901234567\n890123456789", 12},
-		{42, "> 0123456789012345678901234567890123456789", 0},
-		{41, "> 012345678901234567890123456789012345678\n9", 1},
-		{21, "> 0123456789012345678\n901234567890123456789", 0},
-		{60, "> 0123456789012345678901234567890123456789", 42},
+		{42, "> 0123456789012345678901234567890123456789\n0", 1},
+		{41, "> 012345678901234567890123456789012345678\n901", 3},
+		{22, "> 01234567890123456789\n0123456789012345678901\n2", 1},
+		{60, "> 0123456789012345678901234567890123456789012" + "3", 46},
 	} {
-		m.run("resize-window", "-x", strconv.Itoa(step.cols), "-y", "8")
+		m.resize(step.cols, 8)
+		m.send(string(step.rows[len(step.rows)-1]))
 		m.shows("got \"12345678日\"\n"+step.rows, step.col, -1) // tmux may bring back rows from above
+	}
+}
+
+// resize returns when the program can know the new size. A key after that has it
+// drawn with both sides agreeing.
+func (m *tmux) resize(cols, rows int) {
+	m.t.Helper()
+	tty, err := os.OpenFile(m.run("display-message", "-p", "#{pane_tty}"), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer tty.Close()
+	m.run("resize-window", "-x", strconv.Itoa(cols), "-y", strconv.Itoa(rows))
+	for late := time.Now().Add(patience); Width(tty) != cols; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(late) {
+			m.t.Fatalf("the window has %d columns; want %d", Width(tty), cols)
+		}
 	}
 }
 
@@ -280,4 +298,6 @@ func TestTmuxPaste(t *testing.T) {
 		m.send(ctrlU + "next\r")
 		m.shows("> next\ngot \"next\"\n>", 2, 3)
 	}
+	m.send("ab" + ctrlZ + "c\r") // no shell here that could go on with it: nothing stops
+	m.shows("> ab\n> abc\ngot \"abc\"\n>", 2, -1)
 }

@@ -143,8 +143,13 @@ type editing struct {
 // edit has lines read until the first error that ends them.
 func edit(t *testing.T, cols, rows int, opt Options) *editing {
 	t.Helper()
+	return openPTY(t, cols, rows).edit(opt)
+}
+
+func (p *pty) edit(opt Options) *editing {
+	t := p.t
+	t.Helper()
 	setTerminal(t)
-	p := openPTY(t, cols, rows)
 	e, err := NewEditor(p.tty, p.tty, opt)
 	if err != nil {
 		t.Fatal(err)
@@ -574,13 +579,41 @@ func TestPTYSize(t *testing.T) {
 
 // Another program may leave a terminal that they share non-blocking.
 func TestPTYNonblocking(t *testing.T) {
-	ed := edit(t, 40, 10, Options{Prompt: "> "})
-	withFD(ed.tty, func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
-	text := strings.Repeat("0123456789\n", 5000)
+	p := openPTY(t, 40, 10)
+	nonblock := func(on bool) {
+		withFD(p.tty, func(fd uintptr) {
+			if err := syscall.SetNonblock(int(fd), on); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	nonblock(false) // as a program is given it; that makes Go not wait for it by epoll
+	withFD(p.tty, func(fd uintptr) {
+		own, err := syscall.Dup(int(fd))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.tty = os.NewFile(uintptr(own), "tty")
+	})
+	defer p.tty.Close()
+	ed := p.edit(Options{Prompt: "> "})
+	nonblock(true)
+	text := strings.Repeat("0123456789\n", 20000)
 	if n, err := ed.Write([]byte(text)); n != len(text) || err != nil {
 		t.Errorf("Write = %d, %v; want %d", n, err, len(text))
 	}
 	ed.send("typed\r")
 	ed.returns("typed")
-	ed.until("all output", func(v *vt) bool { return strings.Count(v.all(), "0123456789") == 5000 })
+	ed.until("all output", func(v *vt) bool { return len(v.gone) > 19990 && strings.Count(v.all(), "0123456789") == 20000 })
+}
+
+// What cannot be done rings the bell, and no more.
+func TestPTYBell(t *testing.T) {
+	ed := edit(t, 40, 10, Options{Prompt: "> "})
+	for i, keys := range []string{"\t", up, down, ctrlT, ctrlR + "x", ctrlR + strings.Repeat("y", 300)} {
+		ed.send(keys)
+		ed.until(fmt.Sprintf("a bell after %q", keys), func(v *vt) bool { return v.bells > i })
+	}
+	ed.send(ctrlG + "fine\r")
+	ed.returns("fine")
 }

@@ -161,7 +161,8 @@ func measurable(b []byte) bool {
 // layout lays v out for sz. top is what was left out above last time: it stays
 // so as long as the cursor can be seen.
 func layout(v view, sz size, top int) frame {
-	body, _ := appendShown(nil, []byte(v.prompt), 0, true)
+	body := make([]byte, 0, len(v.prompt)+len(v.text)+16)
+	body, _ = appendShown(body, []byte(v.prompt), 0, true)
 	body, cursor := appendShown(body, v.text, v.pos, false)
 	f := frame{prompt: v.prompt, body: body, cursor: cursor, cols: sz.cols}
 
@@ -285,7 +286,7 @@ func glyph(b []byte) (n, w int) {
 // advance returns where the cursor is after b, which begins at p.
 func advance(p place, b []byte, cols int) place {
 	for i := 0; i < len(b); {
-		if run := indexNonASCII(b[i:]); run > 0 {
+		if run := indexOdd(b[i:]); run > 0 {
 			p.col += run
 			p.row += p.col / cols
 			p.col %= cols
@@ -297,16 +298,6 @@ func advance(p place, b []byte, cols int) place {
 		i += n
 	}
 	return p
-}
-
-// indexNonASCII returns how many bytes of shown text are one column each.
-func indexNonASCII(b []byte) int {
-	for i, c := range b {
-		if c < ' ' || c >= utf8.RuneSelf {
-			return i
-		}
-	}
-	return len(b)
 }
 
 func (p place) after(w, cols int) place {
@@ -336,6 +327,15 @@ func rowsOf(b []byte, cols int) int {
 func rowStart(b []byte, row, cols int) int {
 	p := place{}
 	for i := 0; i < len(b); {
+		if run := indexOdd(b[i:]); run > 0 {
+			until := (row-p.row)*cols - p.col
+			if run > until {
+				return i + max(until, 0)
+			}
+			p = advance(p, b[i:i+run], cols)
+			i += run
+			continue
+		}
 		n, w := glyph(b[i:])
 		q := p.after(w, cols)
 		if w > 0 && (p.row >= row || p.col+w > cols && p.row+1 >= row) {
@@ -374,11 +374,13 @@ func appendShown(dst, text []byte, pos int, sgr bool) (shown []byte, cursor int)
 		if i >= pos && cursor < 0 {
 			cursor = len(dst)
 		}
-		c := text[i]
-		if c >= ' ' && c < 0x7f {
-			dst = append(dst, c)
+		if run := indexOdd(text[i:]); run > 0 {
+			if cursor < 0 && i+run > pos {
+				cursor = len(dst) + pos - i
+			}
+			dst = append(dst, text[i:i+run]...)
 			bears = true
-			i++
+			i += run
 			continue
 		}
 		if n := sgrLen(text[i:]); sgr && n > 0 {
@@ -394,6 +396,16 @@ func appendShown(dst, text []byte, pos int, sgr bool) (shown []byte, cursor int)
 		cursor = len(dst)
 	}
 	return dst, cursor
+}
+
+// indexOdd returns how many bytes of b are printable ASCII.
+func indexOdd(b []byte) int {
+	for i, c := range b {
+		if c < ' ' || c >= 0x7f {
+			return i
+		}
+	}
+	return len(b)
 }
 
 func appendRune(dst []byte, r rune, raw []byte, bears bool) ([]byte, bool) {

@@ -12,10 +12,13 @@ import (
 
 type ttyState struct{}
 
-func isTerminal(uintptr) bool                   { return false }
-func windowSize(uintptr) (cols, rows int)       { return 0, 0 }
-func makeRaw(_, _ *os.File) (*ttyState, error)  { return nil, errors.ErrUnsupported }
-func (*ttyState) restore(_, _ *os.File) error   { return nil }
+func isTerminal(uintptr) bool                  { return false }
+func windowSize(uintptr) (cols, rows int)      { return 0, 0 }
+func makeRaw(_, _ *os.File) (*ttyState, error) { return nil, errors.ErrUnsupported }
+func (*ttyState) restore(_, _ *os.File) error  { return nil }
+
+const canStop = false
+
 func inForeground(*os.File) bool                { return true }
 func notifyTerminal(chan<- os.Signal)           {}
 func isContinue(os.Signal) bool                 { return false }

@@ -3,6 +3,7 @@
 package term
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -82,7 +83,9 @@ func notifyTerminal(ch chan<- os.Signal) { signal.Notify(ch, syscall.SIGWINCH, s
 
 func isContinue(s os.Signal) bool { return s == syscall.SIGCONT }
 
+const canStop = true
+
 // stopGroup does what the terminal does at Ctrl-Z, to the whole pipeline.
 func stopGroup() error { return syscall.Kill(0, syscall.SIGTSTP) }
 
-func isAgain(err error) bool { return err == syscall.EAGAIN }
+func isAgain(err error) bool { return errors.Is(err, syscall.EAGAIN) }

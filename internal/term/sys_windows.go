@@ -226,6 +226,8 @@ func (in *conInput) close() { in.wake() }
 
 // What only Unix has.
 
+const canStop = false
+
 func inForeground(*os.File) bool                { return true }
 func notifyTerminal(chan<- os.Signal)           {}
 func isContinue(os.Signal) bool                 { return false }

@@ -68,6 +68,11 @@ func (e *Editor) lookAround() error {
 	case <-e.going:
 		e.lose()
 	default:
+		e.mu.Lock()
+		if e.screen.shown && e.screen.frame.cols != sizeOf(e.out).cols {
+			e.settle = resizeWait
+		}
+		e.mu.Unlock()
 	}
 	return nil
 }
@@ -135,6 +140,10 @@ func (e *Editor) leaveRaw(stuck bool) (err error) {
 // suspend stops the program as Ctrl-Z does, and comes back when it goes on, or
 // could not be stopped.
 func (e *Editor) suspend() {
+	if !canStop {
+		e.line.bell = true
+		return
+	}
 	e.finish("")
 	e.mu.Lock()
 	e.leaveRaw(false)
