@@ -22,13 +22,13 @@ type Dialer struct {
 func (fs *Flags) Dialer() *Dialer {
 	d := &Dialer{ConnectTimeout: 30 * time.Second}
 	fs.Group("Connecting")
-	fs.Duration(&d.ConnectTimeout, "connect-timeout", "what connecting may take, handshakes included")
-	fs.Func("proxy", "URL", "http://… or socks5://…; else *_PROXY, NO_PROXY", func(s string) (err error) {
+	fs.Duration(&d.ConnectTimeout, "connect-timeout", "for connecting, handshakes included")
+	fs.Func("proxy", "URL", "", func(s string) (err error) {
 		d.proxy, err = parseProxy(s)
 		return err
 	})
 	fs.hide("proxy")
-	fs.Func("resolve", "H:P:ADDR", "take ADDR for host H and port P", d.addResolve)
+	fs.Func("resolve", "H:P:ADDR", "http, socks5 (*_PROXY); address of a host", d.addResolve)
 	return d
 }
 

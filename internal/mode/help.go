@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"unicode/utf8"
 
 	"socketsrv/internal/tlsconf"
 )
@@ -63,17 +64,30 @@ func (t Table) help(w io.Writer, topic string) error {
 // rows is text in two columns.
 type rows [][2]string
 
-// print writes the rows with the left column as wide as its widest cell, those
-// beyond 30 aside.
+const (
+	screen = 80 // columns
+	widest = 26 // left column; longer cells push the right one aside
+)
+
+// print writes the rows with the left column as wide as its widest cell. The right
+// one goes on in the next line where it is too long.
 func (r rows) print(b *strings.Builder) {
 	width := 0
 	for _, row := range r {
-		if len(row[0]) <= 30 {
-			width = max(width, len(row[0]))
+		if n := utf8.RuneCountInString(row[0]); n <= widest {
+			width = max(width, n)
 		}
 	}
 	for _, row := range r {
-		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-*s  %s", width, row[0], row[1]), " ") + "\n")
+		line := fmt.Sprintf("  %-*s ", width, row[0])
+		for word := range strings.FieldsSeq(row[1]) {
+			if utf8.RuneCountInString(line+" "+word) > screen {
+				b.WriteString(line + "\n")
+				line = strings.Repeat(" ", width+3)
+			}
+			line += " " + word
+		}
+		b.WriteString(line + "\n")
 	}
 }
 

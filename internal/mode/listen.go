@@ -45,7 +45,7 @@ func (s *Serving) addTo(fs *Flags) {
 	fs.Duration(&s.PingInterval, "ping-interval", "")
 	fs.Duration(&s.PingTimeout, "ping-timeout", "WebSocket pings, wait for a pong")
 	fs.Duration(&s.Grace, "grace", "")
-	fs.String(&s.Pidfile, "pidfile", "FILE", "wait for clients at the end; write the pid there")
+	fs.String(&s.Pidfile, "pidfile", "FILE", "wait for clients at the end; holds the pid")
 }
 
 // A Listener is what the flags of a server with one listener said.
@@ -78,25 +78,25 @@ func (fs *Flags) Listeners(addr, tcp, udp, ws string) *Listeners {
 	l := &Listeners{tcp: endpoint{port: tcp}, udp: endpoint{port: udp}, ws: endpoint{port: ws}}
 	host := addr
 	fs.Group("Listening")
-	fs.host(&host, "host", "address of all listeners, or unix:/path")
+	fs.host(&host, "host", "address of all, or unix:/path")
 	each := []struct {
 		name string
 		at   *endpoint
 	}{{"tcp", &l.tcp}, {"udp", &l.udp}, {"ws", &l.ws}}
-	on := 0
 	for _, e := range each {
 		fs.host(&e.at.host, e.name+"-addr", "")
-		if e.at.port != "off" {
-			on++
-		}
 	}
 	fs.describe("address of one of them")
+	on := slices.DeleteFunc([]string{tcp, udp, ws}, func(port string) bool { return port == "off" })
 	for _, e := range each {
-		names := e.name + "-port"
-		if on == 1 && e.at.port != "off" {
-			names += " port p"
+		if len(on) == 1 && !e.at.off() {
+			fs.Port(&e.at.port, "port p "+e.name+"-port", true, "0: any free one; off")
 		}
-		fs.Port(&e.at.port, names, true, "")
+	}
+	for _, e := range each {
+		if len(on) != 1 || e.at.off() {
+			fs.Port(&e.at.port, e.name+"-port", true, "")
+		}
 	}
 	fs.describe("0: any free one; off")
 	fs.Check(func() error {
@@ -113,7 +113,11 @@ func (fs *Flags) Listeners(addr, tcp, udp, ws string) *Listeners {
 
 // host adds a flag with an address to listen on.
 func (fs *Flags) host(p *string, name, usage string) {
-	fs.add(name, &flag{arg: "A", def: *p, usage: usage, set: setter(p, parseHost)})
+	def := *p
+	if def == "" && usage != "" {
+		def = "all interfaces"
+	}
+	fs.add(name, &flag{arg: "A", def: def, usage: usage, set: setter(p, parseHost)})
 }
 
 // parseHost takes an IP address with or without brackets and zone, a name, or

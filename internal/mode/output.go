@@ -29,13 +29,13 @@ func (fs *Flags) Output() *Output {
 	fs.Group("Output")
 	fs.Switch(&o.JSON, "json", "events as JSON lines on stdout")
 	fs.Choice(&format, "format", "how payloads are shown", "auto", "text", "hex", "raw")
-	fs.Switch(&o.Style.Raw, "raw", "payloads as they came, unescaped")
-	fs.Size(&o.Style.MaxShow, "max-show", "bytes shown of a payload; 0: all")
+	fs.Switch(&o.Style.Raw, "raw", "")
+	fs.Size(&o.Style.MaxShow, "max-show", "payloads unescaped; bytes of each, 0: all")
 	fs.Switch(&o.Style.Time, "t timestamps", "times before the lines")
-	fs.Choice(&o.Color, "color", "colours; auto: on a terminal", "auto", "always", "never")
+	fs.Choice(&o.Color, "color", "", "auto", "always", "never")
+	fs.String(&o.Log, "log", "FILE", "colours; where status lines go")
 	fs.Switch(&o.Verbose, "v verbose", "handshakes, headers and control frames too")
 	fs.Switch(&o.Quiet, "q quiet", "errors only")
-	fs.String(&o.Log, "log", "FILE", "status lines go there, not to stderr")
 	fs.Check(func() (err error) {
 		if o.Verbose && o.Quiet {
 			return Usagef("-v and -q exclude each other")

@@ -71,19 +71,19 @@ func (fs *Flags) ClientTLS() *ClientTLS {
 	c := &ClientTLS{}
 	o := &c.options
 	fs.Group("TLS")
-	fs.String(&o.CA, "cacert", "FILE", "trust these (the system's, or $SSL_CERT_FILE)")
-	fs.String(&o.Cert, "cert", "FILE", "")
-	fs.String(&o.Key, "key", "FILE", "our own certificate and key in PEM")
 	fs.Switch(&o.Insecure, "k insecure", "trust any certificate")
-	fs.Func("pin", "sha256:…", "trust just that certificate", func(s string) error {
+	fs.String(&o.CA, "cacert", "FILE", "")
+	fs.Func("pin", "sha256:…", "trust those only; just that one", func(s string) error {
 		o.Pin = s
 		if _, err := tlsconf.Client(tlsconf.Options{Pin: s}); err != nil && tlsconf.Available {
 			return errors.New("want sha256: and 64 hex digits, or sha256// and base64 of 32 bytes")
 		}
 		return nil
 	})
-	fs.String(&o.ServerName, "servername", "H", "name to ask for and to check")
-	fs.Choice(&o.MaxVersion, "tls-max", "highest version", "1.2", "1.3")
+	fs.String(&o.Cert, "cert", "FILE", "")
+	fs.String(&o.Key, "key", "FILE", "our own certificate and key in PEM")
+	fs.String(&o.ServerName, "servername", "H", "")
+	fs.Choice(&o.MaxVersion, "tls-max", "name to check; highest version", "1.2", "1.3")
 	fs.Check(func() error {
 		switch {
 		case !tlsconf.Available && fs.anyGiven("TLS"):

@@ -165,8 +165,8 @@ func (fs *Flags) ClientWS() *ClientWS {
 	fs.hide("header")
 	fs.Func("u user", "USER:PASS", "Authorization: Basic", setUser(&user))
 	fs.hide("user")
-	fs.List(&w.Subprotocols, "subprotocol", "LIST", "subprotocols to offer")
-	fs.String(&w.Origin, "origin", "URL", "Origin to send")
+	fs.List(&w.Subprotocols, "subprotocol", "LIST", "")
+	fs.String(&w.Origin, "origin", "URL", "subprotocols to offer; Origin to send")
 	fs.Switch(&w.NoCompression, "x", "no compression")
 	fs.Switch(&w.Follow, "L location", "follow redirects of the handshake")
 	fs.Check(func() error {
