@@ -36,6 +36,8 @@
 //	ESC [ A B C D H F, ESC O A B C D H F   arrows, Home, End; both cursor key modes
 //	ESC [ 1 ~, 7 ~, 4 ~, 8 ~, 3 ~          Home, End, Delete
 //	ESC [ 1 ; 5 C, D and 1 ; 3 C, D        by word, with Ctrl or Alt
+//	ESC [ 3 ; 5 ~, 3 ; 3 ~                 delete a word, likewise
+//	ESC O M                                Enter of the keypad
 //	ESC b, f, d, DEL, BS                   Alt: by word, delete a word either way
 //	ESC [ 200 ~, 201 ~                     a paste begins, ends
 //
