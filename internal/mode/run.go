@@ -17,8 +17,9 @@ import (
 func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out := &output{w: env.Stdout, stderr: env.Stderr, closed: cancel}
 	here := *env
+	here.Stderr = &lockedWriter{w: env.Stderr}
+	out := &output{w: env.Stdout, stderr: here.Stderr, closed: cancel}
 	here.Stdout = out
 
 	defer here.watchSignals(cancel)()
@@ -108,10 +109,10 @@ func (env *Env) report(err, cause error, out *output) int {
 		return ExitFailure // a server that stopped for want of a reader
 	case err == nil && lost != nil:
 		return ExitWrite
+	case err != nil && stopped && ExitCode(err) != ExitUsage:
+		return ExitSignal + int(cut.signal)
 	case ExitCode(err) == ExitOK: // a clean end by the peer, too
 		return ExitOK
-	case stopped && ExitCode(err) != ExitUsage:
-		return ExitSignal + int(cut.signal)
 	case lost != nil && (cause == errStdoutClosed || errors.Is(err, lost)):
 		return ExitWrite
 	}
@@ -122,6 +123,18 @@ func (env *Env) report(err, cause error, out *output) int {
 		fmt.Fprintf(env.Stderr, "try: %s\n", usage.help)
 	}
 	return ExitCode(err)
+}
+
+// lockedWriter is stderr, on which several may have something to say.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // output is stdout. The first write that fails is the last: it is said once on

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"socketsrv/wsproto"
 )
 
 // oneMode is a table with f as its only mode.
@@ -21,6 +23,12 @@ func oneMode(f Func) Table {
 func server(ctx context.Context, env *Env, args []string) error {
 	<-ctx.Done()
 	return nil
+}
+
+// closing does the same, and the peer ends it cleanly.
+func closing(ctx context.Context, env *Env, args []string) error {
+	<-ctx.Done()
+	return &wsproto.CloseError{Code: wsproto.StatusNormalClosure}
 }
 
 // client does the same and fails.
@@ -40,6 +48,7 @@ func TestFirstSignal(t *testing.T) {
 		{"server, SIGINT", server, syscall.SIGINT, 0},
 		{"client, SIGTERM", client, syscall.SIGTERM, 143},
 		{"client, SIGINT", client, syscall.SIGINT, 130},
+		{"client that closes, SIGINT", closing, syscall.SIGINT, 130},
 	} {
 		var stdout, stderr bytes.Buffer
 		env := testEnv(&stdout, &stderr)
@@ -145,6 +154,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 	}{
 		{errors.New("a\nb"), 1, "socketsrv: a\\nb\n"},
 		{&Failure{ExitPeerClosed, nil}, 9, ""},
+		{&wsproto.CloseError{Code: wsproto.StatusGoingAway}, 0, ""},
 		{&Failure{ExitRead, errors.New("read stdin: bad")}, 26, "socketsrv: read stdin: bad\n"},
 		{Usagef("bad %q", "\n"), 2, "socketsrv: bad \"\\n\"\ntry: socketsrv -only -h\n"},
 	} {
