@@ -43,7 +43,7 @@ func (t Table) expand() (all []named) {
 
 // words are the flags of a mode as they are typed.
 func (fs *Flags) words() (words []string) {
-	for f := range fs.all() {
+	for _, f := range fs.all() {
 		for _, name := range f.names {
 			words = append(words, "-"+name)
 		}
@@ -54,7 +54,7 @@ func (fs *Flags) words() (words []string) {
 // usageOf is what help says of f; where flags share a line, what it says of all.
 func (fs *Flags) usageOf(f *flag) string {
 	seen := false
-	for other := range fs.all() {
+	for _, other := range fs.all() {
 		if seen = seen || other == f; seen && other.usage != "" {
 			return other.usage
 		}
@@ -91,7 +91,7 @@ _%[1]s() {
 	*:-help|*:-h) words='exit-codes %[4]s' ;;
 `, program, strings.Join(first, " "), strings.Join(t.expand()[0].fs.words(), " "), strings.Join(t.names(), " "))
 	for _, m := range t.expand() {
-		for f := range m.fs.all() {
+		for _, f := range m.fs.all() {
 			if len(f.choices) > 0 {
 				var when []string
 				for _, name := range f.names {
@@ -145,7 +145,7 @@ func (t Table) zsh() string {
 
 func (m named) zshCase(b *strings.Builder, when string) {
 	fmt.Fprintf(b, "\t%s) _arguments", when)
-	for f := range m.fs.all() {
+	for _, f := range m.fs.all() {
 		star, value := "", ""
 		if f.repeated {
 			star = "*"
@@ -192,7 +192,7 @@ func (t Table) fish() string {
 }
 
 func (m named) fishFlags(b *strings.Builder, when string) {
-	for f := range m.fs.all() {
+	for _, f := range m.fs.all() {
 		fmt.Fprintf(b, "complete -c %s -n '%s'", program, fishQuote.Replace(when))
 		for _, name := range f.names {
 			if len(name) == 1 {

@@ -23,14 +23,17 @@ var asks = []struct{ names, arg, usage string }{
 }
 
 // ask answers a first word that is none of a mode's; done says whether it was one.
-func (t Table) ask(env *Env, word string, rest []string) (done bool, err error) {
-	name, dashed := undash(word)
+func (t Table) ask(env *Env, args []string) (done bool, err error) {
+	if len(args) == 0 {
+		return false, nil
+	}
+	name, dashed := undash(args[0])
 	if len(name) == 1 && !dashed {
 		return false, nil
 	}
 	topic := ""
-	if len(rest) > 0 {
-		topic = rest[0]
+	if len(args) > 1 {
+		topic = args[1]
 	}
 	switch name {
 	case "h", "help":

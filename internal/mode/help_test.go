@@ -38,7 +38,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 		if err := testTable(nil).writeHelp(&b, m.Mode, m.fs); err != nil {
 			t.Fatal(err)
 		}
-		for f := range m.fs.all() {
+		for _, f := range m.fs.all() {
 			if !strings.Contains(b.String(), "\n  "+f.form()+" ") && !strings.Contains(b.String(), ", "+f.form()) && !strings.Contains(b.String(), "  "+f.form()+",") {
 				t.Errorf("-help %s lacks %s", m.Name, f.form())
 			}

@@ -77,16 +77,17 @@ func (t Table) find(name string) (m Mode, defaults []string, ok bool) {
 	return Mode{}, nil, false
 }
 
-// pick splits a whole command line, the program's name first: by the name, by
-// the first argument, or else the first mode of the table.
-func (t Table) pick(argv []string) (m Mode, defaults, args []string, err error) {
-	self, args := "", argv
-	if len(argv) > 0 {
-		self, args = strings.TrimSuffix(filepath.Base(argv[0]), ".exe"), argv[1:]
+// splitName splits a whole command line: what the program, or a link to it, is
+// called, and the rest.
+func splitName(argv []string) (self string, args []string) {
+	if len(argv) == 0 {
+		return "", nil
 	}
-	if m, defaults, ok := t.find(self); ok {
-		return m, defaults, args, nil
-	}
+	return strings.TrimSuffix(filepath.Base(argv[0]), ".exe"), argv[1:]
+}
+
+// pick takes the mode from the first argument, or else the first of the table.
+func (t Table) pick(args []string) (m Mode, defaults, rest []string, err error) {
 	if len(args) == 0 {
 		return t[0], nil, nil, nil
 	}
@@ -95,9 +96,9 @@ func (t Table) pick(argv []string) (m Mode, defaults, args []string, err error) 
 		return m, defaults, args[1:], nil
 	}
 	if !dashed {
-		return t[0], nil, nil, suggest("mode", name, "-", nearest(name, t.names()))
+		err = suggest("mode", name, "-", nearest(name, t.names()))
 	}
-	return t[0], nil, args, nil
+	return t[0], nil, args, err
 }
 
 // names are the modes' names and aliases.

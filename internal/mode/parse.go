@@ -3,7 +3,6 @@ package mode
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"strings"
 )
 
@@ -151,22 +150,17 @@ func suggest(kind, word, dash, near string) error {
 	return Usagef("unknown %s %q; did you mean %s%s?", kind, clip(word, maxShown), dash, near)
 }
 
-// all yields the flags in the order of help.
-func (fs *Flags) all() iter.Seq[*flag] {
-	return func(yield func(*flag) bool) {
-		for _, g := range fs.groups {
-			for _, f := range g.flags {
-				if !yield(f) {
-					return
-				}
-			}
-		}
+// all are the flags in the order of help.
+func (fs *Flags) all() (flags []*flag) {
+	for _, g := range fs.groups {
+		flags = append(flags, g.flags...)
 	}
+	return flags
 }
 
 // longNames are the names of more than one letter.
 func (fs *Flags) longNames() (names []string) {
-	for f := range fs.all() {
+	for _, f := range fs.all() {
 		for _, name := range f.names {
 			if len(name) > 1 {
 				names = append(names, name)
@@ -181,7 +175,7 @@ func (fs *Flags) preset(args []string) {
 	if rest, err := fs.parse(args); err != nil || len(rest) > 0 {
 		panic(fmt.Sprintf("mode: defaults of an alias: %q %v", rest, err))
 	}
-	for f := range fs.all() {
+	for _, f := range fs.all() {
 		switch {
 		case !f.given:
 			continue

@@ -1,6 +1,7 @@
 package mode
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -199,7 +200,7 @@ func TestAlias(t *testing.T) {
 		{"old-serve", nil, "99", true},
 		{"old_serve", []string{"-p5", "-quick=false"}, "5", false},
 	} {
-		m, defaults, args, err := table.pick(append([]string{"socketsrv", "--" + tt.name}, tt.args...))
+		m, defaults, args, err := table.pick(append([]string{"--" + tt.name}, tt.args...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,22 +217,27 @@ func TestAlias(t *testing.T) {
 	}
 }
 
+// TestProgramName has links to the program that are named after a mode.
 func TestProgramName(t *testing.T) {
 	for _, tt := range []struct {
-		argv []string
-		mode string
+		argv         []string
+		mode, stdout string
 	}{
-		{[]string{"/usr/bin/fetch", "u"}, "fetch"},
-		{[]string{"fetch.exe", "u"}, "fetch"},
-		{[]string{"./echo_server"}, "echo_server"},
-		{[]string{"/bin/socketsrv-1.2", "echo"}, "echo"},
-		{[]string{"fetch", "echo"}, "fetch"}, // the word is its argument
-		{nil, "dump"},
-		{[]string{""}, "dump"},
+		{[]string{"/usr/bin/fetch", "u"}, "fetch", ""},
+		{[]string{"fetch.exe", "u"}, "fetch", ""},
+		{[]string{"./echo_server"}, "echo", ""},
+		{[]string{"/bin/socketsrv-1.2", "echo"}, "echo", ""},
+		{[]string{"fetch", "echo"}, "fetch", ""}, // the word is its argument
+		{[]string{"fetch", "-h"}, "", "usage: socketsrv -fetch "},
+		{[]string{"echo_server", "-V"}, "", "socketsrv "},
+		{nil, "dump", ""},
+		{[]string{""}, "dump", ""},
 	} {
-		m, _, _, err := testTable(new(spoken)).pick(tt.argv)
-		if m.Name != tt.mode || err != nil {
-			t.Errorf("pick(%q) = %s, %v; want %s", tt.argv, m.Name, err, tt.mode)
+		var got spoken
+		var stdout, stderr bytes.Buffer
+		code := testTable(&got).Run(t.Context(), tt.argv, testEnv(&stdout, &stderr))
+		if code != 0 || got.name != tt.mode || !strings.HasPrefix(stdout.String(), tt.stdout) {
+			t.Errorf("%q: exit %d, mode %s, %q, %q; want %s, %q", tt.argv, code, got.name, &stdout, &stderr, tt.mode, tt.stdout)
 		}
 	}
 }

@@ -28,20 +28,22 @@ func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
 }
 
 func (t Table) run(ctx context.Context, argv []string, env *Env) error {
-	if len(argv) > 1 {
-		if done, err := t.ask(env, argv[1], argv[2:]); done {
+	self, args := splitName(argv)
+	m, defaults, linked := t.find(self)
+	if !linked {
+		if done, err := t.ask(env, args); done {
+			return hint(err, program)
+		}
+		var err error
+		if m, defaults, args, err = t.pick(args); err != nil {
 			return hint(err, program)
 		}
 	}
-	m, defaults, args, err := t.pick(argv)
-	if err != nil {
-		return hint(err, program)
-	}
 	fs, f := m.prepare(defaults)
-	if len(argv) > 1 && len(args) == len(argv)-1 {
+	if !linked && len(args) == len(argv)-1 {
 		fs.modes = t.names() // -ecko may be a flag or a mode
 	}
-	args, err = fs.parse(args)
+	args, err := fs.parse(args)
 	switch err {
 	case errHelp:
 		return t.writeHelp(env.Stdout, m, fs)
