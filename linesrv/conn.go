@@ -90,8 +90,8 @@ func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 // Answers are gathered and written when no further command has been received, or
 // when they are 64 KiB. The error says that the client is gone, and stays.
 func (c *Conn) Send(packet []byte) error {
-	if err := c.canSend(); err != nil {
-		return err
+	if c.b == nil || c.outErr != nil {
+		return c.cannotSend()
 	}
 	c.b.out = append(append(c.b.out, packet...), '\n')
 	return c.sent(len(packet))
@@ -99,29 +99,37 @@ func (c *Conn) Send(packet []byte) error {
 
 // SendString is Send.
 func (c *Conn) SendString(packet string) error {
-	if err := c.canSend(); err != nil {
-		return err
+	if c.b == nil || c.outErr != nil {
+		return c.cannotSend()
 	}
 	c.b.out = append(append(c.b.out, packet...), '\n')
 	return c.sent(len(packet))
 }
 
-func (c *Conn) canSend() error {
+func (c *Conn) cannotSend() error {
 	if c.b == nil {
 		panic("linesrv: Send outside a handler: a server does not speak unasked")
 	}
 	return c.outErr
 }
 
+// sent follows an answer of n bytes. It is small so that it is inlined.
 func (c *Conn) sent(n int) error {
+	if c.server.OnSend == nil && len(c.b.out) < flushSize {
+		return nil
+	}
+	return c.tellAndFlush(n)
+}
+
+func (c *Conn) tellAndFlush(n int) error {
 	out := c.b.out
 	if hook := c.server.OnSend; hook != nil {
 		hook(c, out[len(out)-n-1:len(out)-1])
 	}
-	if len(out) >= flushSize {
-		return c.Flush()
+	if len(out) < flushSize {
+		return nil
 	}
-	return nil
+	return c.Flush()
 }
 
 // Flush writes the answers gathered so far: for a handler that takes its time.
@@ -365,7 +373,8 @@ func (c *Conn) command(handle func(*Conn, Command) error, line []byte) error {
 	}
 	switch string(line) {
 	case "ping":
-		return c.SendString("pong")
+		c.b.out = append(c.b.out, "pong\n"...)
+		return c.sent(len("pong"))
 	case "disconnect":
 		return ErrDisconnect
 	case "shutdown":

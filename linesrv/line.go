@@ -67,21 +67,27 @@ func (k *Cutter) Next(b []byte) (line, rest []byte, ok bool, err error) {
 	if end < 0 {
 		return nil, nil, false, k.keep(b)
 	}
-	line, rest = b[:end], b[end+1:]
 	if len(k.part)+end > k.max() {
 		return nil, nil, false, ErrLineTooLong
 	}
+	line, rest = b[:end], b[end+1:]
 	if len(k.part) > 0 {
-		line = append(k.part, line...)
-		k.part = line[:0]
-		if cap(line) > keepPart {
-			k.part = nil
-		}
+		line = k.complete(line)
 	}
 	if n := len(line) - 1; n >= 0 && line[n] == '\r' && !k.KeepCR {
 		line = line[:n]
 	}
 	return line, rest, true, nil
+}
+
+// complete returns the part with its end, and keeps storage of a usual size.
+func (k *Cutter) complete(end []byte) (line []byte) {
+	line = append(k.part, end...)
+	k.part = line[:0]
+	if cap(line) > keepPart {
+		k.part = nil
+	}
+	return line
 }
 
 // Pending returns the beginning of a line that has not ended yet. It is valid
