@@ -55,7 +55,7 @@ type Cutter struct {
 	part []byte // of a line whose LF has not come
 }
 
-// keepPart is how much storage a Cutter keeps between two lines.
+// keepPart is how much storage a Cutter begins with, and keeps between two lines.
 const keepPart = 1 << 10
 
 // Next returns the first line that ends in b, which begins with what earlier
@@ -109,7 +109,7 @@ func (k *Cutter) keep(b []byte) error {
 		return ErrLineTooLong
 	}
 	if need > cap(k.part) {
-		bigger := make([]byte, len(k.part), max(need, min(2*cap(k.part), k.max())))
+		bigger := make([]byte, len(k.part), max(need, min(max(2*cap(k.part), keepPart), k.max())))
 		copy(bigger, k.part)
 		k.part = bigger
 	}
