@@ -440,7 +440,7 @@ func (c *Conn) hangUp() {
 	if o.err == nil {
 		o.err = ErrClosed
 	}
-	putBlock(o.take())
+	o.drop()
 	o.mu.Unlock()
 	c.giveBack()
 }

@@ -9,8 +9,9 @@ import (
 // A Group sends messages to many users. Each message is framed, and compressed,
 // once. Those that come while others are on their way go out together, with one
 // system call for each member. A member that does not read delays nobody: what its
-// socket does not take waits for it, Queue bytes at most, and messages beyond that
-// it misses. Every member sees the same order.
+// socket does not take waits for it, Queue bytes at most and beside them one
+// message, and messages beyond that it misses. Of what waits for many there is one
+// copy. Every member sees the same order.
 //
 // The zero value is an empty group. Its methods may be called from any
 // goroutine, the fields must not be changed once they were.
@@ -31,8 +32,15 @@ type Group struct {
 	flushing bool
 }
 
-// maxPending bounds what may be gathered for the next round, in bytes.
-const maxPending = 1 << 20
+const (
+	// maxPending bounds what may be gathered for the next round, in bytes.
+	maxPending = 1 << 20
+	// fairRounds is how often Flush goes on for what others gathered meanwhile.
+	fairRounds = 4
+	// shareFrom is the size from which frames wait as a part of the batch they are
+	// in. Less is copied: a list of many small pieces costs more than they do.
+	shareFrom = 2 << 10
+)
 
 // Add makes u a member. It gets what is sent from now on.
 func (g *Group) Add(u *User) {
@@ -75,7 +83,7 @@ func (g *Group) Gather(from *User, op Opcode, p []byte) {
 	if g.taken.L == nil {
 		g.taken.L = &g.mu
 	}
-	for g.flushing && g.pending != nil && len(g.pending.plain.b) > maxPending {
+	for g.flushing && g.pending != nil && len(g.pending.plain.v.b) > maxPending {
 		g.taken.Wait()
 	}
 	if g.pending == nil {
@@ -90,36 +98,53 @@ func (g *Group) Gather(from *User, op Opcode, p []byte) {
 // Flush sends what was gathered.
 func (g *Group) Flush() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.flushing || g.pending == nil {
-		g.mu.Unlock()
 		return
 	}
 	g.flushing = true
 	g.mu.Unlock()
 	runtime.Gosched() // whoever has something to add adds it first
 	g.mu.Lock()
+	for range fairRounds {
+		if g.round(); g.pending == nil {
+			g.flushing = false
+			return
+		}
+	}
+	go g.goOn() // this goroutine has a member of its own to read from
+}
+
+// goOn does rounds until nothing is pending.
+func (g *Group) goOn() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for g.pending != nil {
-		b := g.pending
-		g.pending = nil
-		g.taken.Broadcast()
-		if g.list == nil {
-			for u := range g.members {
-				g.list = append(g.list, u)
-			}
-		}
-		list := g.list
-		g.mu.Unlock()
-		for _, u := range list {
-			if missed := g.deliver(u, b); missed > 0 && g.OnMissed != nil {
-				g.OnMissed(u, missed)
-			}
-		}
-		b.reset()
-		g.mu.Lock()
-		g.spare = b
+		g.round()
 	}
 	g.flushing = false
+}
+
+// round sends what is pending. The caller holds mu, which is released meanwhile.
+func (g *Group) round() {
+	b := g.pending
+	g.pending = nil
+	g.taken.Broadcast()
+	if g.list == nil {
+		for u := range g.members {
+			g.list = append(g.list, u)
+		}
+	}
+	list := g.list
 	g.mu.Unlock()
+	for _, u := range list {
+		if missed := g.deliver(u, b); missed > 0 && g.OnMissed != nil {
+			g.OnMissed(u, missed)
+		}
+	}
+	b.reset()
+	g.mu.Lock()
+	g.spare = b
 }
 
 // deliver hands b to one member and returns how many messages it missed.
@@ -131,14 +156,11 @@ func (g *Group) deliver(u *User, b *batch) (missed int) {
 	skip := g.ExcludeSender && slices.Contains(b.senders, u)
 	d := u.conn.asm.Deflate
 	if !skip && (d == nil || d.shares()) && u.conn.cfg.Tap == nil {
-		frames := b.plain
+		f := &b.plain
 		if d != nil {
-			frames = b.compressed(d)
+			f = b.compressed(d)
 		}
-		if u.conn.postFrames(frames.b, len(b.parts), limit) == ErrQueueFull {
-			return len(b.parts)
-		}
-		return 0
+		return u.conn.postFrames(f, limit)
 	}
 	for i, m := range b.parts {
 		if skip && m.from == u {
@@ -151,46 +173,154 @@ func (g *Group) deliver(u *User, b *batch) (missed int) {
 	return missed
 }
 
+// postFrames is post for all of f, of a server, and returns how many of them were
+// too many for the queue: the last ones.
+func (c *Conn) postFrames(f *frames, limit int) (missed int) {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.usable() != nil {
+		return 0 // its reader knows
+	}
+	p := f.v.b
+	if o.writing || o.len() > 0 {
+		p = p[:f.fit(0, limit-o.len(), o.len() == 0)]
+		o.push(f.v, p)
+	} else {
+		o.writing = true
+		o.mu.Unlock()
+		sent, err := c.tryWrite(p)
+		o.mu.Lock()
+		o.wrote(err)
+		if sent < len(p) && err == nil {
+			p = p[:f.fit(sent, limit-o.len(), true)]
+			o.unshift(f.v, p[sent:])
+		}
+	}
+	if o.len() > 0 {
+		c.flush(false)
+	}
+	return f.after(len(p))
+}
+
+// push appends frames, which are a part of v, to what waits. The caller holds mu.
+func (o *outbox) push(v *block, p []byte) {
+	switch {
+	case len(p) == 0:
+	case len(p) < shareFrom:
+		o.buf = o.buf.grow(len(p))
+		o.buf.b = append(o.buf.b, p...)
+		o.frames++
+		o.lastPong = -1
+	default:
+		if o.buf != nil {
+			w := o.takeBuf()
+			o.ahead = append(o.ahead, w)
+			o.held += len(w.p)
+		}
+		v.share()
+		o.ahead = append(o.ahead, piece{v, p})
+		o.held += len(p)
+	}
+}
+
+// unshift puts the rest of frames, which are a part of v, before what waits. The
+// caller holds mu.
+func (o *outbox) unshift(v *block, p []byte) {
+	if len(p) < shareFrom {
+		own := getBlock(len(p))
+		own.b = append(own.b, p...)
+		v, p = own, own.b
+	} else {
+		v.share()
+	}
+	o.ahead = slices.Insert(o.ahead, 0, piece{v, p})
+	o.held += len(p)
+}
+
 // shares reports whether what d compresses is the same for every connection that
 // has agreed on as much.
 func (d *Deflate) shares() bool { return !d.keepsWriter() && d.send.window == maxWindow }
 
 // A batch is messages for many, as frames one after another.
 type batch struct {
-	plain    *block // uncompressed
-	deflated *block // compressed where that pays; nil until somebody wants it
+	plain    frames // uncompressed
+	deflated frames // compressed where that pays; empty until somebody wants it
 	parts    []part
 	senders  []*User
 }
 
-// A part is one message of a batch: its payload and its end in plain.
+// A part is one message of a batch and where its payload begins in plain.
 type part struct {
-	from         *User
-	op           Opcode
-	payload, end int
+	from    *User
+	op      Opcode
+	payload int
+}
+
+// frames are the frames of whole messages, in a block.
+type frames struct {
+	v    *block
+	ends []int
+}
+
+// fit returns where those frames end of which no more than room bytes come after
+// the first start bytes. A message begun before start is whole, also the first one
+// after it if force says so.
+func (f *frames) fit(start, room int, force bool) int {
+	n, exact := slices.BinarySearch(f.ends, start)
+	if exact {
+		n++
+	}
+	first := start
+	if n < len(f.ends) && (force || start > 0 && !exact) {
+		first = f.ends[n]
+	}
+	last, exact := slices.BinarySearch(f.ends, start+max(room, 0))
+	if exact {
+		last++
+	}
+	if last == 0 {
+		return first
+	}
+	return max(first, f.ends[last-1])
+}
+
+// after returns how many messages come after the first n bytes.
+func (f *frames) after(n int) int {
+	i, exact := slices.BinarySearch(f.ends, n)
+	if exact {
+		i++
+	}
+	return len(f.ends) - i
 }
 
 func (b *batch) add(from *User, op Opcode, p []byte) {
-	b.plain = b.plain.grow(MaxHeaderLen + len(p))
-	v := AppendHeader(b.plain.b, Header{Fin: true, Opcode: op, PayloadLen: int64(len(p))})
-	at := len(v)
-	b.plain.b = append(v, p...)
-	b.parts = append(b.parts, part{from, op, at, len(b.plain.b)})
+	b.parts = append(b.parts, part{from, op, b.plain.add(Header{Fin: true, Opcode: op}, p)})
 	if from != nil && !slices.Contains(b.senders, from) {
 		b.senders = append(b.senders, from)
 	}
 }
 
-func (b *batch) payload(i int) []byte { return b.plain.b[b.parts[i].payload:b.parts[i].end] }
+// add appends a frame and returns where its payload begins.
+func (f *frames) add(h Header, p []byte) (payload int) {
+	h.PayloadLen = int64(len(p))
+	f.v = f.v.grow(MaxHeaderLen + len(p))
+	f.v.b = AppendHeader(f.v.b, h)
+	payload = len(f.v.b)
+	f.v.b = append(f.v.b, p...)
+	f.ends = append(f.ends, len(f.v.b))
+	return payload
+}
+
+func (b *batch) payload(i int) []byte { return b.plain.v.b[b.parts[i].payload:b.plain.ends[i]] }
 
 // compressed returns the frames as every connection gets them that has agreed on
 // permessage-deflate as d has.
-func (b *batch) compressed(d *Deflate) *block {
-	if b.deflated != nil {
-		return b.deflated
+func (b *batch) compressed(d *Deflate) *frames {
+	if b.deflated.v != nil {
+		return &b.deflated
 	}
-	out := getBlock(len(b.plain.b))
-	z := getBlock(len(b.plain.b))
+	z := getBlock(len(b.plain.v.b))
 	defer func() { putBlock(z) }()
 	for i, m := range b.parts {
 		p, h := b.payload(i), Header{Fin: true, Opcode: m.op}
@@ -200,25 +330,31 @@ func (b *batch) compressed(d *Deflate) *block {
 				h.Rsv1, p = true, z.b
 			}
 		}
-		h.PayloadLen = int64(len(p))
-		out = out.grow(MaxHeaderLen + len(p))
-		out.b = append(AppendHeader(out.b, h), p...)
+		b.deflated.add(h, p)
 	}
-	b.deflated = out
-	return out
+	return &b.deflated
 }
 
-// reset empties b for another round; large buffers go back.
+// keepParts is how many messages a batch keeps room for.
+const keepParts = 4 << 10
+
+// reset empties b for another round. What others still send, and what is large,
+// goes back.
 func (b *batch) reset() {
-	putBlock(b.deflated)
-	b.deflated = nil
+	putBlock(b.deflated.v)
+	b.deflated.v = nil
+	if b.plain.v.shared() || cap(b.plain.v.b) > maxBatch {
+		putBlock(b.plain.v)
+		b.plain.v = nil
+	} else {
+		b.plain.v.b = b.plain.v.b[:0]
+	}
+	if cap(b.parts) > keepParts {
+		*b = batch{plain: frames{v: b.plain.v}}
+		return
+	}
 	clear(b.parts)
 	clear(b.senders)
 	b.parts, b.senders = b.parts[:0], b.senders[:0]
-	if cap(b.plain.b) > maxBatch {
-		putBlock(b.plain)
-		b.plain = nil
-		return
-	}
-	b.plain.b = b.plain.b[:0]
+	b.plain.ends, b.deflated.ends = b.plain.ends[:0], b.deflated.ends[:0]
 }

@@ -13,8 +13,10 @@ import (
 type outbox struct {
 	mu       sync.Mutex
 	cond     sync.Cond // writing or err changed
+	ahead    []piece   // what goes out before buf
+	held     int       // bytes in ahead
 	buf      *block    // frames in order; nil when there are none
-	writing  bool      // somebody is writing what was taken from buf
+	writing  bool      // somebody is writing what was taken
 	closing  bool      // a Close frame is in buf or sent
 	err      error     // of the stream: nothing can be sent any more
 	pongs    int       // pongs in buf
@@ -26,6 +28,12 @@ type outbox struct {
 	trying []byte
 	tried  int
 	tryErr error
+}
+
+// A piece is bytes to be sent, p, in a block that others may be sending as well.
+type piece struct {
+	v *block
+	p []byte
 }
 
 // maxPongs pongs may wait for a peer that does not read; beyond that only the
@@ -42,18 +50,37 @@ const (
 
 func (o *outbox) len() int {
 	if o.buf == nil {
-		return 0
+		return o.held
 	}
-	return len(o.buf.b)
+	return o.held + len(o.buf.b)
 }
 
-func (o *outbox) onlyPongs() bool { return o.frames > 0 && o.frames == o.pongs }
+func (o *outbox) onlyPongs() bool { return o.held == 0 && o.frames > 0 && o.frames == o.pongs }
 
-// take removes and returns what waits. The caller holds mu.
-func (o *outbox) take() *block {
+// take removes and returns the first of what waits. The caller holds mu.
+func (o *outbox) take() (first piece) {
+	if len(o.ahead) > 0 {
+		first = o.ahead[0]
+		o.ahead[0] = piece{}
+		o.ahead = o.ahead[1:]
+		o.held -= len(first.p)
+		return first
+	}
+	return o.takeBuf()
+}
+
+func (o *outbox) takeBuf() piece {
 	v := o.buf
 	o.buf, o.pongs, o.frames, o.lastPong = nil, 0, 0, -1
-	return v
+	return piece{v, v.b}
+}
+
+// drop forgets what waits. The caller holds mu.
+func (o *outbox) drop() {
+	for o.len() > 0 {
+		putBlock(o.take().v)
+	}
+	o.ahead = nil
 }
 
 // write sends or, if !now, gathers a data frame.
@@ -217,45 +244,6 @@ func (c *Conn) post(op Opcode, p []byte, limit int) error {
 	return c.flush(false)
 }
 
-// postFrames is post for n frames of a server as they go over the wire, which are
-// not kept: they may be shared.
-func (c *Conn) postFrames(b []byte, n, limit int) error {
-	o := &c.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err := o.usable(); err != nil {
-		return err
-	}
-	if waiting := o.len(); waiting > 0 && waiting+len(b) > limit {
-		return ErrQueueFull
-	}
-	if o.writing || o.len() > 0 {
-		o.buf = o.buf.grow(len(b))
-		o.buf.b = append(o.buf.b, b...)
-	} else {
-		o.writing = true
-		o.mu.Unlock()
-		sent, err := c.tryWrite(b)
-		o.mu.Lock()
-		o.wrote(err)
-		if b = b[sent:]; len(b) > 0 && err == nil { // before what was queued meanwhile
-			v := getBlock(len(b) + o.len())
-			v.b = append(v.b, b...)
-			if o.buf != nil {
-				v.b = append(v.b, o.buf.b...)
-				putBlock(o.buf)
-			}
-			o.buf = v
-		}
-	}
-	if o.buf == nil {
-		return nil
-	}
-	o.frames += n
-	o.lastPong = -1
-	return c.flush(false)
-}
-
 // flush hands what waits to the system. With block it returns when that is done,
 // otherwise a goroutine goes on with what the socket does not take. The caller
 // holds mu, which is released meanwhile.
@@ -267,20 +255,21 @@ func (c *Conn) flush(block bool) error {
 		}
 		o.cond.Wait()
 	}
-	for o.buf != nil && o.err == nil {
-		v := o.take()
+	for o.len() > 0 && o.err == nil {
+		w := o.take()
 		o.writing = true
 		o.mu.Unlock()
-		n, err := c.tryWrite(v.b)
-		if err == nil && n < len(v.b) {
+		n, err := c.tryWrite(w.p)
+		if err == nil && n < len(w.p) {
+			w.p = w.p[n:]
 			if !block {
-				go c.drain(v, n)
+				go c.drain(w)
 				o.mu.Lock()
 				return nil
 			}
-			err = c.writeAll(v.b[n:])
+			err = c.writeAll(w.p)
 		}
-		putBlock(v)
+		putBlock(w.v)
 		o.mu.Lock()
 		o.wrote(err)
 	}
@@ -292,20 +281,23 @@ func (o *outbox) wrote(err error) {
 	o.writing = false
 	if err != nil && o.err == nil {
 		o.err = err
-		putBlock(o.take())
+		o.drop()
 	}
 	o.cond.Broadcast()
 }
 
-// drain writes the rest of v and whatever is queued meanwhile. It ends with the
-// backlog or the stream; hangUp waits for it.
-func (c *Conn) drain(v *block, n int) {
-	err := c.writeAll(v.b[n:])
-	putBlock(v)
+// drain writes w and whatever is queued meanwhile. It ends with the backlog or the
+// stream; hangUp waits for it. Nobody else would see that it failed.
+func (c *Conn) drain(w piece) {
+	err := c.writeAll(w.p)
+	putBlock(w.v)
 	c.out.mu.Lock()
 	c.out.wrote(err)
-	c.flush(true)
+	err = c.flush(true)
 	c.out.mu.Unlock()
+	if err != nil {
+		c.abort(err)
+	}
 }
 
 // frameInPlace returns the frame of p if that is the message last read, sent on by
@@ -349,7 +341,7 @@ func (c *Conn) writeLarge(h Header, a, p []byte) error {
 	}
 	o.mu.Lock()
 	o.wrote(err)
-	if o.buf != nil {
+	if o.len() > 0 {
 		return c.flush(true)
 	}
 	return o.err
