@@ -17,6 +17,7 @@ import (
 
 // modes is what the program can do. The first is what it does when not told.
 var modes = mode.Table{
+	mode.Dump,
 	mode.Echo,
 	mode.Connect,
 }

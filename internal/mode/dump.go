@@ -1,0 +1,303 @@
+package mode
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"socketsrv/internal/show"
+)
+
+// Dump shows what comes over TCP, UDP and WebSocket, in the lines of SocketSrv,
+// and talks back.
+//
+// Each protocol numbers its clients and keeps them in a dumpProtocol:
+// dumpclients.go. TCP is in dumptcp.go, its writing in dumpqueue.go; UDP in
+// dumpudp.go; WebSocket in dumpws.go. Commands come from dumpprompt.go and are in
+// dumpcommands.go. What goes back by itself is in dumpanswer.go.
+var Dump = Mode{
+	Name: "dump", Brief: "show what comes over TCP, UDP and WebSocket; talk back at a prompt",
+	Examples: []string{
+		"socketsrv",
+		"socketsrv -dump -tcp-port 4000 -udp-port off -ws-port off -format hex -t",
+		"echo 'send tcp all hello' | socketsrv -dump -batch",
+	},
+	Setup: func(fs *Flags) Func {
+		d := &dump{framing: "none", eol: "lf", udpIdle: 5 * time.Minute}
+		d.execTimeout = 10 * time.Second
+		d.listeners = fs.Listeners("", "1234", "1234", "1235")
+		fs.Duration(&d.udpIdle, "udp-idle", "UDP peers are forgotten after that")
+		fs.Group("Talking back")
+		fs.Choice(&d.eol, "eol", "what send adds on TCP without -framing", "lf", "crlf", "none")
+		fs.Choice(&d.framing, "framing", "of TCP: none, line (LF), length (4 bytes, big-endian)", "none", "line", "length")
+		d.answer.flags(fs)
+		fs.Duration(&d.execTimeout, "exec-timeout", "what CMD may take, its children too")
+		fs.Switch(&d.batch, "batch", "at the first client: commands from stdin, then the end")
+		d.tls = fs.ServerTLS()
+		d.ws = fs.ServerWS(true)
+		d.output = fs.Output()
+		fs.Check(d.checkAnswers)
+		return d.run
+	},
+}
+
+// dump is what the flags said, and the server they make.
+type dump struct {
+	listeners *Listeners
+	udpIdle   time.Duration
+	framing   string
+	eol       string
+	batch     bool
+	tls       *ServerTLS
+	ws        *ServerWS
+	output    *Output
+	dumpAnswers
+
+	con    *Console
+	now    func() time.Time
+	prompt *dumpPrompt
+	shows  bool // events are shown, not only counted
+
+	protocols []*dumpProtocol // in the order of help and list_clients
+	tcp       *dumpTCP
+	udp       *dumpUDP
+	web       *dumpWS
+
+	met     chan struct{} // closed by the first client
+	first   sync.Once
+	left    chan struct{} // a client has gone since -batch looked last
+	moved   atomic.Uint64 // counts what comes and goes, for -batch
+	talking atomic.Bool   // commands may still come
+}
+
+// stallTime is what writing to a stdout that takes nothing may add to -grace.
+const stallTime = time.Second
+
+func (d *dump) run(ctx context.Context, env *Env, args []string) error {
+	prompt, env, err := d.openPrompt(env)
+	if err != nil {
+		return err
+	}
+	defer prompt.close()
+	con, err := d.output.Open(env)
+	if err != nil {
+		return err
+	}
+	defer con.Close()
+	d.prompt, d.con, d.now = prompt, con, env.Now
+	d.shows = d.output.JSON || !d.output.Quiet
+	d.met, d.left = make(chan struct{}), make(chan struct{}, 1)
+	d.listeners.Refuse = d.tooMany()
+
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
+	sockets, err := d.listeners.Open(ctx, env, con, d.tls)
+	if err != nil {
+		return err
+	}
+	defer sockets.Close()
+	servers := d.servers(ctx, sockets)
+
+	d.talking.Store(true)
+	var commands sync.WaitGroup
+	commands.Go(func() { d.converse(ctx, quit) })
+	ended := make(chan error, 1)
+	go func() {
+		ended <- serveAll(ctx, &d.listeners.Serving, func(ctx context.Context) { d.stop(ctx, sockets) }, servers...)
+		commands.Wait()
+		close(ended)
+	}()
+	return d.wait(ctx, ended)
+}
+
+// wait returns when all has ended and the summary is written, or when -grace is
+// over and what is still under way waits for stdout.
+func (d *dump) wait(ctx context.Context, ended chan error) (err error) {
+	var late <-chan time.Time
+	for done := ctx.Done(); ; {
+		select {
+		case e, more := <-ended:
+			if !more {
+				d.summary()
+				return err
+			}
+			err = e
+		case <-done:
+			done = nil
+			late = time.After(d.listeners.Grace + stallTime)
+		case <-late:
+			return err
+		}
+	}
+}
+
+// servers makes a server for each socket.
+func (d *dump) servers(ctx context.Context, s *Sockets) (serve []func() error) {
+	udp := &dumpProtocol{name: "udp", noun: "UDP session"}
+	tcp := &dumpProtocol{name: "tcp", noun: "TCP connection"}
+	web := &dumpProtocol{name: "ws", noun: "WebSocket connection"}
+	d.protocols = []*dumpProtocol{udp, tcp, web}
+	if s.TCP != nil {
+		d.tcp = d.newTCP(ctx, tcp, s.TCP)
+		serve = append(serve, d.tcp.serve)
+	}
+	if s.UDP != nil {
+		d.udp = d.newUDP(ctx, udp, s.UDP)
+		serve = append(serve, d.udp.serve)
+	}
+	if s.WS != nil {
+		d.web = d.newWS(ctx, web, s.WS)
+		serve = append(serve, d.web.serve)
+	}
+	return serve
+}
+
+// stop makes all servers return, politely as long as ctx lasts.
+func (d *dump) stop(ctx context.Context, sockets *Sockets) {
+	d.prompt.close() // the terminal is the user's again
+	if d.udp != nil {
+		d.udp.lookAtDrops()
+	}
+	sockets.Close()
+	var all sync.WaitGroup
+	if d.tcp != nil {
+		all.Go(func() { d.tcp.stop(ctx) })
+	}
+	if d.web != nil {
+		all.Go(func() { d.web.stop(ctx) })
+	}
+	all.Wait()
+	d.waitForAnswers()
+}
+
+// tooMany returns what says that a connection was turned away, once until the
+// next one is let in.
+func (d *dump) tooMany() func(net.Conn) {
+	return func(nc net.Conn) {
+		if t := d.tcp; t != nil {
+			t.refused.Add(1)
+			if !t.full.Swap(true) {
+				d.con.Error(errors.New("tcp: as many connections as -max-conns allows, more are closed"))
+			}
+		}
+	}
+}
+
+// opened gives a client its number and shows that it came.
+func (d *dump) opened(t dumpTarget) {
+	c := t.about()
+	c.protocol.opening.Lock() // numbers are shown in their order
+	defer c.protocol.opening.Unlock()
+	c.since = d.now()
+	c.protocol.join(t)
+	d.moved.Add(1)
+	d.first.Do(func() { close(d.met) })
+	if d.shows {
+		d.con.Emit(&show.Event{Event: show.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path})
+	}
+}
+
+// received shows a message; the opcode is "" where messages have no type.
+func (d *dump) received(c *dumpClient, opcode string, p []byte) {
+	if !d.shows {
+		return
+	}
+	c.order.Lock() // after the line of what it may answer
+	defer c.order.Unlock()
+	d.con.Emit(&show.Event{Event: show.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: show.In, Opcode: opcode, Payload: p})
+}
+
+func (d *dump) sent(c *dumpClient, opcode string, p []byte) {
+	d.moved.Add(1)
+	if d.shows {
+		d.con.Emit(&show.Event{Event: show.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: show.Out, Opcode: opcode, Payload: p})
+	}
+}
+
+// closed shows the end of a client: ev says what kind of end.
+func (d *dump) closed(c *dumpClient, ev show.Event) {
+	d.moved.Add(1)
+	if d.shows {
+		ev.Event, ev.Proto, ev.Client, ev.Peer, ev.Path = show.Close, c.proto, c.number, c.peer, c.path
+		d.con.Emit(&ev)
+	}
+}
+
+// gone takes a client from the list.
+func (d *dump) gone(t dumpTarget) {
+	t.about().protocol.leave(t)
+	select {
+	case d.left <- struct{}{}:
+	default:
+	}
+}
+
+// refuse shows what could not be done: X reason.
+func (d *dump) refuse(reason string) {
+	if !d.output.JSON && d.con.Style().Format == show.FormatRaw {
+		d.con.line("X " + reason)
+		return
+	}
+	d.con.Emit(&show.Event{Event: show.Error, Client: -1, Err: reason})
+}
+
+// say prints the answer to a command: among the events, or on stderr where
+// stdout is for programs.
+func (d *dump) say(text string) {
+	if !d.output.JSON && d.con.Style().Format != show.FormatRaw {
+		d.con.Write([]byte(text))
+		return
+	}
+	d.con.mu.Lock()
+	defer d.con.mu.Unlock()
+	d.con.status.Write([]byte(text))
+}
+
+// summary is what is left to say at the end.
+func (d *dump) summary() {
+	ev := &show.Event{Event: show.Summary, Client: -1}
+	for _, p := range d.protocols {
+		if !p.listens {
+			continue
+		}
+		c := p.count()
+		if c.ever > 0 {
+			d.con.Status("%s", d.statistics(p))
+		}
+		for _, n := range []struct {
+			what  string
+			value int64
+		}{
+			{"clients", int64(c.ever)},
+			{"messages_in", c.in.messages.Load()}, {"bytes_in", c.in.bytes.Load()},
+			{"messages_out", c.out.messages.Load()}, {"bytes_out", c.out.bytes.Load()},
+		} {
+			ev.Fields = append(ev.Fields, show.Int(p.name+"_"+n.what, n.value))
+		}
+	}
+	if d.udp != nil {
+		u := d.udp
+		ev.Fields = append(ev.Fields, show.Int("udp_forgotten", u.forgotten.Load()),
+			show.Int("udp_not_answered", u.unanswered.Load()), show.Int("udp_dropped", u.dropped.Load()))
+		if n := u.dropped.Load(); n > 0 {
+			d.con.Error(droppedError(n))
+		}
+	}
+	if d.output.JSON {
+		d.con.Emit(ev)
+	}
+}
+
+// plainError is the cause of err alone: who is concerned stands in the line, and
+// how it came out matters to nobody.
+func plainError(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
+		err = op.Err
+	}
+	text := errorText(err)
+	return strings.TrimPrefix(text, "wsproto: ")
+}
