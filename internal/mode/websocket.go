@@ -1,7 +1,6 @@
 package mode
 
 import (
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -132,11 +131,9 @@ func (w *ServerWS) Permitted(req *httpmini.Request) bool {
 	return w.Authorization == "" || equalSecret(req.Header.Get("Authorization"), w.Authorization)
 }
 
-// equalSecret compares in a time that says nothing about either, the lengths
-// included.
+// equalSecret compares in a time that says nothing but the lengths.
 func equalSecret(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }
 
 // ClientWS is what the flags of a WebSocket client said.
