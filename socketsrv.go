@@ -20,6 +20,7 @@ var modes = mode.Table{
 	mode.Dump,
 	mode.Echo,
 	mode.Connect,
+	mode.Proxy,
 }
 
 func main() {

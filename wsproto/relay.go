@@ -340,7 +340,7 @@ func (s *relaySide) step(fd uintptr) bool {
 		}
 		s.conn.heard.Add(1)
 		s.take(b[:n+got])
-		if n+got < len(b) && !s.probe {
+		if n+got < len(b) && !s.probe && !s.deaf { // after a Close frame the end is near
 			s.trust()
 			return false
 		}
