@@ -130,7 +130,8 @@ func lengthProbes() []probe {
 			if op == 8 && c.n >= 2 {
 				copy(body, "\x03\xe8")
 			}
-			f, steps := tx(op, body).inForm(c.form), []step{}
+			f := tx(op, body).inForm(c.form)
+			var steps []step
 			switch {
 			case op == 0:
 				steps = []step{doSend(txText("").part(), f), mustEnd(rxText(string(body)))}
