@@ -19,8 +19,10 @@ import (
 var modes = mode.Table{
 	mode.Dump,
 	mode.Echo,
+	mode.Line,
 	mode.Connect,
 	mode.Proxy,
+	mode.Selftest,
 }
 
 func main() {

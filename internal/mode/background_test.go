@@ -1,14 +1,7 @@
 package mode
 
 import (
-	"bytes"
 	"context"
-	"io"
-	"os"
-	"regexp"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -16,31 +9,18 @@ import (
 // patience is what anything may take before it counts as hanging.
 const patience = 20 * time.Second
 
-// A run is a mode that runs inside the test.
+// A run is a mode that runs inside a test.
 type run struct {
+	*inner
 	t              *testing.T
-	stdin          *io.PipeWriter
-	stdout, stderr *written
-	signals        chan os.Signal
-	done           chan struct{} // closed when it has ended
-	exit           int
+	stdout, stderr written
 }
 
 // background runs m with the given command line, until it ends or the test does.
 func background(t *testing.T, m Mode, args ...string) *run {
 	t.Helper()
-	stdin, ours := io.Pipe()
-	r := &run{t: t, stdin: ours, stdout: newWritten(), stderr: newWritten(), signals: make(chan os.Signal, 2), done: make(chan struct{})}
-	env := System()
-	env.Stdin, env.Stdout, env.Stderr = stdin, r.stdout, r.stderr
-	env.TTYIn, env.TTYOut = nil, nil
-	env.Getenv = func(string) string { return "" }
-	env.Signals = r.signals
-	go func() {
-		defer close(r.done)
-		r.exit = Table{m}.Run(context.Background(), append([]string{"socketsrv", m.Name}, args...), env)
-		stdin.Close()
-	}()
+	in := startInside(context.Background(), Table{m}, append([]string{m.Name}, args...)...)
+	r := &run{in, t, written{in.stdout}, written{in.stderr}}
 	t.Cleanup(func() { r.stop() })
 	return r
 }
@@ -54,64 +34,32 @@ func (r *run) addr(proto string) string {
 // stop sends SIGTERM, if it still runs, and returns the exit code.
 func (r *run) stop() int {
 	r.t.Helper()
-	select {
-	case r.signals <- syscall.SIGTERM:
-	case <-r.done:
-	}
+	r.inner.stop()
 	return r.wait()
 }
 
 // wait waits for the end and returns the exit code.
 func (r *run) wait() int {
 	r.t.Helper()
-	select {
-	case <-r.done:
-	case <-time.After(patience):
-		r.t.Fatalf("the mode does not end\nstdout: %q\nstderr: %q", r.stdout, r.stderr)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	code, err := r.inner.wait(ctx)
+	if err != nil {
+		r.t.Fatalf("%v\nstdout: %q", err, r.stdout)
 	}
-	return r.exit
+	return code
 }
 
-// A written is a stream that was written, to be read at any time.
-type written struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	news chan struct{} // closed with the next write
-}
+// A written is a record whose waitFor fails the test.
+type written struct{ *record }
 
-func newWritten() *written { return &written{news: make(chan struct{})} }
-
-func (w *written) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	close(w.news)
-	w.news = make(chan struct{})
-	return w.text.Write(p)
-}
-
-func (w *written) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.String()
-}
-
-// waitFor waits until what was written matches pattern and returns the match with
-// its groups.
-func (w *written) waitFor(t *testing.T, pattern string) []string {
+func (w written) waitFor(t *testing.T, pattern string) []string {
 	t.Helper()
-	re := regexp.MustCompile(pattern)
-	late := time.After(patience)
-	for {
-		w.mu.Lock()
-		match, news := re.FindStringSubmatch(w.text.String()), w.news
-		w.mu.Unlock()
-		if match != nil {
-			return match
-		}
-		select {
-		case <-news:
-		case <-late:
-			t.Fatalf("%s does not come; there is %q", pattern, strings.TrimSpace(w.String()))
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	match, err := w.record.waitFor(ctx, pattern)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return match
 }

@@ -57,7 +57,7 @@ func (d *dump) openPrompt(env *Env) (*dumpPrompt, *Env, error) {
 	}
 	here := *env
 	here.Stdout = editor
-	if stderr, ok := env.Stderr.(*os.File); ok && term.IsTerminal(stderr) {
+	if env.TTYErr != nil {
 		here.Stderr = editor
 	}
 	return &dumpPrompt{lines: editor, history: history, person: true}, &here, nil

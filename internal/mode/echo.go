@@ -32,6 +32,12 @@ var Echo = Mode{
 		e.output = fs.Output()
 		return e.run
 	},
+	Checks: []Check{
+		echoCheck("WebSocket", "ws", "ws", "echo", "-port", "0"),
+		echoCheck("WebSocket over TLS", "wss", "wss", "echo", "-port", "0", "-tls"),
+		echoCheck("TCP", "tcp", "tcp", "echo", "-ws-port", "off", "-tcp-port", "0"),
+		echoCheck("UDP", "udp", "udp", "echo", "-ws-port", "off", "-udp-port", "0"),
+	},
 }
 
 type echo struct {

@@ -26,11 +26,17 @@ type Env struct {
 	Now    func() time.Time
 	Getenv func(name string) string
 
-	TTYIn, TTYOut *os.File // what Stdin and Stdout are where they are terminals, else nil
+	TTYIn, TTYOut, TTYErr *os.File // what the three are where they are terminals, else nil
 
 	Signals     <-chan os.Signal // nil: none come; see the function of that name
 	Exit        func(code int)   // ends the process at once
 	Descriptors int              // how many may be open; 0: nobody knows
+
+	modes Table // of the program that runs
+
+	// Reports begins to catch the signal that asks a server how things stand,
+	// SIGUSR1 where the system has it; stop ends that.
+	Reports func() (asked <-chan os.Signal, stop func())
 }
 
 // Signals catches SIGINT and SIGTERM: they come out of the channel it returns.
@@ -60,8 +66,10 @@ func System() *Env {
 		Getenv:       os.Getenv,
 		TTYIn:        ifTerminal(os.Stdin),
 		TTYOut:       ifTerminal(os.Stdout),
+		TTYErr:       ifTerminal(os.Stderr),
 		Exit:         os.Exit,
 		Descriptors:  descriptors(),
+		Reports:      reportSignals,
 	}
 }
 

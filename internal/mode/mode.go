@@ -41,6 +41,7 @@ type Mode struct {
 	Brief    string   // in the list of modes: what it does, without a full stop
 	Examples []string // three command lines that work when pasted
 	Setup    func(fs *Flags) Func
+	Checks   []Check // what -selftest tries of it
 }
 
 // An Alias is another name of a mode, with other defaults.

@@ -21,6 +21,7 @@ func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
 	here.Stderr = &lockedWriter{w: env.Stderr}
 	out := &output{w: env.Stdout, stderr: here.Stderr, closed: cancel}
 	here.Stdout = out
+	here.modes = t
 
 	defer here.watchSignals(cancel)()
 	err := t.run(ctx, argv, &here)

@@ -1,0 +1,204 @@
+package mode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"socketsrv/internal/show"
+	"socketsrv/linesrv"
+)
+
+// Line answers commands, a line each.
+var Line = Mode{
+	Name: "line", Brief: "answer commands, a line each: ping, disconnect, shutdown, your own",
+	Examples: []string{
+		"socketsrv -line -reply 'cmd01=ack'",
+		"socketsrv -line -multi -port 5002 -exec 'tr a-z A-Z'",
+		"socketsrv -line -host unix:/tmp/line.sock -no-shutdown",
+	},
+	Setup: func(fs *Flags) Func {
+		m := &line{replies: make(map[string][]string), maxLine: linesrv.DefaultMaxLine, unknown: "nak - unknown cmd"}
+		m.listener = fs.Listener("127.0.0.1", "5001")
+		fs.Group("Commands")
+		fs.Func("reply", "CMD=TEXT", `answer CMD by TEXT, \n between packets; repeatable`, m.addReply)
+		m.program.flags(fs, "answer the others by what CMD prints, the command on its stdin")
+		fs.String(&m.unknown, "unknown", "TEXT", "answer to all other commands")
+		fs.Switch(&m.multi, "multi", "serve all clients at once, not one after another")
+		fs.Switch(&m.noShutdown, "no-shutdown", "")
+		fs.Switch(&m.allowShutdown, "allow-shutdown", "who may end the server: nobody, also from afar (from this machine)")
+		fs.Size(&m.maxLine, "max-line", "a longer line ends its client")
+		fs.Switch(&m.keepCR, "keep-cr", "a CR before the LF belongs to the command")
+		m.tls = fs.ServerTLS()
+		m.output = fs.Output()
+		fs.Check(m.check)
+		return m.run
+	},
+	Checks: []Check{
+		{"commands, one client after another", func(ctx context.Context, b *Bench) error {
+			_, addr, err := b.start(ctx, "line", "line", "-port", "0", "-reply", "cmd01=ack")
+			if err != nil {
+				return err
+			}
+			return b.run(ctx, "pong\nack\n", "connect", "line://"+addr, "-m", "ping", "-m", "cmd01", "-count", "2", "-timeout", "4s")
+		}},
+		{"message sockets", func(ctx context.Context, b *Bench) error {
+			_, err := linesrv.SelfTest(ctx)
+			return err
+		}},
+	},
+}
+
+type line struct {
+	listener      *Listener
+	replies       map[string][]string
+	program       answerProgram
+	unknown       string
+	multi, keepCR bool
+	noShutdown    bool
+	allowShutdown bool
+	maxLine       int64
+	tls           *ServerTLS
+	output        *Output
+
+	con                        *Console
+	clients, commands, answers atomic.Int64
+}
+
+// addReply takes CMD=TEXT with the escapes of show.AppendUnescaped in TEXT.
+func (m *line) addReply(s string) error {
+	cmd, text, ok := strings.Cut(s, "=")
+	if !ok || cmd == "" {
+		return errors.New("want COMMAND=RESPONSE")
+	}
+	switch cmd {
+	case "ping", "disconnect", "shutdown":
+		return fmt.Errorf("%s is built in", cmd)
+	}
+	plain, err := show.AppendUnescaped(nil, text)
+	if err != nil {
+		return err
+	}
+	m.replies[cmd] = strings.Split(string(plain), "\n")
+	return nil
+}
+
+func (m *line) check() error {
+	switch {
+	case m.noShutdown && m.allowShutdown:
+		return Usagef("-no-shutdown and -allow-shutdown exclude each other")
+	case m.maxLine < 16 || m.maxLine > 1<<30:
+		return Usagef("-max-line %d: want 16 to 1G", m.maxLine)
+	case strings.Contains(m.unknown, "\n"):
+		return Usagef("-unknown: want one line")
+	}
+	return nil
+}
+
+func (m *line) run(ctx context.Context, env *Env, args []string) error {
+	con, err := m.output.Open(env)
+	if err != nil {
+		return err
+	}
+	defer con.Close()
+	m.con = con
+	ln, err := m.listener.Open(ctx, env, con, "line", m.tls)
+	if err != nil {
+		return err
+	}
+	s := &linesrv.Server{
+		Handle:        m.handle,
+		OneAtATime:    !m.multi,
+		MaxLine:       int(m.maxLine),
+		KeepCR:        m.keepCR,
+		NoShutdown:    m.noShutdown,
+		LocalShutdown: !m.allowShutdown,
+		IdleTimeout:   m.listener.IdleTimeout,
+		Grace:         m.listener.Grace,
+		OnError:       con.Error,
+	}
+	if m.output.JSON || !m.output.Quiet {
+		m.tell(s)
+	}
+	err = serveAll(ctx, &m.listener.Serving, func(ctx context.Context) { s.Shutdown(ctx) }, func() error { return s.Serve(ln) })
+	con.Status("%d clients, %d commands, %d answers", m.clients.Load(), m.commands.Load(), m.answers.Load())
+	if m.output.JSON {
+		con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
+			show.Int("clients", m.clients.Load()), show.Int("messages", m.commands.Load()), show.Int("answers", m.answers.Load())}})
+	}
+	return err
+}
+
+// tell makes s show what happens.
+func (m *line) tell(s *linesrv.Server) {
+	event := func(c *linesrv.Conn, kind string) *show.Event {
+		return &show.Event{Event: kind, Proto: "line", Client: int(c.ID()), Peer: c.RemoteAddr().String()}
+	}
+	s.OnConnect = func(c *linesrv.Conn) {
+		m.clients.Add(1)
+		m.con.Emit(event(c, show.Open))
+	}
+	s.OnCommand = func(c *linesrv.Conn, cmd linesrv.Command) {
+		m.commands.Add(1)
+		e := event(c, show.Message)
+		e.Dir, e.Payload = show.In, cmd.Line
+		m.con.Emit(e)
+	}
+	s.OnSend = func(c *linesrv.Conn, packet []byte) {
+		m.answers.Add(1)
+		e := event(c, show.Message)
+		e.Dir, e.Payload = show.Out, packet
+		m.con.Emit(e)
+	}
+	s.OnDisconnect = func(c *linesrv.Conn, reason error) {
+		e := event(c, show.Close)
+		switch {
+		case errors.Is(reason, linesrv.ErrDisconnect), errors.Is(reason, linesrv.ErrShutdown):
+			e.Reason = reason.Error()
+		default:
+			e.Err = endReason(reason)
+		}
+		m.con.Emit(e)
+		if p, ok := errors.AsType[*linesrv.PanicError](reason); ok {
+			m.con.Error(fmt.Errorf("%w\n%s", p, p.Stack))
+		}
+	}
+}
+
+// handle answers a command that is not built in.
+func (m *line) handle(c *linesrv.Conn, cmd linesrv.Command) error {
+	if cmd.Invalid {
+		return c.SendString("invalid")
+	}
+	if packets, ok := m.replies[string(cmd.Line)]; ok {
+		return sendAll(c, packets)
+	}
+	if !m.program.given() {
+		return c.SendString(m.unknown)
+	}
+	env := "SOCKETSRV_COMMAND=" + strings.ReplaceAll(cmd.String(), "\x00", "")
+	out, err := m.program.run(c.Context(), append(bytes.Clone(cmd.Line), '\n'), m.listener.MaxMessage, env)
+	if err != nil {
+		m.con.Error(fmt.Errorf("command %s of line connection #%d: %w", show.Field(cmd.String()), c.ID(), err))
+		return c.SendString("error internal")
+	}
+	for packet := range bytes.Lines(out) {
+		packet = bytes.TrimSuffix(packet, []byte("\n"))
+		if err := c.Send(bytes.TrimSuffix(packet, []byte("\r"))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sendAll(c *linesrv.Conn, packets []string) error {
+	for _, packet := range packets {
+		if err := c.SendString(packet); err != nil {
+			return err
+		}
+	}
+	return nil
+}

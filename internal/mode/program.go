@@ -1,0 +1,88 @@
+package mode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+)
+
+// An answerProgram is what -exec or -sh-exec starts to make answers.
+type answerProgram struct {
+	command, shell string
+	timeout        time.Duration
+
+	argv   []string
+	places chan struct{} // holds one element for each that runs
+}
+
+// flags adds those of a program; what says what it gets and makes.
+func (p *answerProgram) flags(fs *Flags, what string) {
+	p.timeout = 10 * time.Second
+	fs.String(&p.command, "exec", "CMD", what)
+	fs.String(&p.shell, "sh-exec", "CMD", "the same, by the shell")
+	fs.Duration(&p.timeout, "exec-timeout", "what CMD may take, its children too")
+	fs.Check(p.check)
+}
+
+func (p *answerProgram) check() (err error) {
+	p.places = make(chan struct{}, maxPrograms)
+	switch {
+	case p.command != "" && p.shell != "":
+		return Usagef("-exec and -sh-exec exclude each other")
+	case p.timeout <= 0:
+		return Usagef("-exec-timeout: want more than 0")
+	case p.shell != "" && runtime.GOOS == "windows":
+		p.argv = []string{"cmd", "/C", p.shell}
+	case p.shell != "":
+		p.argv = []string{"/bin/sh", "-c", p.shell}
+	case p.command != "":
+		if p.argv, err = splitWords(p.command); err != nil {
+			return Usagef("-exec: %v", err)
+		}
+	}
+	return nil
+}
+
+// given reports whether there is one.
+func (p *answerProgram) given() bool { return len(p.argv) > 0 }
+
+// run runs the program with stdin and more environment, and returns what it
+// prints, at most limit bytes. It waits for its turn where many run, and ends the
+// program in time, with all that it started.
+func (p *answerProgram) run(ctx context.Context, stdin []byte, limit int64, env ...string) ([]byte, error) {
+	select {
+	case p.places <- struct{}{}:
+		defer func() { <-p.places }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	out, stderr := &boundedBuffer{limit: limit}, &firstBytes{}
+	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), out, stderr
+	cmd.WaitDelay = time.Second // for the output of what it left behind
+	endGroup := ownGroup(cmd)
+	err := cmd.Run()
+	endGroup()
+	switch {
+	case out.beyond:
+		err = fmt.Errorf("it printed more than %d bytes", limit)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err = fmt.Errorf("ended after %v", p.timeout)
+	case errors.Is(err, exec.ErrWaitDelay), err != nil && cmd.ProcessState != nil && cmd.ProcessState.Success():
+		err = nil // it did not read all, or something else has its stdout
+	case err != nil && len(stderr.b) > 0:
+		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.b))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.argv[0], err)
+	}
+	return out.Bytes(), nil
+}
