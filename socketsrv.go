@@ -21,6 +21,9 @@ var modes = mode.Table{
 	mode.Echo,
 	mode.Line,
 	mode.Connect,
+	mode.Transfer,
+	mode.Send,
+	mode.Receive,
 	mode.Proxy,
 	mode.Selftest,
 }

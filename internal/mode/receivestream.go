@@ -1,0 +1,367 @@
+package mode
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"socketsrv/internal/show"
+)
+
+// An incoming is a file on its way to us, from its offer to its end.
+type incoming struct {
+	offer     control
+	state     incomingState
+	part      *partFile
+	next      int64 // where the next chunk begins
+	acked     int64
+	began     time.Time
+	heard     time.Time // of its sender
+	contested time.Time // another sender has a file of that name
+}
+
+type incomingState uint8
+
+const (
+	incomingReads incomingState = iota // what is there of it
+	incomingWaits                      // for a start
+	incomingFlows
+	incomingSaves // to the disk
+)
+
+// An outcome is how a file ended, to be said again to who did not hear it.
+type outcome struct {
+	id     transferID
+	answer control
+}
+
+const (
+	maxIncoming = 64
+	maxOutcomes = 64
+	ackStride   = 256 << 10
+	// takeover is how long a sender must be silent before another may send a file
+	// of the same name; it is heard every second.
+	takeover = 3 * beat
+)
+
+// What ends a transfer.
+var (
+	errOrder     = errors.New("a chunk is missing, comes twice or too late")
+	errBeyond    = errors.New("more comes than was offered")
+	errShort     = errors.New("less came than was offered")
+	errDifferent = errors.New("done is not of what was offered")
+	errSum       = errors.New("sha256 mismatch")
+	errTooBig    = errors.New("larger than -max-size")
+	errBusy      = errors.New("busy with another sender")
+	errUnderWay  = errors.New("exists: a file of that name is being received")
+)
+
+func (g *receiving) control(c *control) {
+	t := g.incoming[c.id]
+	switch {
+	case c.kind == "offer":
+		g.offered(c, t)
+		return
+	case t == nil:
+		if c.kind == "done" {
+			g.repeat(c.id)
+		}
+		return
+	case c.receiver != "" && c.receiver != g.id:
+		return // what another receiver says, or is told
+	}
+	t.heard = g.con.now()
+	switch c.kind {
+	case "start":
+		g.start(t, c.offset)
+	case "reset":
+		if err := t.part.reset(); err != nil {
+			g.give(t, &Failure{ExitWrite, err})
+		}
+	case "done":
+		g.done(t, c)
+	case "abort":
+		g.give(t, fmt.Errorf("the sender gave up: %s", show.Field(c.reason)))
+	}
+}
+
+// offered answers an offer.
+func (g *receiving) offered(c *control, t *incoming) {
+	if t != nil {
+		t.heard = g.con.now()
+		if t.state == incomingWaits || t.state == incomingFlows { // flows: it lost us, or our answer
+			t.state = incomingWaits
+			g.accept(t)
+		}
+		return
+	}
+	if g.repeat(c.id) {
+		return
+	}
+	err := checkTarget(g.root, c.name, g.overwrite)
+	switch {
+	case err != nil:
+	case c.size > g.maxSize:
+		err = errTooBig
+	case !g.keep && g.batch != "" && g.batch != c.batch && !g.gone():
+		err = errBusy
+	case len(g.incoming) >= maxIncoming:
+		err = errBusy
+	default:
+		var wait bool
+		if wait, err = g.contest(c.name); wait {
+			return
+		}
+	}
+	if err == nil {
+		err = g.begin(c)
+	}
+	if err != nil {
+		g.refuse(c, err)
+	}
+}
+
+// gone says whether the sender whose files we take is silent.
+func (g *receiving) gone() bool {
+	for _, t := range g.incoming {
+		if t.state == incomingSaves || g.con.now().Sub(t.heard) < takeover {
+			return false
+		}
+	}
+	return len(g.incoming) > 0
+}
+
+// contest settles whose file of a name we take. While the other sender may be
+// gone, nothing is said; the offer comes again.
+func (g *receiving) contest(name string) (wait bool, err error) {
+	for _, t := range g.incoming {
+		if t.offer.name != name {
+			continue
+		}
+		now := g.con.now()
+		switch {
+		case t.state != incomingSaves && now.Sub(t.heard) >= takeover:
+			g.drop(t, errors.New("its sender is gone, and another has come"))
+			return false, nil
+		case t.contested.IsZero():
+			t.contested = now
+			return true, nil
+		case t.heard.After(t.contested):
+			return false, errUnderWay
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+func (g *receiving) refuse(c *control, err error) {
+	reason := err.Error()
+	if nameErr := checkFileName(c.name); nameErr != nil {
+		reason = "unsafe name: " + reason
+	} else if errors.Is(err, errFileExists) {
+		reason = "exists: " + reason
+	}
+	g.con.Status("refused %s: %s", show.Field(c.name), reason)
+	g.remember(&control{kind: "refuse", id: c.id, receiver: g.id, reason: reason})
+	if c.batch == g.batch && c.file == c.files && g.got > 0 && !g.keep {
+		g.end(fmt.Errorf("%s: refused: %s", show.Field(c.name), reason)) // no more will come
+	}
+}
+
+// begin makes room for a file and accepts it.
+func (g *receiving) begin(c *control) error {
+	now := g.con.now()
+	t := &incoming{offer: *c, state: incomingReads, heard: now, began: now}
+	if !g.resume {
+		part, err := newPart(g.root, c.name)
+		if err != nil {
+			return err
+		}
+		t.part = part
+		g.ready(t)
+		return nil
+	}
+	g.incoming[c.id] = t
+	g.batch = c.batch
+	g.tasks.Go(func() { // what is there may be long, and is read whole
+		part := resumePart(g.root, c.name, c.size)
+		var err error
+		if part == nil {
+			part, err = newPart(g.root, c.name)
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if err != nil {
+			delete(g.incoming, c.id)
+			g.refuse(c, err)
+			return
+		}
+		t.part = part
+		g.ready(t)
+	})
+	return nil
+}
+
+// ready accepts a file whose part is open.
+func (g *receiving) ready(t *incoming) {
+	g.incoming[t.offer.id] = t
+	g.batch = t.offer.batch
+	t.state = incomingWaits
+	g.bar.begin(t.offer.name, t.offer.size)
+	g.con.Detail("receiving %s: %d bytes, %d of them here", show.Field(t.offer.name), t.offer.size, t.part.size)
+	g.accept(t)
+}
+
+func (g *receiving) accept(t *incoming) {
+	g.tell(&control{kind: "accept", id: t.offer.id, receiver: g.id, offset: t.part.size, sha256: t.part.sum()})
+}
+
+// start says where the next chunk begins. It cannot be beyond what is here.
+func (g *receiving) start(t *incoming, offset int64) {
+	switch {
+	case t.state != incomingWaits && t.state != incomingFlows:
+	case offset > t.part.size:
+		if t.state == incomingFlows {
+			g.give(t, errOrder)
+		} // else it is for others, sent before our answer came
+	default:
+		t.state, t.next, t.acked = incomingFlows, offset, t.part.size
+	}
+}
+
+// chunk takes a part of a file.
+func (g *receiving) chunk(c chunk) {
+	t := g.incoming[c.id]
+	if t == nil {
+		return // somebody else's
+	}
+	t.heard = g.con.now()
+	if t.state != incomingFlows {
+		return
+	}
+	end := c.offset + int64(len(c.data))
+	switch {
+	case c.offset != t.next:
+		g.give(t, errOrder)
+		return
+	case end > t.offer.size:
+		g.give(t, errBeyond)
+		return
+	}
+	t.next = end
+	if end <= t.part.size {
+		return
+	}
+	if _, err := t.part.Write(c.data[t.part.size-c.offset:]); err != nil {
+		g.give(t, &Failure{ExitWrite, err})
+		return
+	}
+	g.bar.at(t.part.size)
+	if t.part.size-t.acked >= ackStride {
+		g.ack(t)
+	}
+}
+
+func (g *receiving) ack(t *incoming) {
+	t.acked = t.part.size
+	g.tell(&control{kind: "ack", id: t.offer.id, receiver: g.id, offset: t.part.size})
+}
+
+// done checks what came and saves it.
+func (g *receiving) done(t *incoming, c *control) {
+	switch {
+	case t.state == incomingReads || t.state == incomingSaves:
+	case t.state == incomingWaits && (t.part.size < c.size || t.part.sum() != c.sha256):
+		g.accept(t) // it is for others, or the start was lost
+	case c.name != t.offer.name || c.size != t.offer.size:
+		g.give(t, errDifferent)
+	case t.part.size < t.offer.size:
+		g.give(t, errShort)
+	case t.part.sum() != c.sha256:
+		t.part.reset() // worth nothing
+		g.give(t, errSum)
+	default:
+		t.state = incomingSaves
+		g.tasks.Go(func() { // putting it on the disk may take long
+			err := t.part.publish(g.overwrite)
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.publish(t, err)
+		})
+	}
+}
+
+func (g *receiving) publish(t *incoming, err error) {
+	if err != nil {
+		if !errors.Is(err, errFileExists) && !errors.Is(err, fs.ErrExist) {
+			err = &Failure{ExitWrite, err}
+		}
+		g.give(t, err)
+		return
+	}
+	delete(g.incoming, t.offer.id)
+	sum := t.part.sum()
+	g.saved(t.offer.name, t.offer.size, sum, g.con.now().Sub(t.began))
+	g.remember(&control{kind: "saved", id: t.offer.id, receiver: g.id, sha256: sum})
+	if t.offer.file == t.offer.files && !g.keep {
+		g.end(nil)
+	}
+}
+
+// give gives a file up and tells its sender.
+func (g *receiving) give(t *incoming, err error) {
+	g.drop(t, err)
+	g.remember(&control{kind: "failed", id: t.offer.id, receiver: g.id, reason: clip(err.Error(), maxReason)})
+	if err := g.failed(t.offer.name, err); !g.keep {
+		g.end(err)
+	}
+}
+
+// drop gives a file up.
+func (g *receiving) drop(t *incoming, err error) {
+	delete(g.incoming, t.offer.id)
+	g.con.Detail("dropped %s: %v", show.Field(t.offer.name), err)
+	t.part.discard(g.resume)
+}
+
+// remember answers for good; the answer is repeated to a sender who asks again.
+func (g *receiving) remember(c *control) {
+	if len(g.ended) == maxOutcomes {
+		g.ended = g.ended[1:]
+	}
+	g.ended = append(g.ended, outcome{c.id, *c})
+	g.tell(c)
+}
+
+func (g *receiving) repeat(id transferID) bool {
+	for _, o := range g.ended {
+		if o.id == id {
+			g.tell(&o.answer)
+			return true
+		}
+	}
+	return false
+}
+
+// tick is what there is to do once a second: senders hear from us, and those that
+// were not heard are given up.
+func (g *receiving) tick() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.con.now()
+	if len(g.incoming) > 0 {
+		g.heard = now
+	} else if g.got > 0 && !g.keep && now.Sub(g.heard) > g.timeout {
+		g.end(silent(g.timeout)) // in the middle of the sender's files
+	}
+	for _, t := range g.incoming {
+		switch {
+		case t.state == incomingReads:
+		case t.state != incomingSaves && now.Sub(t.heard) > g.timeout:
+			g.give(t, silent(g.timeout))
+		default:
+			g.ack(t)
+		}
+	}
+}

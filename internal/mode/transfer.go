@@ -1,0 +1,136 @@
+package mode
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/show"
+	"socketsrv/wsproto"
+)
+
+// Transfer relays between senders and receivers of files. It is a broadcast
+// server that leaves out the sender and knows nothing of files; that none of its
+// queues fills up is the senders' care: see transferformat.go.
+var Transfer = Mode{
+	Name: "transfer", Brief: "file transfer: the server between -send and -receive",
+	Examples: []string{
+		"socketsrv -transfer",
+		"socketsrv -transfer -host 0.0.0.0 -port 8008 -token s3cret",
+		"socketsrv -transfer -tls -port 8443",
+	},
+	Setup: func(fs *Flags) Func {
+		t := &transfer{queue: 16 << 20}
+		t.listener = fs.Listener("127.0.0.1", "8008")
+		fs.Group("Transfer")
+		fs.Size(&t.queue, "queue", "what may wait for a slow client; beyond it: 1013")
+		t.tls = fs.ServerTLS()
+		t.ws = fs.ServerWS(false)
+		t.output = fs.Output()
+		fs.Check(func() error {
+			if t.queue < 1 || t.queue > 1<<30 {
+				return Usagef("-queue: want 1 to 1G")
+			}
+			return nil
+		})
+		return t.run
+	},
+}
+
+type transfer struct {
+	listener *Listener
+	queue    int64
+	tls      *ServerTLS
+	ws       *ServerWS
+	output   *Output
+
+	con    *Console
+	proto  string
+	group  wsproto.Group
+	counts struct{ clients, messages, bytes, slow atomic.Int64 }
+}
+
+func (t *transfer) run(ctx context.Context, env *Env, args []string) error {
+	con, err := t.output.Open(env)
+	if err != nil {
+		return err
+	}
+	defer con.Close()
+	ln, err := t.listener.Open(ctx, env, con, "ws", t.tls)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	t.con = con
+	s := t.server(ln.Addr())
+	err = serveAll(ctx, &t.listener.Serving, func(ctx context.Context) { s.Shutdown(ctx) },
+		func() error { return s.Serve(ln) })
+	t.summary()
+	return err
+}
+
+func (t *transfer) server(addr net.Addr) *wsproto.Server {
+	secure := t.tls.Enabled()
+	t.proto = "ws"
+	if secure {
+		t.proto = "wss"
+	}
+	t.group.ExcludeSender = true
+	t.group.Queue = int(t.queue)
+	t.group.OnMissed = func(u *wsproto.User, messages int) {
+		t.group.Remove(u)
+		t.counts.slow.Add(1)
+		t.con.Status("client %v is too slow: its queue is full", u.RemoteAddr())
+		u.Close(wsproto.StatusTryAgainLater, "too slow")
+	}
+	s := t.ws.Server(&t.listener.Serving, t.con, addr, secure, t.opened)
+	s.MaxConns = t.listener.MaxConns
+	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
+		t.counts.messages.Add(1)
+		t.counts.bytes.Add(int64(len(m.Data)))
+		t.group.Gather(u, m.Opcode, m.Data)
+	}
+	s.OnPause = func(*wsproto.User) { t.group.Flush() }
+	s.OnDisconnect = t.closed
+	return s
+}
+
+func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
+	n := int(t.counts.clients.Add(1) - 1)
+	u.Data = n
+	t.con.Status("client %d: %v", n, u.RemoteAddr())
+	if t.output.JSON {
+		t.con.Emit(&show.Event{Event: show.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target})
+	}
+	if t.ws.Permitted(req) { // if not it is closed, and neither heard nor told anything
+		t.group.Add(u)
+	}
+}
+
+func (t *transfer) closed(u *wsproto.User, err error) {
+	t.group.Remove(u)
+	n, _ := u.Data.(int)
+	e := &show.Event{Event: show.Close, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}
+	if ce, ok := err.(*wsproto.CloseError); ok {
+		e.Code, e.Reason = int(ce.Code), ce.Reason
+	} else {
+		e.Err = endReason(err)
+	}
+	t.con.Status("client %d: %s", n, show.Field(errorText(err)))
+	if t.output.JSON {
+		t.con.Emit(e)
+	}
+}
+
+func (t *transfer) summary() {
+	c := &t.counts
+	t.con.Status("%d clients, %d messages, %d bytes; %d clients too slow",
+		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.slow.Load())
+	if t.output.JSON {
+		t.con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
+			show.Int("clients", c.clients.Load()), show.Int("messages", c.messages.Load()),
+			show.Int("bytes", c.bytes.Load()), show.Int("slow", c.slow.Load()),
+		}})
+	}
+}
