@@ -85,6 +85,7 @@ type connect struct {
 
 	showSecrets bool
 	tlsConfig   *tlsconf.Config
+	pinged      *pingWatch // nil: nobody pings by hand
 }
 
 func (c *connect) check(fs *Flags) error {
@@ -182,5 +183,23 @@ func (c *connect) run(ctx context.Context, env *Env, args []string) error {
 	if err := c.load(env.Stdin); err != nil {
 		return err
 	}
+	if c.prompts(env) {
+		return c.prompt(ctx, env, t)
+	}
 	return c.oneShot(ctx, env, t)
 }
+
+// dressed makes m what goes to t: messages of a WebSocket alone have types, and
+// what was typed gets an end of line where nothing else ends it.
+func (c *connect) dressed(t connectTarget, m wsproto.Message, typed bool) wsproto.Message {
+	if t.webSocket() {
+		return m
+	}
+	if typed && m.Opcode == wsproto.OpText && t.stream() {
+		m.Data = append(m.Data[:len(m.Data):len(m.Data)], lineEnds[c.eol]...)
+	}
+	m.Opcode = 0
+	return m
+}
+
+var lineEnds = map[string]string{"lf": "\n", "crlf": "\r\n", "none": ""}

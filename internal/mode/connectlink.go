@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -52,8 +53,8 @@ func (t *connectTarget) stream() bool {
 func parseConnectTarget(arg, framing string) (t connectTarget, err error) {
 	scheme, rest, ok := strings.Cut(arg, "://")
 	if !ok {
-		scheme, rest, ok = strings.Cut(arg, ":")
-		ok = ok && (scheme == "unix" || strings.Contains(rest, ":"))
+		scheme, rest, _ = strings.Cut(arg, ":")
+		ok = slices.Contains([]string{"tcp", "tls", "udp", "unix", "line"}, scheme)
 	}
 	if !ok {
 		scheme, rest = "ws", arg
@@ -209,7 +210,7 @@ func (l *lineLink) receive() (wsproto.Message, error) {
 		case ok:
 			return wsproto.Message{Data: line}, nil
 		case l.err == io.EOF && len(l.cutter.Pending()) > 0:
-			return wsproto.Message{}, linesrv.ErrCut
+			return wsproto.Message{}, &Failure{ExitReceive, errors.New("the connection ended in the middle of a line")}
 		case l.err != nil:
 			return wsproto.Message{}, l.err
 		}

@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"socketsrv/internal/show"
 	"socketsrv/wsproto"
 )
 
@@ -38,8 +37,10 @@ type once struct {
 
 var errTimeUp = errors.New("time is up")
 
-// cutTime is what the peer has to end when we have no time left.
-const cutTime = 500 * time.Millisecond
+const (
+	cutTime = 500 * time.Millisecond // what the peer has to end when we have no time left
+	endTime = 2 * time.Second        // for a connection that broke to say why; hanging up takes one
+)
 
 // oneShot connects, sends, prints what comes, and says by its error how it went.
 func (c *connect) oneShot(ctx context.Context, env *Env, t connectTarget) error {
@@ -63,7 +64,9 @@ func (c *connect) oneShot(ctx context.Context, env *Env, t connectTarget) error 
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		o.ended <- o.receive()
+		err := o.receive()
+		c.closeEvent(con, t, err)
+		o.ended <- err
 	}()
 	err = o.talk()
 	o.link.close()
@@ -71,7 +74,6 @@ func (c *connect) oneShot(ctx context.Context, env *Env, t connectTarget) error 
 	case <-gone:
 	case <-time.After(flushTime): // stdout takes nothing
 	}
-	o.note(err)
 	return err
 }
 
@@ -159,6 +161,9 @@ func (o *once) take(m wsproto.Message) error {
 
 func (o *once) reply(m wsproto.Message) error {
 	m, err := o.answer.answer(o.ctx, m, o.maxMessage, o.env.Stderr)
+	if err == errNoAnswer {
+		return nil
+	}
 	if err != nil {
 		o.con.Error(err)
 		return nil
@@ -173,7 +178,7 @@ func (o *once) reply(m wsproto.Message) error {
 // sendAll sends what the flags say, or else stdin to its end.
 func (o *once) sendAll() error {
 	for _, m := range o.messages {
-		if err := o.send(o.dressed(wsproto.Message{Opcode: m.op, Data: m.data}, m.file == "")); err != nil {
+		if err := o.send(o.dressed(o.target, wsproto.Message{Opcode: m.op, Data: m.data}, m.file == "")); err != nil {
 			return err
 		}
 	}
@@ -185,21 +190,6 @@ func (o *once) sendAll() error {
 	}
 	return o.sendLines()
 }
-
-// dressed makes m what goes over this link: messages without framing have no type,
-// and typed ones an end of line.
-func (o *once) dressed(m wsproto.Message, typed bool) wsproto.Message {
-	if o.target.webSocket() {
-		return m
-	}
-	if typed && m.Opcode == wsproto.OpText && o.target.stream() {
-		m.Data = append(m.Data[:len(m.Data):len(m.Data)], lineEnds[o.eol]...)
-	}
-	m.Opcode = 0
-	return m
-}
-
-var lineEnds = map[string]string{"lf": "\n", "crlf": "\r\n", "none": ""}
 
 func (o *once) send(m wsproto.Message) error {
 	o.out.sent(m)
@@ -241,7 +231,7 @@ func (o *once) sendLines() error {
 		if err != nil {
 			return &Failure{ExitRead, fmt.Errorf("stdin, line %d: %w", n, err)}
 		}
-		if err := o.send(o.dressed(wsproto.Message{Opcode: op, Data: line}, false)); err != nil {
+		if err := o.send(o.dressed(o.target, wsproto.Message{Opcode: op, Data: line}, false)); err != nil {
 			return err
 		}
 	}
@@ -280,7 +270,7 @@ func (o *once) sendFailed(err error) error {
 		if _, ok := errors.AsType[*wsproto.CloseError](end); ok || errors.Is(err, wsproto.ErrCloseSent) {
 			return o.verdict(end)
 		}
-	case <-time.After(cutTime):
+	case <-time.After(endTime):
 	}
 	return err
 }
@@ -358,16 +348,4 @@ func (o *once) inTime(err error) error {
 		return err
 	}
 	return &Failure{ExitTimeout, fmt.Errorf("%w: %v, messages received: %d", errTimeUp, o.timeout, o.received.Load())}
-}
-
-// note makes an event of the end.
-func (o *once) note(err error) {
-	if !o.output.JSON {
-		return
-	}
-	e := &show.Event{Event: show.Close, Proto: o.target.scheme, Client: -1}
-	if err != nil {
-		e.Err = errorText(err)
-	}
-	o.con.Emit(e)
 }

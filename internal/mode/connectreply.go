@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -31,19 +29,28 @@ func (a *answerer) flags(fs *Flags) {
 		a.text, a.fixed = s, true
 		return nil
 	})
-	fs.String(&a.command, "exec", "CMD", "answer each by what CMD prints, the message on its stdin")
+	fs.String(&a.command, "exec", "CMD", "answer each by what CMD, run without a shell, makes of it")
 }
 
 func (a *answerer) check() error {
 	if a.fixed && a.command != "" {
 		return Usagef("-reply and -exec exclude each other")
 	}
+	if a.command != "" {
+		if _, err := splitWords(a.command); err != nil {
+			return Usagef("-exec: %v", err)
+		}
+	}
 	return nil
 }
 
 func (a *answerer) answers() bool { return a.fixed || a.command != "" }
 
-// answer returns the answer to m, of the same type.
+// errNoAnswer says that a program printed nothing.
+var errNoAnswer = errors.New("no answer")
+
+// answer returns the answer to m, of the same type if it can be. A program prints
+// its errors to stderr.
 func (a *answerer) answer(ctx context.Context, m wsproto.Message, limit int64, stderr io.Writer) (wsproto.Message, error) {
 	switch {
 	case a.text == "{}":
@@ -52,57 +59,66 @@ func (a *answerer) answer(ctx context.Context, m wsproto.Message, limit int64, s
 		m.Data = bytes.ReplaceAll([]byte(a.text), []byte("{}"), m.Data)
 		return m, nil
 	}
-	out, err := runCommand(ctx, a.command, m, limit, stderr)
-	if err == nil && m.Opcode == wsproto.OpText && !utf8.Valid(out) {
-		err = errors.New("what it printed is not UTF-8, as a text message must be")
-	}
-	if err != nil {
+	out, err := runProgram(ctx, a.command, m, limit, stderr)
+	switch {
+	case err != nil:
 		return m, fmt.Errorf("-exec: %w", err)
+	case len(out) == 0:
+		return m, errNoAnswer
+	case m.Opcode == wsproto.OpText && !utf8.Valid(out):
+		m.Opcode = wsproto.OpBinary
 	}
 	m.Data = out
 	return m, nil
 }
 
-// commandTime is what a command may take for one message.
-const commandTime = 30 * time.Second
+// programTime is what a program may take for one message.
+const programTime = 30 * time.Second
 
-// runCommand runs command by the shell with m on its stdin and m's type in
-// SOCKETSRV_OPCODE, and returns what it prints, limit bytes at most.
-func runCommand(ctx context.Context, command string, m wsproto.Message, limit int64, stderr io.Writer) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
-	defer cancel()
-	shell := []string{"/bin/sh", "-c"}
-	if runtime.GOOS == "windows" {
-		shell = []string{"cmd", "/C"}
+// runProgram runs command with m on its stdin and m's type in SOCKETSRV_OPCODE,
+// and returns what it prints, limit bytes at most. What it has started ends with
+// it.
+func runProgram(ctx context.Context, command string, m wsproto.Message, limit int64, stderr io.Writer) ([]byte, error) {
+	words, err := splitWords(command)
+	if err != nil {
+		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, programTime)
+	defer cancel()
 	out := &boundedBuffer{limit: limit}
-	cmd := exec.CommandContext(ctx, shell[0], append(shell[1:], command)...)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Env = append(os.Environ(), "SOCKETSRV_OPCODE="+opcodeName(m.Opcode))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(m.Data), out, stderr
-	cmd.WaitDelay = time.Second // for a grandchild that keeps stdout
-	err := cmd.Run()
-	if err != nil && strings.Contains(err.Error(), "broken pipe") && cmd.ProcessState.Success() {
-		err = nil // it did not want to read all
-	}
-	if out.beyond {
+	cmd.WaitDelay = time.Second // for what it left behind with its stdout
+	endGroup := ownGroup(cmd)
+	err = cmd.Run()
+	endGroup()
+	switch {
+	case out.beyond:
 		err = fmt.Errorf("it printed more than %d bytes", limit)
-	} else if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		err = fmt.Errorf("it took too long: %w", ctx.Err())
+	case err != nil && cmd.ProcessState != nil && cmd.ProcessState.Success():
+		err = nil // it did not read all, or something else has its stdout
 	}
 	return out.Bytes(), err
 }
 
-// A boundedBuffer takes limit bytes.
+// A boundedBuffer takes limit bytes. It has no ReadFrom, as a bytes.Buffer has,
+// that would take more.
 type boundedBuffer struct {
-	bytes.Buffer
+	b      []byte
 	limit  int64
-	beyond bool
+	beyond bool // there was more
 }
 
+func (b *boundedBuffer) Bytes() []byte { return b.b }
+
 func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if int64(b.Len()+len(p)) > b.limit {
+	if int64(len(b.b)+len(p)) > b.limit {
 		b.beyond = true
 		return 0, errors.New("too much")
 	}
-	return b.Buffer.Write(p)
+	b.b = append(b.b, p...)
+	return len(p), nil
 }

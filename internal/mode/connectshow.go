@@ -3,6 +3,7 @@ package mode
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"unicode/utf8"
@@ -55,6 +56,20 @@ func (p *printer) sent(m wsproto.Message) {
 	if p.json {
 		p.con.Emit(&show.Event{Event: show.Message, Proto: p.proto, Client: -1, Dir: show.Out, Opcode: opcodeName(m.Opcode), Payload: m.Data})
 	}
+}
+
+// closeEvent makes an event of why the connection to t ended.
+func (c *connect) closeEvent(con *Console, t connectTarget, err error) {
+	if !c.output.JSON {
+		return
+	}
+	e := &show.Event{Event: show.Close, Proto: t.scheme, Client: -1}
+	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
+		e.Code, e.Reason = int(ce.Code), ce.Reason
+	} else if err != io.EOF || t.webSocket() {
+		e.Err = errorText(err)
+	}
+	con.Emit(e)
 }
 
 // append appends what is printed of m.

@@ -55,7 +55,7 @@ const maxRedirects = 10
 func (c *connect) dialWebSocket(ctx context.Context, env *Env, con *Console, t connectTarget) (link, error) {
 	l := new(wsLink)
 	if c.keepalive.heartbeat {
-		l.beat = &heartbeat{interval: c.keepalive.interval}
+		l.beat = &heartbeat{interval: c.keepalive.interval, beats: &c.keepalive.beats}
 	}
 	opt := wsproto.DialOptions{
 		Header: c.ws.Header, Origin: c.ws.Origin, Subprotocols: c.ws.Subprotocols, NoCompression: c.ws.NoCompression,
@@ -209,7 +209,7 @@ func (c *connect) secure(ctx context.Context, con *Console, nc net.Conn, host st
 // tap is what sees the frames of a connection; nil if nobody asks.
 func (c *connect) tap(con *Console, t connectTarget, beat *heartbeat) func(bool, wsproto.Header, []byte) {
 	visible := c.keepalive.show || c.output.Verbose
-	if !visible && !c.output.JSON && beat == nil {
+	if !visible && !c.output.JSON && beat == nil && c.pinged == nil {
 		return nil
 	}
 	return func(received bool, h wsproto.Header, p []byte) {
@@ -227,8 +227,15 @@ func (c *connect) tap(con *Console, t connectTarget, beat *heartbeat) func(bool,
 			con.Detail("%s %v", verb, h.Opcode)
 			return
 		}
-		if visible {
-			con.Status("%s %v: %s", verb, h.Opcode, p)
+		after, asked := time.Duration(0), false
+		if received && h.Opcode == wsproto.OpPong {
+			after, asked = c.pinged.heard(p)
+		}
+		switch {
+		case asked:
+			con.Status("%s %v%s (%v)", verb, h.Opcode, afterColon(p), after.Round(time.Microsecond))
+		case visible:
+			con.Status("%s %v%s", verb, h.Opcode, afterColon(p))
 		}
 		if c.output.JSON {
 			con.Emit(&show.Event{Event: h.Opcode.String(), Proto: t.scheme, Client: -1, Dir: dir, Payload: p})
@@ -236,11 +243,21 @@ func (c *connect) tap(con *Console, t connectTarget, beat *heartbeat) func(bool,
 	}
 }
 
+// afterColon is p behind a colon, if there is anything.
+func afterColon(p []byte) string {
+	if len(p) == 0 {
+		return ""
+	}
+	return ": " + string(p)
+}
+
 // connectKeepalive is what the flags say about pings.
 type connectKeepalive struct {
 	interval  time.Duration
 	heartbeat bool
 	show      bool
+
+	beats atomic.Int64 // over all connections
 }
 
 const defaultHeartbeat = 30 * time.Second
@@ -262,7 +279,7 @@ func (k *connectKeepalive) flags(fs *Flags) {
 // connection is closed.
 type heartbeat struct {
 	interval time.Duration
-	beats    int
+	beats    *atomic.Int64
 	waiting  atomic.Bool // for a pong
 	lost     atomic.Bool
 
@@ -283,8 +300,7 @@ func (b *heartbeat) tick(conn *wsproto.Conn) {
 		conn.CloseWrite(wsproto.StatusInternalError, "Ping timeout")
 		return
 	}
-	payload := fmt.Sprintf("ixwebsocket::heartbeat::%ds::%d", b.interval/time.Second, b.beats)
-	b.beats++
+	payload := fmt.Sprintf("ixwebsocket::heartbeat::%ds::%d", b.interval/time.Second, b.beats.Add(1)-1)
 	if conn.Ping([]byte(payload)) != nil {
 		return // the reader knows why
 	}
@@ -304,4 +320,40 @@ func (b *heartbeat) stop() {
 	if b.timer != nil {
 		b.timer.Stop()
 	}
+}
+
+// A pingWatch times the pongs to pings sent by hand. A nil one waits for none.
+type pingWatch struct {
+	mu    sync.Mutex
+	pings []timedPing // not answered yet, the oldest first; maxPings at most
+}
+
+type timedPing struct {
+	payload string
+	at      time.Time
+}
+
+const maxPings = 16
+
+func (w *pingWatch) sent(payload string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pings = append(w.pings[max(len(w.pings)-maxPings+1, 0):], timedPing{payload, time.Now()})
+}
+
+// heard says whether p answers a ping, and how long that took. Those before it
+// need no answer then (RFC 6455 §5.5.3).
+func (w *pingWatch) heard(p []byte) (after time.Duration, asked bool) {
+	if w == nil {
+		return 0, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, ping := range w.pings {
+		if ping.payload == string(p) {
+			w.pings = w.pings[i+1:]
+			return time.Since(ping.at), true
+		}
+	}
+	return 0, false
 }

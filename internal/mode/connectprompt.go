@@ -1,0 +1,418 @@
+package mode
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"socketsrv/internal/term"
+	"socketsrv/wsproto"
+)
+
+// A prompt is the run of a client with a person in front of it. Three goroutines
+// work for it: the typist reads lines and queues them, so that Ctrl-C is heard
+// whatever else waits; the speaker sends them; the listener prints what comes, and
+// connects again.
+type prompt struct {
+	*connect
+	con    *Console
+	out    *printer
+	target connectTarget
+	editor *term.Editor
+	lines  lineQueue
+
+	stop    context.CancelFunc // ends waiting and connecting
+	mu      sync.Mutex
+	link    link // nil: not connected
+	leaving bool // closed by us: the end of the connection is the end
+}
+
+// prompts says whether the flags and the terminal ask for a prompt.
+func (c *connect) prompts(env *Env) bool {
+	oneShot := len(c.messages) > 0 && !c.resend || c.count > 0 || c.expect != nil || c.answer.answers()
+	return env.TTYIn != nil && !oneShot
+}
+
+func (c *connect) prompt(ctx context.Context, env *Env, t connectTarget) error {
+	var history term.History
+	historyErr := history.Load(term.HistoryFile("connect"))
+	c.pinged = new(pingWatch)
+	p := &prompt{connect: c, target: t}
+	editor, err := term.NewEditor(env.TTYIn, promptFile(env), term.Options{Prompt: "> ", History: &history, Complete: completeCommand})
+	if err != nil {
+		return err
+	}
+	defer editor.Close()
+	p.editor = editor
+	con, err := c.output.Open(besides(env, editor))
+	if err != nil {
+		return err
+	}
+	defer con.Close()
+	p.con, p.out = con, c.printer(env, con, t)
+	p.out.prefix = p.mark()
+	if historyErr != nil {
+		con.Error(historyErr)
+	}
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.timeout, errTimeUp)
+		defer cancel()
+	}
+	err = p.run(ctx, env)
+	editor.Close()
+	if err := history.Save(); err != nil {
+		con.Error(err)
+	}
+	return err
+}
+
+// mark stands before a message, to tell it from what was typed.
+func (p *prompt) mark() string {
+	switch {
+	case !p.out.terminal || p.target.stream():
+		return ""
+	case p.out.style.Color:
+		return "\x1b[36m<\x1b[0m "
+	}
+	return "< "
+}
+
+// promptFile is where the prompt is shown: stderr where stdout is for a program.
+func promptFile(env *Env) *os.File {
+	return cmp.Or(env.TTYOut, env.TTYErr, env.TTYIn)
+}
+
+// besides is env with what goes to the terminal printed above the line being typed.
+func besides(env *Env, editor *term.Editor) *Env {
+	here := *env
+	if env.TTYOut != nil {
+		here.Stdout = editor
+	}
+	if env.TTYErr != nil {
+		here.Stderr = editor
+	}
+	return &here
+}
+
+func (p *prompt) run(ctx context.Context, env *Env) error {
+	first, err := p.dial(ctx, env, p.con, p.target)
+	if err != nil {
+		return timeUp(ctx, err)
+	}
+	here, stop := context.WithCancel(ctx)
+	defer stop()
+	p.stop = stop
+	p.lines.more.L = &p.lines.mu
+	var helpers sync.WaitGroup
+	interrupted := make(chan struct{})
+	listened := make(chan error, 1)
+	helpers.Go(func() { p.typist(interrupted) })
+	helpers.Go(p.speak)
+	helpers.Go(func() { listened <- p.listen(here, env, first) })
+
+	select {
+	case err = <-listened:
+	case <-interrupted:
+		err = &Failure{ExitSignal + int(syscall.SIGINT), nil}
+		p.cut(listened)
+	case <-ctx.Done():
+		err = timeUp(ctx, ctx.Err())
+		p.cut(listened)
+	}
+	stop()
+	if l := p.leave(); l != nil {
+		l.close()
+	}
+	p.lines.close(true)
+	p.editor.Close()
+	waitFor(&helpers)
+	return err
+}
+
+// waitFor waits for the goroutines of wg, but not longer for one that writes to a
+// terminal that has stopped than for the last words there.
+func waitFor(wg *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(flushTime):
+	}
+}
+
+// timeUp makes err the end of -timeout where it is.
+func timeUp(ctx context.Context, err error) error {
+	if context.Cause(ctx) == errTimeUp {
+		return &Failure{ExitTimeout, errTimeUp}
+	}
+	return err
+}
+
+// cut ends the connection with little patience.
+func (p *prompt) cut(listened <-chan error) {
+	p.end(wsproto.StatusGoingAway, "")
+	select {
+	case <-listened:
+	case <-time.After(cutTime):
+	}
+}
+
+// end closes the connection and all with it; listen returns when the peer has
+// done his part.
+func (p *prompt) end(code wsproto.StatusCode, reason string) {
+	if l := p.leave(); l != nil {
+		l.finish(code, reason)
+	} else {
+		p.stop()
+	}
+}
+
+// leave says that no connection is wanted any more, and returns the one there is.
+func (p *prompt) leave() link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaving = true
+	return p.link
+}
+
+// typist queues the lines that are typed, to the end of the input.
+func (p *prompt) typist(interrupted chan<- struct{}) {
+	for {
+		line, err := p.editor.ReadLine()
+		switch {
+		case err == nil:
+			if !p.lines.put(line) {
+				p.con.Error(errors.New("not sent: too much waits to be sent already"))
+			}
+		case err == term.ErrTooLong:
+			p.con.Error(err)
+		case err == term.ErrInterrupted:
+			close(interrupted)
+			return
+		default: // io.EOF; os.ErrClosed when all is over
+			p.lines.close(false)
+			return
+		}
+	}
+}
+
+// speak sends what was typed, and closes at the end of it.
+func (p *prompt) speak() {
+	for {
+		line, ok := p.lines.get()
+		if !ok {
+			break
+		}
+		if err := p.do(line); err != nil {
+			p.con.Error(err)
+		}
+	}
+	if !p.isLeaving() {
+		p.end(wsproto.StatusNormalClosure, "")
+	}
+}
+
+// listen prints what comes on l and on the connections after it.
+func (p *prompt) listen(ctx context.Context, env *Env, l link) error {
+	wait := pauses{max: p.maxWait}
+	for {
+		since := time.Now()
+		err := p.receive(l)
+		if p.isLeaving() {
+			return leavingCode(err)
+		}
+		if p.once {
+			return p.lost(err)
+		}
+		if p.noteEnd(err); time.Since(since) > p.maxWait {
+			wait.reset()
+		}
+		if l = p.again(ctx, env, &wait); l == nil {
+			return nil
+		}
+	}
+}
+
+// receive uses l until it ends, and says why it did.
+func (p *prompt) receive(l link) error {
+	defer l.close()
+	if !p.use(l) {
+		return nil
+	}
+	defer p.use(nil)
+	for _, m := range p.messages {
+		m := p.dressed(p.target, wsproto.Message{Opcode: m.op, Data: m.data}, m.file == "")
+		p.out.sent(m)
+		if l.send(m) != nil {
+			break // receive knows why
+		}
+	}
+	for {
+		m, err := l.receive()
+		if err != nil {
+			return err
+		}
+		if p.gunzip {
+			if m, err = gunzipped(m, p.maxMessage); err != nil {
+				p.con.Error(err)
+			}
+		}
+		p.out.received(m)
+	}
+}
+
+// use makes l the connection that is spoken on, unless all is over.
+func (p *prompt) use(l link) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.link = l
+	return !p.leaving
+}
+
+func (p *prompt) isLeaving() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaving
+}
+
+// again connects until it succeeds, or ctx ends: then it returns nil.
+func (p *prompt) again(ctx context.Context, env *Env, wait *pauses) link {
+	p.editor.SetPrompt("(not connected) > ")
+	for {
+		pause := wait.next()
+		p.con.Status("connecting again in %v", pause.Round(time.Millisecond))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		l, err := p.dial(ctx, env, p.con, p.target)
+		if err == nil {
+			p.editor.SetPrompt("> ")
+			return l
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.con.Error(err)
+	}
+}
+
+// lost is the outcome of an end that was the peer's.
+func (p *prompt) lost(err error) error {
+	p.noteEnd(err)
+	if err == io.EOF && !p.target.webSocket() || ExitCode(err) == ExitOK {
+		return nil
+	}
+	if err == io.EOF {
+		return &Failure{ExitReceive, nil}
+	}
+	return &Failure{ExitCode(err), nil} // said by noteEnd
+}
+
+// leavingCode is the outcome of an end that we began.
+func leavingCode(err error) error {
+	if _, ok := errors.AsType[*wsproto.CloseError](err); ok || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// noteEnd says why a connection ended.
+func (p *prompt) noteEnd(err error) {
+	text := endText(err, p.target)
+	p.con.Status("%s", text)
+	p.closeEvent(p.con, p.target, err)
+}
+
+// endText says in a line why a connection ended.
+func endText(err error, t connectTarget) string {
+	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
+		return closeText(ce)
+	}
+	switch {
+	case err == io.EOF && t.webSocket():
+		return "connection closed: code 1006, there was no close frame"
+	case err == io.EOF:
+		return "connection closed"
+	}
+	return "connection lost: " + errorText(err)
+}
+
+// A lineQueue holds lines that were typed and not sent yet, some 16 MiB of them.
+type lineQueue struct {
+	mu     sync.Mutex
+	more   sync.Cond
+	lines  []string
+	size   int
+	closed bool
+}
+
+const (
+	maxTyped     = 16 << 20 // bytes
+	lineOverhead = 16       // so that empty lines count
+)
+
+// put appends a line; false if there is no room.
+func (q *lineQueue) put(line string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.size+len(line) > maxTyped {
+		return false
+	}
+	q.lines, q.size = append(q.lines, line), q.size+len(line)+lineOverhead
+	q.more.Signal()
+	return true
+}
+
+// get waits for a line; !ok: there will be none.
+func (q *lineQueue) get() (line string, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.lines) == 0 && !q.closed {
+		q.more.Wait()
+	}
+	if len(q.lines) == 0 {
+		return "", false
+	}
+	line, q.lines = q.lines[0], q.lines[1:]
+	q.size -= len(line) + lineOverhead
+	return line, true
+}
+
+// close has get return what is there, unless that is to be dropped, and then no
+// more.
+func (q *lineQueue) close(drop bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed = true; drop {
+		q.lines = nil
+	}
+	q.more.Broadcast()
+}
+
+// pauses are the waits between attempts to connect: each twice the last one, from
+// 100 ms to max, and each cut by up to a half at random, lest all clients of a
+// server that comes back come at once.
+type pauses struct {
+	max, last time.Duration
+}
+
+const firstPause = 100 * time.Millisecond
+
+func (w *pauses) next() time.Duration {
+	w.last = min(max(2*w.last, firstPause), w.max)
+	return w.last - time.Duration(rand.Int64N(int64(w.last)/2+1))
+}
+
+func (w *pauses) reset() { w.last = 0 }
