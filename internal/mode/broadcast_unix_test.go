@@ -1,0 +1,62 @@
+//go:build unix
+
+package mode
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"socketsrv/wsproto"
+)
+
+// TestBroadcastReport: figures when the system's signal asks for them, also with -q.
+func TestBroadcastReport(t *testing.T) {
+	p := background(t, Broadcast, "-port", "0", "-json", "-q", "-no-announce")
+	addr := p.stdout.waitFor(t, `"event":"listening","proto":"ws","addr":"([^"]+)"`)[1]
+	c, _, err := wsproto.Dial(t.Context(), "ws://"+addr+"/room", wsproto.DialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.WriteMessage(wsproto.OpText, []byte("hi"))
+	c.SetReadDeadline(time.Now().Add(patience))
+	c.ReadMessage()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	p.stderr.waitFor(t, `^1 clients, 1 of them connected, 1 rooms; 1 messages, 2 bytes`)
+	c.Close(4321, "grüße")
+	p.stdout.waitFor(t, `"event":"close"`)
+	p.stop()
+	want := []string{"listening", "open /room", "message text hi", "summary", "close 4321 grüße", "summary"}
+	var got []string
+	for line := range strings.Lines(p.stdout.String()) {
+		var ev struct {
+			Event, ID, Opcode, Text, Path, Reason string
+			Code, Messages                        int
+		}
+		if err := json.Unmarshal([]byte(line), &ev); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if matched, _ := regexp.MatchString("^"+uuidPattern+"$", ev.ID); !matched && ev.Event != "listening" && ev.Event != "summary" {
+			t.Errorf("event %s has the id %q", ev.Event, ev.ID)
+		}
+		if ev.Event == "summary" && ev.Messages != 1 {
+			t.Errorf("the summary has %d messages, want 1", ev.Messages)
+		}
+		code := ""
+		if ev.Code != 0 {
+			code = fmt.Sprint(ev.Code)
+		}
+		got = append(got, strings.Join(strings.Fields(strings.Join([]string{ev.Event, ev.Path, ev.Opcode, ev.Text, code, ev.Reason}, " ")), " "))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
+	}
+}
