@@ -19,6 +19,7 @@ import (
 var modes = mode.Table{
 	mode.Dump,
 	mode.Echo,
+	mode.Broadcast,
 	mode.Line,
 	mode.Connect,
 	mode.Transfer,
