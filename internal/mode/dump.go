@@ -28,19 +28,16 @@ var Dump = Mode{
 	},
 	Setup: func(fs *Flags) Func {
 		d := &dump{framing: "none", eol: "lf", udpIdle: 5 * time.Minute}
-		d.execTimeout = 10 * time.Second
 		d.listeners = fs.Listeners("", "1234", "1234", "1235")
 		fs.Duration(&d.udpIdle, "udp-idle", "UDP peers are forgotten after that")
 		fs.Group("Talking back")
 		fs.Choice(&d.eol, "eol", "what send adds on TCP without -framing", "lf", "crlf", "none")
 		fs.Choice(&d.framing, "framing", "of TCP: none, line (LF), length (4 bytes, big-endian)", "none", "line", "length")
-		d.answer.flags(fs)
-		fs.Duration(&d.execTimeout, "exec-timeout", "what CMD may take, its children too")
+		d.answerFlags(fs)
 		fs.Switch(&d.batch, "batch", "at the first client: commands from stdin, then the end")
 		d.tls = fs.ServerTLS()
 		d.ws = fs.ServerWS(true)
 		d.output = fs.Output()
-		fs.Check(d.checkAnswers)
 		return d.run
 	},
 }
@@ -171,7 +168,7 @@ func (d *dump) stop(ctx context.Context, sockets *Sockets) {
 		all.Go(func() { d.web.stop(ctx) })
 	}
 	all.Wait()
-	d.waitForAnswers()
+	d.late.Wait()
 }
 
 // tooMany returns what says that a connection was turned away, once until the

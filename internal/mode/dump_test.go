@@ -29,6 +29,7 @@ const port = `127\.0\.0\.1:\d+`
 // TestDumpLines has the lines of SocketSrv, for all three protocols, from the
 // first byte to the last.
 func TestDumpLines(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	d.err.want(t, `^listening on tcp `+regexp.QuoteMeta(d.tcp)+`\nlistening on udp `+regexp.QuoteMeta(d.udp)+`\nlistening on ws `+regexp.QuoteMeta(d.ws)+`\n`)
 
@@ -88,6 +89,7 @@ func TestDumpLines(t *testing.T) {
 // TestDumpMisuse has TD04, TD05 and the like: X and a reason, nothing is sent, and
 // the program goes on.
 func TestDumpMisuse(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	c := d.dial("tcp")
 	d.want(`#0: .*\n`)
@@ -158,6 +160,7 @@ func TestDumpMisuse(t *testing.T) {
 }
 
 func TestDumpHelp(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	d.do("help")
 	d.want(`\A[^\t]+\n\nHandled protocols:\n\tudp\n\ttcp\n\tws\n\nCommands list:\n(\t.*\n)*\tquit .*\n`)
@@ -179,6 +182,7 @@ func TestDumpHelp(t *testing.T) {
 }
 
 func TestDumpListClients(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var mu sync.Mutex
 	d := startDump(t, func(env *Env) {
@@ -212,6 +216,7 @@ func TestDumpListClients(t *testing.T) {
 
 // TestDumpEndings has TD03: each way a TCP connection can end.
 func TestDumpEndings(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	reset := d.dial("tcp")
 	d.want(`new TCP connection #0.*\n`)
@@ -242,6 +247,7 @@ func TestDumpEndings(t *testing.T) {
 // TestDumpSendToGone: nobody can tell a client that is gone from one that sends no
 // more, before something is sent to it.
 func TestDumpSendToGone(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	c := d.dial("tcp")
 	d.want(`new TCP.*\n`)
@@ -257,6 +263,7 @@ func TestDumpSendToGone(t *testing.T) {
 
 // TestDumpEndOfStdin: the servers go on, and who has ended its side is let go.
 func TestDumpEndOfStdin(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	early := d.dial("tcp")
 	early.Conn.(*net.TCPConn).CloseWrite()
@@ -274,6 +281,7 @@ func TestDumpEndOfStdin(t *testing.T) {
 
 // TestDumpHalfOpenBound: those who sent no more are not kept in place of new ones.
 func TestDumpHalfOpenBound(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-max-conns", "8")
 	var clients []wire
 	for i := range 4 {
@@ -291,6 +299,7 @@ func TestDumpHalfOpenBound(t *testing.T) {
 
 // TestDumpManyClients has TD01: nothing is lost or goes to another.
 func TestDumpManyClients(t *testing.T) {
+	t.Parallel()
 	const clients, size = 300, 1024
 	d := startDump(t, nil, "-json", "-max-show", "0")
 	sent := make(map[string]string)
@@ -346,6 +355,7 @@ func TestDumpManyClients(t *testing.T) {
 // TestDumpAllBytes has TD02, TL01 to TL09: what is shown can be turned back, and
 // nothing reaches the terminal.
 func TestDumpAllBytes(t *testing.T) {
+	t.Parallel()
 	var every []byte
 	for i := range 256 {
 		every = append(every, byte(i))
@@ -368,6 +378,7 @@ func TestDumpAllBytes(t *testing.T) {
 
 // TestDumpNames has TL12: what a peer calls itself is one line.
 func TestDumpNames(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	w := d.dialWS("/x%0a[info]%20fake", wsproto.DialOptions{})
 	d.want(`\A< new WebSocket connection #0: ` + port + `:/x%0a\[info\]%20fake\n`)
@@ -378,6 +389,7 @@ func TestDumpNames(t *testing.T) {
 
 // TestDumpRawIsTheWire has TL17.
 func TestDumpRawIsTheWire(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-format", "raw")
 	c := d.dial("tcp")
 	const wire = "\x1b[2J\x00\xff\r\nline\n"
@@ -394,6 +406,7 @@ func TestDumpRawIsTheWire(t *testing.T) {
 
 // TestDumpLongPayload has TL11.
 func TestDumpLongPayload(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-max-show", "10")
 	w := d.dialWS("/", wsproto.DialOptions{})
 	w.WriteMessage(wsproto.OpText, bytes.Repeat([]byte("x"), 10<<20))
@@ -404,6 +417,7 @@ func TestDumpLongPayload(t *testing.T) {
 }
 
 func TestDumpFormat(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-t", "-color", "always")
 	c := d.dial("udp")
 	c.send("ab")
@@ -421,6 +435,7 @@ func TestDumpFormat(t *testing.T) {
 
 // TestDumpClientHello has TD12: it is shown as any bytes, and a hint says more.
 func TestDumpClientHello(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	a := d.dial("tcp")
 	a.send("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
@@ -437,6 +452,7 @@ func TestDumpClientHello(t *testing.T) {
 
 // TestDumpQuiet has -q, and that what is not shown is counted all the same (TD13).
 func TestDumpQuiet(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-q")
 	c := d.dial("tcp")
 	block := make([]byte, 1<<20)
@@ -463,6 +479,7 @@ func TestDumpQuiet(t *testing.T) {
 
 // TestDumpTooMany has -max-conns.
 func TestDumpTooMany(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-max-conns", "1")
 	first := d.dial("tcp")
 	d.want(`new TCP connection #0.*\n`)
@@ -489,6 +506,7 @@ func TestDumpTooMany(t *testing.T) {
 
 // TestDumpQueueFull has TD06: who does not read delays nobody.
 func TestDumpQueueFull(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-max-show", "1")
 	d.dial("tcp")
 	d.want(`#0`)
@@ -515,6 +533,7 @@ func TestDumpQueueFull(t *testing.T) {
 }
 
 func TestDumpSendFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name string, size int) (string, string) {
 		b := make([]byte, size)
@@ -568,6 +587,7 @@ func TestDumpSendFile(t *testing.T) {
 }
 
 func TestDumpSendFileFIFO(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("no FIFOs there")
 	}
@@ -584,6 +604,7 @@ func TestDumpSendFileFIFO(t *testing.T) {
 }
 
 func TestDumpFraming(t *testing.T) {
+	t.Parallel()
 	t.Run("line", func(t *testing.T) {
 		d := startDump(t, nil, "-framing", "line", "-max-message", "100")
 		c := d.dial("tcp")
@@ -624,6 +645,7 @@ func TestDumpFraming(t *testing.T) {
 }
 
 func TestDumpEOL(t *testing.T) {
+	t.Parallel()
 	for eol, end := range map[string]string{"lf": "\n", "crlf": "\r\n", "none": ""} {
 		d := startDump(t, nil, "-eol", eol)
 		c := d.dial("tcp")
@@ -635,6 +657,7 @@ func TestDumpEOL(t *testing.T) {
 }
 
 func TestDumpReply(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-reply", "<{}>")
 	c := d.dial("tcp")
 	c.send("a\n")
@@ -663,6 +686,7 @@ func TestDumpReply(t *testing.T) {
 
 // TestDumpReplySlowReader: a peer that sends and never reads is read no further.
 func TestDumpReplySlowReader(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-reply", "{}", "-q")
 	c := d.dial("tcp")
 	sent := int64(0)
@@ -688,6 +712,7 @@ func TestDumpReplySlowReader(t *testing.T) {
 
 // TestDumpReplyUDP has UD05: an answer is never longer than what it answers.
 func TestDumpReplyUDP(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-reply", "1234", "-tcp-port", "off", "-ws-port", "off")
 	c := d.dial("udp")
 	c.send("abc")
@@ -710,6 +735,7 @@ func needShell(t *testing.T) {
 }
 
 func TestDumpExec(t *testing.T) {
+	t.Parallel()
 	needShell(t)
 	d := startDump(t, nil, "-exec", `sh -c 'tr a-z A-Z; test "$SOCKETSRV_PROTO" != udp || exit 0; echo " $SOCKETSRV_PROTO $SOCKETSRV_CLIENT $SOCKETSRV_OPCODE"'`)
 	c := d.dial("tcp")
@@ -725,6 +751,7 @@ func TestDumpExec(t *testing.T) {
 }
 
 func TestDumpExecFails(t *testing.T) {
+	t.Parallel()
 	needShell(t)
 	for _, tt := range []struct {
 		flags  []string
@@ -747,6 +774,7 @@ func TestDumpExecFails(t *testing.T) {
 
 // TestDumpExecGroup: what a program started ends with it.
 func TestDumpExecGroup(t *testing.T) {
+	t.Parallel()
 	needShell(t)
 	if runtime.GOOS == "windows" {
 		t.Skip("no process groups there")
@@ -777,6 +805,7 @@ func TestDumpExecGroup(t *testing.T) {
 }
 
 func TestDumpUsage(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ line, stderr string }{
 		{"-reply x -exec y", "socketsrv: -reply and -exec exclude each other\n"},
 		{`-exec 'a`, "socketsrv: -exec: a quote is not closed\n"},
@@ -799,6 +828,7 @@ func TestDumpUsage(t *testing.T) {
 
 // TestDumpPortInUse has TD11.
 func TestDumpPortInUse(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -846,6 +876,7 @@ func TestDumpBatch(t *testing.T) {
 }
 
 func TestDumpJSON(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-json")
 	c := d.dial("tcp")
 	c.send("hi\n")
@@ -898,6 +929,7 @@ func TestDumpJSON(t *testing.T) {
 
 // TestDumpStdoutCloses has TL16: clients get 1001.
 func TestDumpStdoutCloses(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	w := d.dialWS("/", wsproto.DialOptions{})
 	d.want(`new WebSocket.*\n`)
@@ -912,6 +944,7 @@ func TestDumpStdoutCloses(t *testing.T) {
 
 // TestDumpDiskFull has RL13: it is said once, and the server goes on.
 func TestDumpDiskFull(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, func(env *Env) { env.Stdout = failingWriter{syscall.ENOSPC} }, "-reply", "{}")
 	c := d.dial("tcp")
 	for range 3 {
@@ -948,7 +981,8 @@ func TestDumpStdoutStalls(t *testing.T) {
 
 // TestDumpStops has RL01: all WebSocket clients get 1001, and no new ones come in.
 func TestDumpStops(t *testing.T) {
-	d := startDump(t, nil, "-q")
+	t.Parallel()
+	d := startDump(t, nil, "-q", "-grace", "10s")
 	const clients = 200
 	var opened, closed sync.WaitGroup
 	for range clients {
@@ -973,6 +1007,7 @@ func TestDumpStops(t *testing.T) {
 
 // TestDumpWebSocketEndings: a close always shows a code.
 func TestDumpWebSocketEndings(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	for i, tt := range []struct {
 		end  func(w webUser)
@@ -1000,6 +1035,7 @@ func TestDumpWebSocketEndings(t *testing.T) {
 }
 
 func TestDumpPings(t *testing.T) {
+	t.Parallel()
 	for _, verbose := range []bool{false, true} {
 		flag := "-json=false"
 		if verbose {
@@ -1028,6 +1064,7 @@ func TestDumpPings(t *testing.T) {
 
 // TestDumpHandshakes: a refused one is answered and said.
 func TestDumpHandshakes(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-origin", "http://good.example", "-greet", "welcome", "-http-authorization-header", "secret", "-v")
 	ask := func(request string) string {
 		c, err := net.Dial("tcp", d.ws)
@@ -1063,6 +1100,7 @@ func TestDumpHandshakes(t *testing.T) {
 }
 
 func TestDumpUnixSockets(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("no datagrams over Unix sockets there")
 	}
@@ -1099,6 +1137,7 @@ func TestDumpUnixSockets(t *testing.T) {
 }
 
 func TestDumpIdleTimeout(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		c := tcp.connect(t)
 		defer c.Close()
@@ -1117,6 +1156,7 @@ func TestDumpIdleTimeout(t *testing.T) {
 // TestDumpIdleTimeoutSocket has the same over a real socket, which is waited for
 // without a buffer.
 func TestDumpIdleTimeoutSocket(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-idle-timeout", "50ms")
 	d.dial("tcp").send("x")
 	d.want(`< TCP connection #0 cut: idle for too long\n`)
@@ -1124,6 +1164,7 @@ func TestDumpIdleTimeoutSocket(t *testing.T) {
 }
 
 func TestDumpHalfOpenTime(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		c := tcp.connect(t)
 		c.Conn.(duplex).CloseWrite()
@@ -1142,6 +1183,7 @@ func TestDumpHalfOpenTime(t *testing.T) {
 // TestDumpClose: what was sent before arrives, and what the peer still sends is
 // shown until it ends too.
 func TestDumpClose(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil)
 	c := d.dial("tcp")
 	d.want(`#0.*\n`)
@@ -1157,6 +1199,7 @@ func TestDumpClose(t *testing.T) {
 
 // TestDumpCloseAtOnce: where a stream cannot end on one side both end.
 func TestDumpCloseAtOnce(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		a, b := net.Pipe()
 		tcp.conns <- b
@@ -1169,6 +1212,7 @@ func TestDumpCloseAtOnce(t *testing.T) {
 
 // TestDumpWriteStall: a peer that takes nothing is cut, whatever it sends.
 func TestDumpWriteStall(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		c := tcp.connect(t)
 		defer c.Close()
@@ -1181,6 +1225,7 @@ func TestDumpWriteStall(t *testing.T) {
 
 // TestDumpForcedStop has RL02: peers that never answer are cut after -grace.
 func TestDumpForcedStop(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		c := tcp.connect(t)
 		defer c.Close()
@@ -1204,6 +1249,7 @@ func TestDumpForcedStop(t *testing.T) {
 }
 
 func TestDumpBatchTimes(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		c := tcp.connect(t)
 		defer c.Close()

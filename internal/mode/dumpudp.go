@@ -175,7 +175,7 @@ func (u *dumpUDP) datagram(from udpAddress, p []byte, may bool) {
 		u.unanswered.Add(1)
 		return
 	}
-	if u.dumpAnswers.answer.fixed {
+	if u.fixed {
 		u.reply(c, p, len(p))
 		return
 	}

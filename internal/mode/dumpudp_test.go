@@ -12,6 +12,7 @@ import (
 )
 
 func TestDumpUDPSessions(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		udp.in <- fakeDatagram{data: "a", addr: udpAddr("192.0.2.1:4000")}
 		d.want(`^< new UDP session #0: 192\.0\.2\.1:4000\n< received datagram from UDP session #0: a\n`)
@@ -47,6 +48,7 @@ func TestDumpUDPSessions(t *testing.T) {
 
 // TestDumpUDPFlood has UD08: sessions have a bound, and the one silent longest goes.
 func TestDumpUDPFlood(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		for i := range maxSessions + 5 {
 			if i == maxSessions {
@@ -70,6 +72,7 @@ func TestDumpUDPFlood(t *testing.T) {
 
 // TestDumpUDPReflectors has UD01 and UD03: shown, never answered, and counted.
 func TestDumpUDPReflectors(t *testing.T) {
+	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
 		ports := []int{0, 7, 13, 17, 19, 37, 53, 69, 111, 123, 137, 161, 389, 520, 1900, 5353, 11211}
 		for i, port := range ports {
@@ -89,6 +92,7 @@ func TestDumpUDPReflectors(t *testing.T) {
 
 // TestDumpUDPSizes has UD06 and UD10.
 func TestDumpUDPSizes(t *testing.T) {
+	t.Parallel()
 	d := startDump(t, nil, "-reply", "{}", "-max-show", "1")
 	c := d.dial("udp")
 	for _, size := range []int{0, 1, 1472, 65507} {
@@ -108,6 +112,7 @@ func TestDumpUDPSizes(t *testing.T) {
 
 // TestDumpUDPDrops has the last part of UD07.
 func TestDumpUDPDrops(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells")
 	}

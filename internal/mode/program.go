@@ -8,7 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
+)
+
+const (
+	maxPrograms  = 16      // at once
+	maxExecError = 4 << 10 // bytes of a program's stderr that are looked at
 )
 
 // An answerProgram is what -exec or -sh-exec starts to make answers.
@@ -85,4 +91,57 @@ func (p *answerProgram) run(ctx context.Context, stdin []byte, limit int64, env 
 		return nil, fmt.Errorf("%s: %w", p.argv[0], err)
 	}
 	return out.Bytes(), nil
+}
+
+// firstBytes keeps the beginning of what is written to it.
+type firstBytes struct{ b []byte }
+
+func (f *firstBytes) Write(p []byte) (int, error) {
+	f.b = append(f.b, p[:min(len(p), maxExecError-len(f.b))]...)
+	return len(p), nil
+}
+
+var errQuote = errors.New("a quote is not closed")
+
+// splitWords splits a command at white space, as a shell would but without its
+// expansions: 'a b' and "a b" are one word each, and a backslash makes the next
+// character an ordinary one, except between single quotes.
+func splitWords(s string) (words []string, err error) {
+	var word strings.Builder
+	inWord, quote := false, rune(0)
+	escaped := false
+	for _, r := range s {
+		switch {
+		case escaped:
+			word.WriteRune(r)
+			escaped = false
+		case r == '\\' && quote != '\'':
+			escaped, inWord = true, true
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(r)
+		case r == '\'' || r == '"':
+			quote, inWord = r, true
+		case strings.ContainsRune(" \t\n", r):
+			if inWord {
+				words = append(words, word.String())
+				word.Reset()
+				inWord = false
+			}
+		default:
+			word.WriteRune(r)
+			inWord = true
+		}
+	}
+	if quote != 0 || escaped {
+		return nil, errQuote
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	if len(words) == 0 {
+		return nil, errors.New("want a program")
+	}
+	return words, nil
 }
