@@ -684,8 +684,11 @@ func TestConnectExec(t *testing.T) {
 		{"sh -c 'sleep 1000 & echo a'", wsproto.OpText, "a\n", ""},
 	} {
 		m := wsproto.Message{Opcode: wsproto.OpText, Data: []byte("abc")}
-		a := answerer{command: tt.command}
-		back, err := a.answer(t.Context(), m, 1024, io.Discard)
+		a := answerer{program: answerProgram{command: tt.command, timeout: patience}}
+		if err := a.program.check(); err != nil {
+			t.Fatal(err)
+		}
+		back, err := a.answer(t.Context(), m, 1024)
 		switch {
 		case err != nil && (tt.err == "" || !strings.Contains(err.Error(), tt.err)):
 			t.Errorf("%s: %v; want %q", tt.command, err, tt.err)

@@ -96,7 +96,7 @@ func (c *connect) dial(ctx context.Context, env *Env, con *Console, t connectTar
 	ctx, cancel := c.ws.Timeout(ctx)
 	defer cancel()
 	if t.webSocket() {
-		return c.dialWebSocket(ctx, env, con, t)
+		return c.dialWebSocketLink(ctx, env, con, t)
 	}
 	network := "tcp"
 	if t.scheme == "udp" || t.scheme == "unix" {

@@ -160,7 +160,7 @@ func (o *once) take(m wsproto.Message) error {
 }
 
 func (o *once) reply(m wsproto.Message) error {
-	m, err := o.answer.answer(o.ctx, m, o.maxMessage, o.env.Stderr)
+	m, err := o.answer.answer(o.ctx, m, o.maxMessage)
 	if err == errNoAnswer {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,29 +53,43 @@ func (l *wsLink) close() { l.NetConn().Close() }
 // maxRedirects is how many redirects of a handshake -L follows.
 const maxRedirects = 10
 
-func (c *connect) dialWebSocket(ctx context.Context, env *Env, con *Console, t connectTarget) (link, error) {
+func (c *connect) dialWebSocketLink(ctx context.Context, env *Env, con *Console, t connectTarget) (link, error) {
 	l := new(wsLink)
+	cfg := wsproto.Config{MaxMessage: c.maxMessage}
 	if c.keepalive.heartbeat {
 		l.beat = &heartbeat{interval: c.keepalive.interval, beats: &c.keepalive.beats}
+	} else {
+		cfg.PingInterval = c.keepalive.interval
 	}
+	cfg.Tap = c.tap(con, t, l.beat)
+	var err error
+	if l.Conn, err = c.dialWebSocket(ctx, env, con, t, cfg); err != nil {
+		return nil, err
+	}
+	con.Status("connected to %s", t.shown)
+	if l.beat != nil {
+		l.beat.start(l.Conn)
+	}
+	return l, nil
+}
+
+// dialWebSocket connects as the flags say, and shows the handshake.
+func (c *connect) dialWebSocket(ctx context.Context, env *Env, con *Console, t connectTarget, cfg wsproto.Config) (*wsproto.Conn, error) {
 	opt := wsproto.DialOptions{
 		Header: c.ws.Header, Origin: c.ws.Origin, Subprotocols: c.ws.Subprotocols, NoCompression: c.ws.NoCompression,
 		Timeout: 365 * 24 * time.Hour, // ctx has the real one
 		NetDial: c.ws.For(env, t.scheme),
-		Config:  wsproto.Config{MaxMessage: c.maxMessage, Tap: c.tap(con, t, l.beat)},
+		Config:  cfg,
 		TLS: func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
 			return c.secure(ctx, con, nc, host)
 		},
-	}
-	if l.beat == nil {
-		opt.Config.PingInterval = c.keepalive.interval
 	}
 	if c.ws.Follow {
 		opt.MaxRedirects = maxRedirects
 	}
 	if host := opt.Header.Get("Host"); host != "" {
 		opt.Host = host
-		opt.Header = append(httpmini.Header(nil), opt.Header...)
+		opt.Header = slices.Clone(opt.Header)
 		opt.Header.Del("Host")
 	}
 	if c.output.Verbose {
@@ -87,12 +102,9 @@ func (c *connect) dialWebSocket(ctx context.Context, env *Env, con *Console, t c
 	if err != nil {
 		return nil, dialFailure(err)
 	}
-	l.Conn = conn
+	con.Detail("TLS: %s", cmp.Or(tlsconf.State(conn.NetConn()), "none"))
 	c.opened(con, t, conn, res)
-	if l.beat != nil {
-		l.beat.start(conn)
-	}
-	return l, nil
+	return conn, nil
 }
 
 // dialFailure makes mistakes of the command line usage errors.
@@ -103,9 +115,8 @@ func dialFailure(err error) error {
 	return err
 }
 
+// opened makes an event of a connection.
 func (c *connect) opened(con *Console, t connectTarget, conn *wsproto.Conn, res *httpmini.Response) {
-	con.Status("connected to %s", t.shown)
-	con.Detail("TLS: %s", cmp.Or(tlsconf.State(conn.NetConn()), "none"))
 	if !c.output.JSON {
 		return
 	}
@@ -263,8 +274,8 @@ type connectKeepalive struct {
 const defaultHeartbeat = 30 * time.Second
 
 func (k *connectKeepalive) flags(fs *Flags) {
-	fs.Duration(&k.interval, "ping-interval", "ping after so long without a byte")
-	fs.Switch(&k.heartbeat, "heartbeat", "ping every -ping-interval (30s) as IXWebSocket does")
+	fs.Switch(&k.heartbeat, "heartbeat", "")
+	fs.Duration(&k.interval, "ping-interval", "IXWebSocket's pings; ours, to the silent")
 	fs.Switch(&k.show, "P", "show pings and pongs")
 	fs.Check(func() error {
 		if k.heartbeat && k.interval == 0 {
