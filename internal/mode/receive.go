@@ -66,7 +66,7 @@ func (r *receive) run(ctx context.Context, env *Env, args []string) error {
 	defer con.Close()
 	defer bar.clear()
 	g := &receiving{receive: r, con: con, bar: bar, root: root, id: newTransferID().String(),
-		incoming: make(map[transferID]*incoming), over: make(chan struct{})}
+		incoming: make(map[transferID]*incoming), over: make(chan struct{}), quit: make(chan struct{})}
 	err = g.connections(ctx, env, t)
 	g.close()
 	return err
@@ -83,6 +83,7 @@ type receiving struct {
 	id    string
 	over  chan struct{} // closed: it has come to its end
 	tasks sync.WaitGroup
+	quit  chan struct{} // closed: tasks need not wait any longer
 
 	mu       sync.Mutex
 	conn     *wsproto.Conn // nil: not now
@@ -95,6 +96,9 @@ type receiving struct {
 	outcome  error     // how it came to its end
 	foreign  bool      // said that there are messages we do not know
 	bad      bool      // said that there are broken ones
+
+	wireFiles int // that came in formats of package wire
+	wireJobs  int // not yet answered
 }
 
 // connections receives over as many connections as it takes.
@@ -179,6 +183,7 @@ func (g *receiving) attach(conn *wsproto.Conn) {
 
 // close ends what did not come to its end.
 func (g *receiving) close() {
+	close(g.quit)
 	g.tasks.Wait()
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -39,7 +39,7 @@ type outcome struct {
 const (
 	maxIncoming = 64
 	maxOutcomes = 64
-	ackStride   = 256 << 10
+	ackStride   = 1 << 20
 	// takeover is how long a sender must be silent before another may send a file
 	// of the same name; it is heard every second.
 	takeover = 3 * beat
@@ -331,6 +331,7 @@ func (g *receiving) remember(c *control) {
 		g.ended = g.ended[1:]
 	}
 	g.ended = append(g.ended, outcome{c.id, *c})
+	g.heard = g.con.now()
 	g.tell(c)
 }
 
@@ -352,7 +353,7 @@ func (g *receiving) tick() {
 	now := g.con.now()
 	if len(g.incoming) > 0 {
 		g.heard = now
-	} else if g.got > 0 && !g.keep && now.Sub(g.heard) > g.timeout {
+	} else if g.batch != "" && !g.keep && now.Sub(g.heard) > g.timeout {
 		g.end(silent(g.timeout)) // in the middle of the sender's files
 	}
 	for _, t := range g.incoming {

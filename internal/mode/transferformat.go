@@ -34,7 +34,7 @@ import (
 //	from a receiver
 //	  accept  receiver offset sha256      send it from offset on; sha256 is of what is here
 //	  refuse  receiver reason             not this one
-//	  ack     receiver offset             so much has arrived; once a second, and every 256 KiB or more
+//	  ack     receiver offset             so much has arrived; once a second, and every 1 MiB or so
 //	  saved   receiver sha256             it stands under its name
 //	  failed  receiver reason             it does not, and will not
 //

@@ -28,7 +28,7 @@ func (c *transferClient) flags(fs *Flags) {
 	c.keepalive.interval = transferPing
 	fs.Duration(&c.timeout, "timeout", "silence after which the other end is given up")
 	fs.Duration(&c.retry, "reconnect", "how long a broken connection is tried again")
-	fs.Size(&c.maxMessage, "max-message", "largest message; of -wire pdu, msgpack: a file")
+	fs.Size(&c.maxMessage, "max-message", "largest one: a file of -wire msgpack, half of pdu")
 	c.ws = fs.ClientWS()
 	c.tls = fs.ClientTLS()
 	c.output = fs.Output()
