@@ -46,9 +46,9 @@ type RelayEnd struct {
 // other.
 //
 // The rules of framing hold for both, as does the masking of their role; text is
-// not looked at. Who breaks a rule is sent its code. The other one is then sent
-// 1014 if it was the backend, 1001 if it was the client; likewise when one vanishes
-// without a Close frame. Where that happens inside a frame nothing can be said any
+// not looked at. Who breaks a rule is sent its code; a client gets the answers to
+// what it sent before that first. The other one is sent 1014 if it was the backend,
+// 1001 if it was the client; likewise when one vanishes without a Close frame. Where that happens inside a frame nothing can be said any
 // more, and the connection just ends.
 type Relay struct {
 	cfg     Config
@@ -64,6 +64,7 @@ type Relay struct {
 	end     RelayEnd
 	ended   bool        // end is known
 	closing *time.Timer // cuts off what does not end by itself
+	verdict *time.Timer // tells a client that it broke a rule
 }
 
 // A relaySide is one connection of a Relay: read by one goroutine, which writes to
@@ -95,6 +96,7 @@ type relaySide struct {
 	writing   bool       // somebody writes to it
 	mid       bool       // what was written last ends inside a frame
 	last      []byte     // a Close frame that waits for the end of that
+	verdict   error      // the rule it broke, if it has not been told yet
 	closeSent bool       // nothing may follow
 	gone      bool       // nobody is there to be written to
 	over      bool       // nothing more is wanted from it
@@ -153,8 +155,10 @@ func (r *Relay) Run() RelayEnd {
 	r.backend.conn.nc.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closing != nil {
-		r.closing.Stop()
+	for _, timer := range []*time.Timer{r.closing, r.verdict} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	r.end.Messages = r.messages()
 	r.end.Bytes = r.client.bytes.Load() + r.backend.bytes.Load()
@@ -248,10 +252,12 @@ func (s *relaySide) run() {
 		s.conn.giveBack()
 	}
 	err := s.read()
-	s.mu.Lock()
-	s.gone = true
-	s.mu.Unlock()
+	if err != io.EOF { // else it may still read
+		s.conn.abort(err) // wakes up who writes to it
+		s.leave()
+	}
 	if s.deaf {
+		s.peer.finish() // what it may still say would reach nobody
 		return
 	}
 	if err == io.EOF && (s.left > 0 || s.holding > 0 || s.conn.asm.message != 0) {
@@ -259,10 +265,12 @@ func (s *relaySide) run() {
 	}
 	s.relay.because(s.isBackend(), err)
 	s.relay.bound()
-	s.conn.abort(err) // wakes up who writes to it
 	code, reason := s.blame("closed without close frame")
 	s.peer.sendClose(code, reason)
 	s.peer.finish()
+	if s.left > 0 {
+		s.peer.conn.abort(ErrMessageCut) // the rest of that frame will not come
+	}
 }
 
 func (s *relaySide) isBackend() bool { return s == &s.relay.backend }
@@ -368,12 +376,20 @@ func (s *relaySide) take(b []byte) {
 	if n > 0 {
 		s.pass(b[:n])
 	}
-	if err != nil {
+	switch {
+	case err == errVerdict:
+		s.deaf = true
+		s.peer.sendClose(0, "")
+		s.finish()
+	case err != nil:
 		s.fail(err)
-	} else if !s.deaf {
+	case !s.deaf:
 		s.holding = copy(s.held[:], b[n:])
 	}
 }
+
+// errVerdict is a Close frame in whose place the other side is told what it did.
+var errVerdict = errors.New("close frame not passed on")
 
 // frames makes the frames in b fit for the other side and returns how much of it
 // can be sent there: all but a header or a control frame that is not whole, what a
@@ -483,6 +499,12 @@ func (s *relaySide) control(h Header, p []byte) error {
 			return err
 		}
 		s.relay.because(s.isBackend(), &CloseError{code, reason})
+		s.peer.mu.Lock()
+		judged := s.peer.verdict != nil
+		s.peer.mu.Unlock()
+		if judged {
+			return errVerdict
+		}
 		s.deaf = true
 	}
 	if tell := s.relay.more.OnMessage; tell != nil {
@@ -525,18 +547,29 @@ func (s *relaySide) pass(b []byte) {
 	}
 }
 
-// fail tells both sides that s broke a rule.
+// fail tells both sides that s broke a rule: a client when the backend has closed in
+// its turn, so that what it still answers arrives.
 func (s *relaySide) fail(err error) {
-	s.relay.because(s.isBackend(), err)
-	s.relay.bound()
+	r := s.relay
+	r.because(s.isBackend(), err)
+	r.bound()
 	s.deaf = true
-	code := StatusProtocolError
+	s.mu.Lock()
+	s.verdict = err
+	s.mu.Unlock()
+	why := err
 	if pe, ok := errors.AsType[*ProtocolError](err); ok {
-		code, err = pe.Code, pe.Err
+		why = pe.Err
 	}
-	s.sendClose(code, err.Error())
-	s.peer.sendClose(s.blame("broke the protocol: " + err.Error()))
+	s.peer.sendClose(s.blame("broke the protocol: " + why.Error()))
 	s.finish()
+	if s.isBackend() {
+		s.sendClose(0, "")
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.verdict = time.AfterFunc(lingerTime, func() { s.sendClose(0, "") })
 }
 
 // finish notes that nothing more is wanted from s.
@@ -545,12 +578,7 @@ func (s *relaySide) finish() {
 	defer s.mu.Unlock()
 	s.over = true
 	s.settle()
-	if s.mid && !s.writing && s.peer.isGone() {
-		s.conn.abort(ErrMessageCut) // the rest of that frame will not come
-	}
 }
-
-func (s *relaySide) isGone() bool { return s.conn.dead.Load() != nil }
 
 // leave notes that nobody is there any more.
 func (s *relaySide) leave() {
@@ -559,20 +587,26 @@ func (s *relaySide) leave() {
 	s.gone = true
 }
 
-// sendClose sends s a Close frame unless it was sent one. Inside a frame it waits
-// for the end of that.
+// sendClose sends s a Close frame unless it was sent one; if it broke a rule, with
+// the code of that. Inside a frame it waits for the end of that.
 func (s *relaySide) sendClose(code StatusCode, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closeSent || s.last != nil || s.gone {
+		return
+	}
+	if s.verdict != nil {
+		code, reason = StatusProtocolError, s.verdict.Error()
+		if pe, ok := errors.AsType[*ProtocolError](s.verdict); ok {
+			code, reason = pe.Code, pe.Err.Error()
+		}
+	}
 	p := AppendClose(nil, code, closeReason(reason))
 	h := Header{Fin: true, Opcode: OpClose, PayloadLen: int64(len(p))}
 	if s.conn.role == RoleClient {
 		h.Masked = true
 		rand.Read(h.MaskingKey[:])
 		mask(p, h.MaskingKey, 0)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closeSent || s.last != nil || s.gone {
-		return
 	}
 	s.last = append(AppendHeader(nil, h), p...)
 	s.sendLast()

@@ -280,6 +280,27 @@ func closeCodeIn(k *talk) (code string) {
 	return code
 }
 
+// TestRelayVerdict: a client that broke a rule first gets the answers to what it sent
+// before.
+func TestRelayVerdict(t *testing.T) {
+	relayTalk(t, RelayConfig{}, func(t *testing.T, r *relayed) {
+		r.client.sendBytes(append(maskedWire("89 01 70 81 01 61"), 0xff, 0x80, 0, 0, 0, 0))
+		if got, _ := r.backend.take(); len(got) < 14 || got[14] != 0x88 {
+			t.Errorf("the backend got %x, want ping, text and Close", got)
+		}
+		r.client.wantIdle()
+		r.backend.send("8a 01 70 81 01 61")
+		r.client.want("8a 01 70 81 01 61")
+		r.backend.send("88 02 03e9")
+		if got := closeCodeIn(r.client); got != "03ea" {
+			t.Errorf("the client got Close %q, want 1002", got)
+		}
+		if end := r.ended(t); end.ByBackend || !errors.Is(end.Err, ErrReservedBits) {
+			t.Errorf("it ended with %+v", end)
+		}
+	})
+}
+
 // TestRelayAfterClose: what follows a Close frame is not passed on (§5.5.1).
 func TestRelayAfterClose(t *testing.T) {
 	relayTalk(t, RelayConfig{}, func(t *testing.T, r *relayed) {
