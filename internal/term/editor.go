@@ -60,6 +60,7 @@ const (
 	sequenceWait = time.Second            // a sequence broken off is none after this
 	resizeWait   = 50 * time.Millisecond  // while a window is dragged, its size is behind what is seen
 	closeWait    = time.Second            // for a terminal that has stalled
+	stallTries   = 30                     // times that, while nobody wants to close
 	maxBatch     = 64 << 10               // bytes applied before the screen is drawn
 	maxShown     = 200                    // candidates
 )
@@ -156,12 +157,26 @@ func (e *Editor) Write(p []byte) (int, error) {
 // they share. The caller holds mu.
 func (e *Editor) write(p []byte) (int, error) {
 	n, err := e.out.Write(p)
-	for isAgain(err) && waitWritable(e.out, closeWait) {
+	for isAgain(err) && e.takesMore() {
 		var m int
 		m, err = e.out.Write(p[n:])
 		n += m
 	}
 	return n, err
+}
+
+// takesMore waits for a terminal that took all it could; a slow one has time, but
+// not once the Editor is being closed.
+func (e *Editor) takesMore() bool {
+	for range stallTries {
+		if waitWritable(e.out, closeWait) {
+			return true
+		}
+		if e.closed() {
+			break
+		}
+	}
+	return false
 }
 
 // ReadLine returns the next line, without its end; one typed with Ctrl-V may
