@@ -33,7 +33,7 @@ var Dump = Mode{
 		fs.Group("Talking back")
 		fs.Choice(&d.eol, "eol", "what send adds on TCP without -framing", "lf", "crlf", "none")
 		fs.Choice(&d.framing, "framing", "of TCP: none, line (LF), length (4 bytes, big-endian)", "none", "line", "length")
-		d.answerFlags(fs)
+		d.answerer.flags(fs)
 		fs.Switch(&d.batch, "batch", "at the first client: commands from stdin, then the end")
 		d.tls = fs.ServerTLS()
 		d.ws = fs.ServerWS(true)

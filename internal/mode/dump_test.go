@@ -283,7 +283,7 @@ func TestDumpEndOfStdin(t *testing.T) {
 func TestDumpHalfOpenBound(t *testing.T) {
 	t.Parallel()
 	d := startDump(t, nil, "-max-conns", "8")
-	var clients []wire
+	var clients []wirePeer
 	for i := range 4 {
 		c := d.dial("tcp")
 		c.Conn.(*net.TCPConn).CloseWrite()
@@ -1112,7 +1112,7 @@ func TestDumpUnixSockets(t *testing.T) {
 	}
 	defer c.Close()
 	d.want(`^< new Unix connection #0\n`)
-	stream := wire{t, c}
+	stream := wirePeer{t, c}
 	stream.send("hi")
 	stream.want("hi")
 	d.do("l", "send unix 0 x")
@@ -1125,10 +1125,10 @@ func TestDumpUnixSockets(t *testing.T) {
 			t.Skip("no datagrams over Unix sockets: ", err)
 		}
 		defer u.Close()
-		wire{t, u}.send("dgram")
+		wirePeer{t, u}.send("dgram")
 		d.want(fmt.Sprintf(`^< received datagram from UDP session #%d: dgram\n`, i))
 		if local != "" {
-			wire{t, u}.want("dgram")
+			wirePeer{t, u}.want("dgram")
 		}
 	}
 	d.do("send udp 0 x")
@@ -1205,7 +1205,7 @@ func TestDumpCloseAtOnce(t *testing.T) {
 		tcp.conns <- b
 		d.want(`#0.*\n`)
 		d.do("send tcp 0 last", "close tcp 0")
-		wire{t, a}.wantEnd("last\n")
+		wirePeer{t, a}.wantEnd("last\n")
 		d.want(`> closed TCP connection #0\n`)
 	})
 }
@@ -1234,7 +1234,7 @@ func TestDumpForcedStop(t *testing.T) {
 		a, b := net.Pipe()
 		ws.conns <- b
 		defer a.Close()
-		w := wire{t, a}
+		w := wirePeer{t, a}
 		w.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 		w.want("HTTP/1.1 101 ")
 		go io.Copy(io.Discard, a) // and never answers the Close frame

@@ -186,13 +186,13 @@ func (d *dumpTest) quit() {
 	d.end(0)
 }
 
-// A wire is a client of a dump.
-type wire struct {
+// A wirePeer is a client of a dump.
+type wirePeer struct {
 	t *testing.T
 	net.Conn
 }
 
-func (d *dumpTest) dial(network string) wire {
+func (d *dumpTest) dial(network string) wirePeer {
 	d.t.Helper()
 	addr := d.tcp
 	if network == "udp" {
@@ -204,17 +204,17 @@ func (d *dumpTest) dial(network string) wire {
 	}
 	d.t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(dumpPatience))
-	return wire{d.t, c}
+	return wirePeer{d.t, c}
 }
 
-func (c wire) send(s string) {
+func (c wirePeer) send(s string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.Conn, s); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}
 }
 
-func (c wire) want(s string) {
+func (c wirePeer) want(s string) {
 	c.t.Helper()
 	b := make([]byte, len(s))
 	if n, err := io.ReadFull(c.Conn, b); err != nil || string(b) != s {
@@ -223,7 +223,7 @@ func (c wire) want(s string) {
 }
 
 // wantEnd reads to the end of the stream.
-func (c wire) wantEnd(s string) {
+func (c wirePeer) wantEnd(s string) {
 	c.t.Helper()
 	if b, err := io.ReadAll(c.Conn); err != nil || string(b) != s {
 		c.t.Errorf("the client got %.200q, %v; want %.200q and the end", b, err, s)
@@ -400,8 +400,8 @@ func fakeDump(t *testing.T, f func(t *testing.T, d *dumpTest, tcp, ws *fakeListe
 }
 
 // connect makes a connection to a fake listener.
-func (l *fakeListener) connect(t *testing.T) wire {
+func (l *fakeListener) connect(t *testing.T) wirePeer {
 	a, b := newDuplex()
 	l.conns <- b
-	return wire{t, a}
+	return wirePeer{t, a}
 }

@@ -177,7 +177,7 @@ func TestDumpTLS(t *testing.T) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(dumpPatience))
-	stream := wire{t, c}
+	stream := wirePeer{t, c}
 	stream.send("hello")
 	stream.want("<hello>")
 	d.want(`< new TLS connection #0: ` + port + `\n< received payload on TLS connection #0: hello\n> sent payload to TLS connection #0: <hello>\n`)
@@ -214,7 +214,7 @@ func TestDumpTLS(t *testing.T) {
 	defer w.Close()
 	w.SetDeadline(time.Now().Add(dumpPatience))
 	fmt.Fprintf(w, "GET /secure HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-	wire{t, w}.want("HTTP/1.1 101 ")
+	wirePeer{t, w}.want("HTTP/1.1 101 ")
 	d.want(`< new WebSocket connection #0: ` + port + `:/secure\n`)
 	w.Close()
 	d.want(`WebSocket connection #0 cut: code 1006`)
@@ -234,7 +234,7 @@ func TestDumpSlowTLS(t *testing.T) {
 	d.quit()
 }
 
-func (d *dumpTest) dialTLS() wire {
+func (d *dumpTest) dialTLS() wirePeer {
 	d.t.Helper()
 	c, err := tls.Dial("tcp", d.tcp, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
@@ -242,7 +242,7 @@ func (d *dumpTest) dialTLS() wire {
 	}
 	d.t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(dumpPatience))
-	return wire{d.t, c}
+	return wirePeer{d.t, c}
 }
 
 // TestDumpCompressed: a client that offers compression is shown what it meant.

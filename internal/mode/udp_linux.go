@@ -36,7 +36,9 @@ func sentToMany(control []byte) bool {
 		case m.Header.Level == syscall.IPPROTO_IP && m.Header.Type == syscall.IP_PKTINFO && len(m.Data) >= 12:
 			// struct in_pktinfo: the interface, our address there, the address in
 			// the datagram. They differ where that is not an address of ours alone.
-			return [4]byte(m.Data[4:]) != [4]byte(m.Data[8:])
+			// Of what came before askDestination only the last is known.
+			ours, to := [4]byte(m.Data[4:]), [4]byte(m.Data[8:])
+			return ours != to && ours != [4]byte{}
 		case m.Header.Level == syscall.IPPROTO_IPV6 && m.Header.Type == syscall.IPV6_PKTINFO && len(m.Data) >= 16:
 			return m.Data[0] == 0xFF
 		}

@@ -39,8 +39,9 @@ func (a *answerer) answers() bool { return a.fixed || a.program.given() }
 // errNoAnswer says that a program printed nothing.
 var errNoAnswer = errors.New("no answer")
 
-// answer returns the answer to m, of the same type if it can be.
-func (a *answerer) answer(ctx context.Context, m wsproto.Message, limit int64) (wsproto.Message, error) {
+// answer returns the answer to m, of the same type if it can be, at most limit
+// bytes of what a program prints. env is for the program.
+func (a *answerer) answer(ctx context.Context, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
 	switch {
 	case a.text == "{}":
 		return m, nil
@@ -48,7 +49,7 @@ func (a *answerer) answer(ctx context.Context, m wsproto.Message, limit int64) (
 		m.Data = bytes.ReplaceAll([]byte(a.text), []byte("{}"), m.Data)
 		return m, nil
 	}
-	out, err := a.program.run(ctx, m.Data, limit, "SOCKETSRV_OPCODE="+opcodeName(m.Opcode))
+	out, err := a.program.run(ctx, m.Data, limit, append(env, "SOCKETSRV_OPCODE="+opcodeName(m.Opcode))...)
 	switch {
 	case err != nil:
 		return m, fmt.Errorf("not answered: %w", err)
