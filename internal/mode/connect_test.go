@@ -249,6 +249,9 @@ func TestConnectExit(t *testing.T) {
 		{"WC22 empty Host", nil, url + " -H Host:", "", 2, "", "Host"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if strings.HasPrefix(tt.args, "wss:") && !tlsconf.Available {
+				t.Skip("this build has no TLS")
+			}
 			got := runConnect(t, tt.serve, strings.NewReader(tt.stdin), append([]string{"-connect"}, strings.Split(tt.args, " ")...)...)
 			if tt.args == "" {
 				got = runConnect(t, nil, nil, "-connect")
@@ -315,6 +318,9 @@ func TestConnectTime(t *testing.T) {
 		{"-count over a stream waits for nothing", greetPeer, "tcp://h:1 -count 1", 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if strings.HasPrefix(tt.args, "wss:") && !tlsconf.Available {
+				t.Skip("this build has no TLS")
+			}
 			got := runConnect(t, tt.serve, nil, append([]string{"-connect"}, strings.Fields(tt.args)...)...)
 			if got.code != tt.code || got.took != tt.took {
 				t.Errorf("%s: exit %d after %v; want %d after %v\n%s", tt.args, got.code, got.took, tt.code, tt.took, got.stderr)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"socketsrv/internal/tlsconf"
 )
 
 func TestLine(t *testing.T) {
@@ -68,6 +70,9 @@ func TestLineUnixTLS(t *testing.T) {
 	defer nc.Close()
 	swap(t, nc, "ping\n", "pong\n")
 
+	if !tlsconf.Available {
+		t.Skip("this build has no TLS")
+	}
 	p = background(t, Line, "-port", "0", "-tls", "-json")
 	nc, err = tls.Dial("tcp", p.jsonAddr(), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
