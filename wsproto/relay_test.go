@@ -345,7 +345,7 @@ func TestRelayCloseUnanswered(t *testing.T) {
 		if got, end := r.client.take(); len(got) > 0 || end != nil {
 			t.Errorf("after 3 s less a little: %x, %v", got, end)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		select {
 		case end := <-r.end:

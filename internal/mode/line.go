@@ -179,6 +179,7 @@ func (m *line) handle(c *linesrv.Conn, cmd linesrv.Command) error {
 	if !m.program.given() {
 		return c.SendString(m.unknown)
 	}
+	c.Flush() // a program may take its time; an error shows with the next Send
 	env := "SOCKETSRV_COMMAND=" + strings.ReplaceAll(cmd.String(), "\x00", "")
 	out, err := m.program.run(c.Context(), append(bytes.Clone(cmd.Line), '\n'), m.listener.MaxMessage, env)
 	if err != nil {

@@ -45,6 +45,7 @@ func (g *receiving) takeWire(b []byte) bool {
 	return true
 }
 
+//lint:ignore ST1005 the other side looks for these very words
 var errWireHash = errors.New(wiremsg.HashMismatch)
 
 // saveWire saves a file. Its sender gives the name as it was typed, with folders.

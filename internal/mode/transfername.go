@@ -15,7 +15,7 @@ var (
 	errNameLong      = errors.New("the name is longer than 255 bytes")
 	errNameUTF8      = errors.New("the name is not UTF-8")
 	errNameInvisible = errors.New("the name has control or format characters")
-	errNameSeparator = errors.New("the name has a separator: / \\ or :")
+	errNameSeparator = errors.New("the name has a separator of folders: /, \\ or a colon")
 	errNameStart     = errors.New("the name begins with a dot or a dash")
 	errNameEnd       = errors.New("the name ends with a dot or a blank")
 	errNameReserved  = errors.New("the name is a device on Windows")
