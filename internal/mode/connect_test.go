@@ -80,9 +80,9 @@ func pipeEnv(serve func(nc net.Conn), stdin io.Reader, stdout, stderr io.Writer)
 	return env
 }
 
-// rawPeer is a server that reads the head of a handshake and writes what answer makes
+// wsRaw is a server that reads the head of a handshake and writes what answer makes
 // of its key, and then goes on.
-func rawPeer(answer func(key string) string, then func(nc net.Conn)) func(net.Conn) {
+func wsRaw(answer func(key string) string, then func(nc net.Conn)) func(net.Conn) {
 	return func(nc net.Conn) {
 		req, err := httpmini.ReadRequest(bufio.NewReader(nc), httpmini.Limits{})
 		if err != nil {
@@ -182,57 +182,57 @@ func TestConnectExit(t *testing.T) {
 		{"-m @- is stdin", wsEcho, url + " -m @-", "a\nb", 0, "a\nb\n", ""},
 		{"match", wsEcho, url + " -m abc -m xyz -expect ^x", "", 0, "abc\nxyz\n", ""},
 		{"match among the first two", wsEcho, url + " -m abc -m xyz -expect ^a -count 2", "", 0, "abc\nxyz\n", ""},
-		{"enough", rawPeer(goodAnswer(hi+hi+hi), drainPeer), url + " -count 2", "", 0, "hi\nhi\n", ""},
+		{"enough", wsRaw(goodAnswer(hi+hi+hi), drainPeer), url + " -count 2", "", 0, "hi\nhi\n", ""},
 		{"no match", wsEcho, url + " -m abc -m xyz -expect q -count 2", "", 10, "abc\nxyz\n", "none of 2 messages matches"},
-		{"too few", rawPeer(goodAnswer(hi+closeFrame(1000, "")), drainPeer), url + " -count 2", "", 10, "hi\n", "messages received: 1, expected: 2"},
-		{"closed before a match", rawPeer(goodAnswer(hi+closeFrame(1001, "bye")), drainPeer), url + " -expect q", "", 10, "hi\n", "code 1001 reason \"bye\""},
+		{"too few", wsRaw(goodAnswer(hi+closeFrame(1000, "")), drainPeer), url + " -count 2", "", 10, "hi\n", "messages received: 1, expected: 2"},
+		{"closed before a match", wsRaw(goodAnswer(hi+closeFrame(1001, "bye")), drainPeer), url + " -expect q", "", 10, "hi\n", "code 1001 reason \"bye\""},
 
-		{"WC16 close 1000, stream left open", rawPeer(goodAnswer(closeFrame(1000, "")), drainPeer), url, "", 0, "", "connection closed: code 1000\n"},
-		{"close 1001", rawPeer(goodAnswer(closeFrame(1001, "")), drainPeer), url, "", 0, "", "connection closed: code 1001\n"},
-		{"close without a code", rawPeer(goodAnswer(wsFrame(wsproto.OpClose, "")), drainPeer), url, "", 0, "", "connection closed: no code\n"},
-		{"WC18 close 4001", rawPeer(goodAnswer(closeFrame(4001, "Permission denied")), drainPeer), url, "", 9, "",
+		{"WC16 close 1000, stream left open", wsRaw(goodAnswer(closeFrame(1000, "")), drainPeer), url, "", 0, "", "connection closed: code 1000\n"},
+		{"close 1001", wsRaw(goodAnswer(closeFrame(1001, "")), drainPeer), url, "", 0, "", "connection closed: code 1001\n"},
+		{"close without a code", wsRaw(goodAnswer(wsFrame(wsproto.OpClose, "")), drainPeer), url, "", 0, "", "connection closed: no code\n"},
+		{"WC18 close 4001", wsRaw(goodAnswer(closeFrame(4001, "Permission denied")), drainPeer), url, "", 9, "",
 			"socketsrv: connection closed: code 4001 reason \"Permission denied\"\n"},
-		{"WC18 when something is expected", rawPeer(goodAnswer(closeFrame(4001, "")), drainPeer), url + " -count 1", "", 9, "", "code 4001\n"},
-		{"WC18 with -q", rawPeer(goodAnswer(closeFrame(4001, "")), drainPeer), url + " -q", "", 9, "", "code 4001\n"},
-		{"WC19 hostile reason", rawPeer(goodAnswer(closeFrame(4000, "ok\n[info] fake\x1b[2J")), drainPeer), url, "", 9, "",
+		{"WC18 when something is expected", wsRaw(goodAnswer(closeFrame(4001, "")), drainPeer), url + " -count 1", "", 9, "", "code 4001\n"},
+		{"WC18 with -q", wsRaw(goodAnswer(closeFrame(4001, "")), drainPeer), url + " -q", "", 9, "", "code 4001\n"},
+		{"WC19 hostile reason", wsRaw(goodAnswer(closeFrame(4000, "ok\n[info] fake\x1b[2J")), drainPeer), url, "", 9, "",
 			`reason "ok\n[info] fake\x1b[2J"` + "\n"},
-		{"WC19 hostile reason, good code", rawPeer(goodAnswer(closeFrame(1000, "ok\n[info] fake\x1b[2J")), drainPeer), url, "", 0, "",
+		{"WC19 hostile reason, good code", wsRaw(goodAnswer(closeFrame(1000, "ok\n[info] fake\x1b[2J")), drainPeer), url, "", 0, "",
 			`reason "ok\n[info] fake\x1b[2J"` + "\n"},
 
-		{"WC01 wrong Accept", rawPeer(func(string) string { return goodAnswer("")("x") }, drainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
-		{"WC02 no Upgrade", rawPeer(func(k string) string { return strings.Replace(goodAnswer("")(k), "Upgrade: websocket\r\n", "", 1) }, drainPeer), url, "", 11, "", "no Upgrade"},
-		{"WC02 no Connection", rawPeer(func(k string) string { return strings.Replace(goodAnswer("")(k), "Connection: Upgrade\r\n", "", 1) }, drainPeer), url, "", 11, "", "no Connection"},
-		{"WC02 no Accept", rawPeer(rawText("HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), drainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
-		{"WC02 Accept twice", rawPeer(withField("Sec-WebSocket-Accept: x"), drainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
-		{"WC03 extension not offered", rawPeer(withField("Sec-WebSocket-Extensions: foo"), drainPeer), url, "", 11, "", "extension"},
-		{"WC03 compression with -x", rawPeer(withField("Sec-WebSocket-Extensions: permessage-deflate"), drainPeer), url + " -x", "", 11, "", "extension"},
-		{"WC04 subprotocol not offered", rawPeer(withField("Sec-WebSocket-Protocol: a"), drainPeer), url + " -subprotocol b", "", 11, "", "subprotocol"},
-		{"WC04 two subprotocols", rawPeer(withField("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"), drainPeer), url + " -subprotocol a,b", "", 11, "", "subprotocol"},
-		{"WC05 401", rawPeer(rawText("HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\n\x1b[2J"), drainPeer), url, "", 22, "", "401 Unauthorized"},
-		{"WC05 401 with -v", rawPeer(rawText("HTTP/1.1 401 Unauthorized\r\nX: y\x1b\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), drainPeer), url + " -v", "", 11, "", ""},
-		{"WC05 503 with -v", rawPeer(rawText("HTTP/1.1 503 Busy\r\nX: y\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), drainPeer), url + " -v", "", 22, "",
+		{"WC01 wrong Accept", wsRaw(func(string) string { return goodAnswer("")("x") }, drainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
+		{"WC02 no Upgrade", wsRaw(func(k string) string { return strings.Replace(goodAnswer("")(k), "Upgrade: websocket\r\n", "", 1) }, drainPeer), url, "", 11, "", "no Upgrade"},
+		{"WC02 no Connection", wsRaw(func(k string) string { return strings.Replace(goodAnswer("")(k), "Connection: Upgrade\r\n", "", 1) }, drainPeer), url, "", 11, "", "no Connection"},
+		{"WC02 no Accept", wsRaw(rawText("HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), drainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
+		{"WC02 Accept twice", wsRaw(withField("Sec-WebSocket-Accept: x"), drainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
+		{"WC03 extension not offered", wsRaw(withField("Sec-WebSocket-Extensions: foo"), drainPeer), url, "", 11, "", "extension"},
+		{"WC03 compression with -x", wsRaw(withField("Sec-WebSocket-Extensions: permessage-deflate"), drainPeer), url + " -x", "", 11, "", "extension"},
+		{"WC04 subprotocol not offered", wsRaw(withField("Sec-WebSocket-Protocol: a"), drainPeer), url + " -subprotocol b", "", 11, "", "subprotocol"},
+		{"WC04 two subprotocols", wsRaw(withField("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"), drainPeer), url + " -subprotocol a,b", "", 11, "", "subprotocol"},
+		{"WC05 401", wsRaw(rawText("HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\n\x1b[2J"), drainPeer), url, "", 22, "", "401 Unauthorized"},
+		{"WC05 401 with -v", wsRaw(rawText("HTTP/1.1 401 Unauthorized\r\nX: y\x1b\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), drainPeer), url + " -v", "", 11, "", ""},
+		{"WC05 503 with -v", wsRaw(rawText("HTTP/1.1 503 Busy\r\nX: y\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), drainPeer), url + " -v", "", 22, "",
 			"< HTTP/1.1 503 Busy\n< X: y\n< Content-Length: 6\na\n\\x1b[2J\n"},
-		{"WC05 200", rawPeer(rawText("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), drainPeer), url, "", 22, "", "200 OK"},
-		{"WC06 302", rawPeer(rawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), drainPeer), url, "", 22, "", "302 Found"},
-		{"WC06 302 without end", rawPeer(rawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), drainPeer), url + " -L", "", 22, "", "more than 10"},
-		{"WC07 endless head", rawPeer(rawText("HTTP/1.1 101 S\r\n"+strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1000)), drainPeer), url, "", 11, "", ""},
-		{"WC08 a frame behind the head", rawPeer(goodAnswer(hi+closeFrame(1000, "")), drainPeer), url, "", 0, "hi\n", ""},
+		{"WC05 200", wsRaw(rawText("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), drainPeer), url, "", 22, "", "200 OK"},
+		{"WC06 302", wsRaw(rawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), drainPeer), url, "", 22, "", "302 Found"},
+		{"WC06 302 without end", wsRaw(rawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), drainPeer), url + " -L", "", 22, "", "more than 10"},
+		{"WC07 endless head", wsRaw(rawText("HTTP/1.1 101 S\r\n"+strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1000)), drainPeer), url, "", 11, "", ""},
+		{"WC08 a frame behind the head", wsRaw(goodAnswer(hi+closeFrame(1000, "")), drainPeer), url, "", 0, "hi\n", ""},
 		{"WC08 byte by byte", bytewise(goodAnswer(hi + closeFrame(1000, ""))), url, "", 0, "hi\n", ""},
-		{"WC09 Content-Length", rawPeer(withField("Content-Length: 5"), drainPeer), url, "", 11, "", "body"},
-		{"WC10 masked", rawPeer(goodAnswer("\x81\x81\x00\x00\x00\x00a"), drainPeer), url, "", 11, "", "masking"},
-		{"WC11 2^63-1 bytes", rawPeer(goodAnswer("\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"), drainPeer), url, "", 63, "", "larger than the limit"},
-		{"WC11 2^63 bytes", rawPeer(goodAnswer("\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"), drainPeer), url, "", 11, "", "payload length"},
-		{"WC13 endless fragments", rawPeer(goodAnswer("\x01\x00"+strings.Repeat("\x00\x00", 140000)), drainPeer), url, "", 11, "", "fragments"},
-		{"-max-message", rawPeer(goodAnswer(hi), drainPeer), url + " -max-message 1", "", 63, "", "larger than the limit"},
-		{"WC15 cut in a message", rawPeer(goodAnswer("\x81\x05hel"), nil), url, "", 56, "", "in the middle"},
-		{"cut between messages", rawPeer(goodAnswer(hi), nil), url, "", 56, "hi\n", "code 1006"},
-		{"bad UTF-8", rawPeer(goodAnswer(wsFrame(wsproto.OpText, "\xff")), drainPeer), url, "", 11, "", "UTF-8"},
-		{"no HTTP", rawPeer(rawText("SSH-2.0-x\r\n"), drainPeer), url, "", 11, "", ""},
-		{"nothing", rawPeer(rawText(""), nil), url, "", 52, "", ""},
+		{"WC09 Content-Length", wsRaw(withField("Content-Length: 5"), drainPeer), url, "", 11, "", "body"},
+		{"WC10 masked", wsRaw(goodAnswer("\x81\x81\x00\x00\x00\x00a"), drainPeer), url, "", 11, "", "masking"},
+		{"WC11 2^63-1 bytes", wsRaw(goodAnswer("\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"), drainPeer), url, "", 63, "", "larger than the limit"},
+		{"WC11 2^63 bytes", wsRaw(goodAnswer("\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"), drainPeer), url, "", 11, "", "payload length"},
+		{"WC13 endless fragments", wsRaw(goodAnswer("\x01\x00"+strings.Repeat("\x00\x00", 140000)), drainPeer), url, "", 11, "", "fragments"},
+		{"-max-message", wsRaw(goodAnswer(hi), drainPeer), url + " -max-message 1", "", 63, "", "larger than the limit"},
+		{"WC15 cut in a message", wsRaw(goodAnswer("\x81\x05hel"), nil), url, "", 56, "", "in the middle"},
+		{"cut between messages", wsRaw(goodAnswer(hi), nil), url, "", 56, "hi\n", "code 1006"},
+		{"bad UTF-8", wsRaw(goodAnswer(wsFrame(wsproto.OpText, "\xff")), drainPeer), url, "", 11, "", "UTF-8"},
+		{"no HTTP", wsRaw(rawText("SSH-2.0-x\r\n"), drainPeer), url, "", 11, "", ""},
+		{"nothing", wsRaw(rawText(""), nil), url, "", 52, "", ""},
 
 		{"refused", nil, url, "", 7, "", "connection refused"},
 		{"no such name", wsEcho, "ws://nowhere/", "", 6, "", "no such host"},
-		{"TLS fails", rawPeer(rawText("no TLS"), drainPeer), "wss://h/", "", 35, "", ""},
+		{"TLS fails", wsRaw(rawText("no TLS"), drainPeer), "wss://h/", "", 35, "", ""},
 		{"stdin is not UTF-8", wsEcho, url, "a\n\xff\n", 26, "a\n", "stdin, line 2: it is not UTF-8"},
 		{"line too long", wsEcho, url + " -max-message 3", "abc\nabcd\n", 26, "abc\n", "stdin, line 2: longer than 3 bytes"},
 		{"no file", wsEcho, url + " -m @/nowhere/at/all", "", 26, "", "no such file"},
@@ -276,11 +276,11 @@ func withField(field string) func(key string) string {
 	}
 }
 
-// bytewise is rawPeer with an answer that comes byte by byte.
+// bytewise is wsRaw with an answer that comes byte by byte.
 func bytewise(answer func(key string) string) func(net.Conn) {
 	return func(nc net.Conn) {
 		whole := ""
-		rawPeer(func(key string) string {
+		wsRaw(func(key string) string {
 			whole = answer(key)
 			return ""
 		}, nil)(nc)
@@ -303,16 +303,16 @@ func TestConnectTime(t *testing.T) {
 		code  int
 		took  time.Duration
 	}{
-		{"WC17 our close is never answered", rawPeer(goodAnswer(""), drainPeer), url + " -m a", 28, time.Second + 5*time.Second},
+		{"WC17 our close is never answered", wsRaw(goodAnswer(""), drainPeer), url + " -m a", 28, time.Second + 5*time.Second},
 		{"-linger", wsEcho, url + " -m a -linger 7s", 0, 7 * time.Second},
 		{"no -linger", wsEcho, url + " -m a -linger 0", 0, 0},
 		{"-timeout without a match", wsEcho, url + " -m a -expect b -timeout 3s", 28, 3 * time.Second},
-		{"-timeout, and nobody answers", rawPeer(goodAnswer(""), drainPeer), url + " -timeout 3s -count 1", 28, 3*time.Second + cutTime},
+		{"-timeout, and nobody answers", wsRaw(goodAnswer(""), drainPeer), url + " -timeout 3s -count 1", 28, 3*time.Second + cutTime},
 		{"-timeout in the handshake", saysNothing, url + " -timeout 3s", 28, 3 * time.Second},
 		{"-timeout in the TLS handshake", saysNothing, "wss://h/ -timeout 3s", 28, 3 * time.Second},
 		{"-connect-timeout", saysNothing, url + " -connect-timeout 2s", 28, 2 * time.Second},
-		{"-ping-interval", rawPeer(goodAnswer(""), drainPeer), url + " -count 1 -ping-interval 4s", 28, 24 * time.Second},
-		{"-heartbeat", rawPeer(goodAnswer(""), drainPeer), url + " -count 1 -heartbeat -ping-interval 4s", 28, 4*time.Second + 5*time.Second},
+		{"-ping-interval", wsRaw(goodAnswer(""), drainPeer), url + " -count 1 -ping-interval 4s", 28, 24 * time.Second},
+		{"-heartbeat", wsRaw(goodAnswer(""), drainPeer), url + " -count 1 -heartbeat -ping-interval 4s", 28, 4*time.Second + 5*time.Second},
 		{"answers put the end off", slowPeer(3, 900*time.Millisecond), url + " -m a", 0, 3*900*time.Millisecond + time.Second},
 		{"a line server that leaves the stream open", saysNothing, "line://h:1", 0, 2 * time.Second},
 		{"-count over a stream waits for nothing", greetPeer, "tcp://h:1 -count 1", 0, 0},
@@ -350,7 +350,7 @@ func greetPeer(nc net.Conn) {
 
 // TestConnectSignal: SIGINT and SIGTERM, before and after the connection.
 func TestConnectSignal(t *testing.T) {
-	for _, serve := range []func(net.Conn){saysNothing, wsEcho, rawPeer(goodAnswer(""), drainPeer)} {
+	for _, serve := range []func(net.Conn){saysNothing, wsEcho, wsRaw(goodAnswer(""), drainPeer)} {
 		for sig, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
 			synctest.Test(t, func(t *testing.T) {
 				var stdout, stderr bytes.Buffer
@@ -415,7 +415,7 @@ func TestConnectManyLines(t *testing.T) {
 func TestConnectStdinOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		if got := runOver(rawPeer(goodAnswer(closeFrame(1000, "")), drainPeer), r, "-connect", "ws://h/"); got.code != 0 {
+		if got := runOver(wsRaw(goodAnswer(closeFrame(1000, "")), drainPeer), r, "-connect", "ws://h/"); got.code != 0 {
 			t.Errorf("exit %d, %q", got.code, got.stderr)
 		}
 		w.Close()
@@ -643,7 +643,7 @@ func TestConnectReply(t *testing.T) {
 // go over the wire.
 func TestConnectReplyWire(t *testing.T) {
 	var got []string
-	serve := rawPeer(goodAnswer("\x01\x02ab\x89\x01p\x00\x00\x80\x01c"+closeFrame(4001, "x")), func(nc net.Conn) {
+	serve := wsRaw(goodAnswer("\x01\x02ab\x89\x01p\x00\x00\x80\x01c"+closeFrame(4001, "x")), func(nc net.Conn) {
 		all, _ := io.ReadAll(nc)
 		for len(all) > 0 {
 			h, n, err := wsproto.ParseHeader(all)
@@ -727,7 +727,7 @@ func TestConnectGunzip(t *testing.T) {
 		{wsproto.Message{Opcode: wsproto.OpBinary, Data: []byte(zip(strings.Repeat("a", 1025)))}, "1k",
 			show.Escape(zip(strings.Repeat("a", 1025))) + "\n", "more than 1024 bytes"},
 	} {
-		serve := rawPeer(goodAnswer(wsFrame(tt.sent.Opcode, string(tt.sent.Data))), drainPeer)
+		serve := wsRaw(goodAnswer(wsFrame(tt.sent.Opcode, string(tt.sent.Data))), drainPeer)
 		got := runConnect(t, serve, nil, "-connect", "ws://h/", "-g", "-count", "1", "-max-message", tt.limit)
 		if got.code != 0 || got.stdout != tt.stdout || !strings.Contains(got.stderr, tt.stderr) {
 			t.Errorf("%q: exit %d, %q, %q; want %q, %q", tt.sent.Data, got.code, got.stdout, got.stderr, tt.stdout, tt.stderr)
@@ -738,7 +738,7 @@ func TestConnectGunzip(t *testing.T) {
 // TestConnectPings has -P, and the heartbeat as IXWebSocket sends it.
 func TestConnectPings(t *testing.T) {
 	var beats []string
-	serve := rawPeer(goodAnswer(wsFrame(wsproto.OpPing, "a\x1b")), func(nc net.Conn) {
+	serve := wsRaw(goodAnswer(wsFrame(wsproto.OpPing, "a\x1b")), func(nc net.Conn) {
 		c := wsproto.NewConn(nc, nil, wsproto.RoleServer, wsproto.Agreement{}, wsproto.Config{Tap: func(received bool, h wsproto.Header, p []byte) {
 			if received && h.Opcode == wsproto.OpPing {
 				beats = append(beats, string(p))
@@ -762,7 +762,7 @@ func TestConnectPings(t *testing.T) {
 
 // TestConnectJSON: one object a line, and nothing else on stdout.
 func TestConnectJSON(t *testing.T) {
-	serve := rawPeer(goodAnswer(wsFrame(wsproto.OpText, "a\x1b")+wsFrame(wsproto.OpPing, "p")+wsFrame(wsproto.OpBinary, "\xff")+closeFrame(4001, "x")), drainPeer)
+	serve := wsRaw(goodAnswer(wsFrame(wsproto.OpText, "a\x1b")+wsFrame(wsproto.OpPing, "p")+wsFrame(wsproto.OpBinary, "\xff")+closeFrame(4001, "x")), drainPeer)
 	got := runConnect(t, serve, nil, "-connect", "ws://h/", "-json", "-m", "hi")
 	seen := make(map[string]bool)
 	for line := range strings.Lines(got.stdout) {

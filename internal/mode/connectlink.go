@@ -40,6 +40,7 @@ type connectTarget struct {
 	address string // host:port, a path; of ws the URL
 	shown   string // without a password
 	framing string
+	path    string // of an HTTP URL
 }
 
 func (t *connectTarget) webSocket() bool { return t.scheme == "ws" || t.scheme == "wss" }
