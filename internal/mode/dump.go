@@ -40,6 +40,11 @@ var Dump = Mode{
 		d.output = fs.Output()
 		return d.run
 	},
+	Checks: []Check{
+		echoCheck("answers over TCP", "tcp", "tcp", "dump", "-host", "127.0.0.1", "-tcp-port", "0", "-udp-port", "off", "-ws-port", "off", "-reply", "{}"),
+		echoCheck("answers over UDP", "udp", "udp", "dump", "-host", "127.0.0.1", "-tcp-port", "off", "-udp-port", "0", "-ws-port", "off", "-reply", "{}"),
+		echoCheck("answers over WebSocket", "ws", "ws", "dump", "-host", "127.0.0.1", "-tcp-port", "off", "-udp-port", "off", "-ws-port", "0", "-reply", "{}"),
+	},
 }
 
 // dump is what the flags said, and the server they make.
@@ -187,15 +192,16 @@ func (d *dump) tooMany() func(net.Conn) {
 // opened gives a client its number and shows that it came.
 func (d *dump) opened(t dumpTarget) {
 	c := t.about()
-	c.protocol.opening.Lock() // numbers are shown in their order
+	c.protocol.opening.Lock()
 	defer c.protocol.opening.Unlock()
 	c.since = d.now()
-	c.protocol.join(t)
-	d.moved.Add(1)
-	d.first.Do(func() { close(d.met) })
+	c.number = c.protocol.next()
 	if d.shows {
 		d.con.Emit(&show.Event{Event: show.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path})
 	}
+	c.protocol.join(t)
+	d.moved.Add(1)
+	d.first.Do(func() { close(d.met) })
 }
 
 // received shows a message; the opcode is "" where messages have no type.
@@ -203,8 +209,6 @@ func (d *dump) received(c *dumpClient, opcode string, p []byte) {
 	if !d.shows {
 		return
 	}
-	c.order.Lock() // after the line of what it may answer
-	defer c.order.Unlock()
 	d.con.Emit(&show.Event{Event: show.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: show.In, Opcode: opcode, Payload: p})
 }
 

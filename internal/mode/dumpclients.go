@@ -39,7 +39,6 @@ type dumpClient struct {
 	since    time.Time
 	in, out  dumpTraffic
 	halfOpen atomic.Bool // the peer sends no more, and can still be sent to
-	order    sync.Mutex  // held while something is sent and shown
 }
 
 func (c *dumpClient) about() *dumpClient { return c }
@@ -67,7 +66,7 @@ type dumpProtocol struct {
 	noun    string // of a client
 	listens bool
 
-	opening sync.Mutex // held while a client gets its number and is shown
+	opening sync.Mutex // held while a client gets its number, is shown and joins
 
 	mu      sync.Mutex
 	ever    int // clients there have been
@@ -75,14 +74,21 @@ type dumpProtocol struct {
 	in, out dumpTraffic // of those that are gone
 }
 
+// next is the number of the next client to join.
+func (p *dumpProtocol) next() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ever
+}
+
+// join makes a client one that commands find.
 func (p *dumpProtocol) join(t dumpTarget) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open == nil {
 		p.open = make(map[int]dumpTarget)
 	}
-	t.about().number = p.ever
-	p.open[p.ever] = t
+	p.open[t.about().number] = t
 	p.ever++
 }
 

@@ -26,7 +26,7 @@ func stillDump(out *bytes.Buffer) *dump {
 	}
 	for range 3 {
 		c := &tcpClient{}
-		c.protocol = d.protocols[1]
+		c.protocol, c.number = d.protocols[1], d.protocols[1].next()
 		d.protocols[1].join(c)
 	}
 	c := &wsClient{}

@@ -53,13 +53,18 @@ func (q *dumpQueue) init(c *tcpClient) {
 	q.changed.L = &q.mu
 }
 
-// put takes p, whole or not at all.
-func (q *dumpQueue) put(p []byte) error {
+// put takes p, whole or not at all. Before anything of it can reach the peer it
+// calls show.
+func (q *dumpQueue) put(p []byte, show func()) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err := q.usable(); err != nil {
+		return err
+	}
 	if q.size > 0 && q.size+len(p) > maxQueue {
 		return errQueueFull
 	}
+	show()
 	return q.take(p)
 }
 

@@ -383,17 +383,28 @@ func (c *tcpClient) send(op wsproto.Opcode, p []byte) error {
 	if len(wire) == 0 {
 		return errors.New("nothing to send")
 	}
-	c.order.Lock()
-	defer c.order.Unlock()
-	err := c.queue.put(wire)
-	if c.halfOpen.Load() && (c.lost() || err != nil && !errors.Is(err, errQueueFull)) {
-		c.abort(io.EOF)
-		return fmt.Errorf("try to write on closed %v", c)
+	show := func() { t.sent(&c.dumpClient, "", shown) }
+	if c.halfOpen.Load() {
+		return c.sendHalfOpen(wire, show)
 	}
-	if err != nil {
+	if err := c.queue.put(wire, show); err != nil {
 		return fmt.Errorf("%v: %w", c, err)
 	}
-	t.sent(&c.dumpClient, "", shown)
+	return nil
+}
+
+// sendHalfOpen is for clients of which nobody knows whether they are gone. Their
+// answer to what is sent tells it, on this machine at once.
+func (c *tcpClient) sendHalfOpen(wire []byte, show func()) error {
+	err := c.queue.put(wire, func() {})
+	switch {
+	case errors.Is(err, errQueueFull):
+		return fmt.Errorf("%v: %w", c, err)
+	case err != nil || c.lost():
+		c.abort(io.EOF)
+		return fmt.Errorf("%sclosed %v", toWrite, c)
+	}
+	show()
 	return nil
 }
 

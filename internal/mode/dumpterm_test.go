@@ -48,12 +48,19 @@ func TestPrompt(t *testing.T) {
 
 func startScreen(t *testing.T, program string, flags ...string) *dumpScreen {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "dump")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &dumpScreen{t: t, socket: filepath.Join(dir, "tmux"), dump: dumpTest{t: t}}
 	line := append([]string{program, "-dump", "-host", "127.0.0.1", "-tcp-port", "0", "-udp-port", "0", "-ws-port", "0"}, flags...)
 	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "40",
 		"env XDG_STATE_HOME="+dir+" LC_ALL=C.UTF-8 "+strings.Join(line, " ")+`; echo "exit=$?"; stty -a | grep -o '[^ ]*icanon'; exec cat`)
-	t.Cleanup(func() { exec.Command("tmux", "-S", s.socket, "kill-server").Run() })
+	t.Cleanup(func() {
+		exec.Command("tmux", "-S", s.socket, "kill-server").Run()
+		for os.RemoveAll(dir) != nil { // what it started may still write there
+		}
+	})
 	for _, l := range []struct {
 		name string
 		addr *string

@@ -160,9 +160,7 @@ func (u *dumpUDP) datagram(from udpAddress, p []byte, may bool) {
 	c.in.count(len(p))
 	u.moved.Add(1)
 	if u.shows {
-		c.order.Lock()
 		u.con.Add(&show.Event{Event: show.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: show.In, Payload: p})
-		c.order.Unlock()
 		select {
 		case u.shown <- struct{}{}:
 		default:
@@ -277,11 +275,10 @@ func (u *dumpUDP) reply(c *udpClient, p []byte, size int) {
 			u.refuse(fmt.Sprintf("%v: not answered: %d bytes would answer %d, and UDP is answered by no more than came; further ones are only counted", c, len(back.Data), size))
 		}
 	default:
+		u.sent(&c.dumpClient, "", back.Data)
 		if err := u.write(c, back.Data); err != nil {
 			u.unanswered.Add(1)
-			return
 		}
-		u.sent(&c.dumpClient, "", back.Data)
 	}
 }
 
@@ -308,8 +305,6 @@ func (u *dumpUDP) write(c *udpClient, p []byte) (err error) {
 		_, err = u.conn.WriteTo(p, &net.UnixAddr{Name: c.address.path, Net: "unixgram"})
 	case c.address.IsValid():
 		_, err = u.conn.WriteTo(p, net.UDPAddrFromAddrPort(c.address.AddrPort))
-	default:
-		return errors.New("it has no address")
 	}
 	if err == nil {
 		c.out.count(len(p))
@@ -318,19 +313,18 @@ func (u *dumpUDP) write(c *udpClient, p []byte) (err error) {
 }
 
 func (c *udpClient) send(_ wsproto.Opcode, p []byte) error {
-	c.order.Lock()
-	defer c.order.Unlock()
-	if err := c.post(p); err != nil {
-		return err
-	}
-	c.u.sent(&c.dumpClient, "", p)
-	return nil
+	return c.post(p, func() { c.u.sent(&c.dumpClient, "", p) })
 }
 
-func (c *udpClient) post(p []byte) error {
-	if len(p) > maxDatagram {
+// post sends p; before it does, it calls show.
+func (c *udpClient) post(p []byte, show func()) error {
+	switch {
+	case len(p) > maxDatagram:
 		return fmt.Errorf("%w (max %d)", errMessageTooLong, maxDatagram)
+	case c.u.udp == nil && c.peer == "":
+		return fmt.Errorf("%v: it has no address", c)
 	}
+	show()
 	if err := c.u.write(c, p); err != nil {
 		return fmt.Errorf("%v: %s", c, plainError(err))
 	}
@@ -341,7 +335,7 @@ func (c *udpClient) sendFile(f *dumpFile) error {
 	defer f.close()
 	p, err := f.read(maxDatagram)
 	if err == nil {
-		err = c.post(p)
+		err = c.post(p, func() {})
 	}
 	if err == nil {
 		f.done(f.size, nil)

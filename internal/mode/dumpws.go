@@ -36,6 +36,7 @@ type wsClient struct {
 	dumpClient
 	w       *dumpWS
 	u       *wsproto.User
+	order   sync.Mutex   // held while something is sent and shown
 	pings   atomic.Int32 // sent by command, their pongs not yet shown
 	closing atomic.Bool  // the end is ours
 }
@@ -93,10 +94,10 @@ func (w *dumpWS) handshake(x *httpmini.Exchange) {
 func (w *dumpWS) connected(u *wsproto.User, req *httpmini.Request, greet func(*wsproto.User, *httpmini.Request)) {
 	c := &wsClient{w: w, u: u}
 	c.protocol, c.proto, c.peer, c.path = w.dumpProtocol, w.proto, peerName(u.RemoteAddr()), req.Target
+	w.opened(c)
 	w.users.Lock()
 	w.clients[u] = c
 	w.users.Unlock()
-	w.opened(c)
 	if w.ws.Permitted(req) && w.ws.Greet != "" {
 		c.out.count(len(w.ws.Greet))
 		w.sent(&c.dumpClient, "text", []byte(w.ws.Greet))
@@ -117,7 +118,9 @@ func (w *dumpWS) message(u *wsproto.User, m wsproto.Message) {
 	c := w.client(u)
 	c.in.count(len(m.Data))
 	w.moved.Add(1)
+	c.order.Lock() // after the line of what it may answer
 	w.received(&c.dumpClient, m.Opcode.String(), m.Data)
+	c.order.Unlock()
 	if !w.answers() {
 		return
 	}
