@@ -49,6 +49,7 @@ var Broadcast = Mode{
 		b.output = fs.Output()
 		return b.run
 	},
+	Checks: []Check{echoCheck("to everyone, the sender too", "ws", "ws", "broadcast", "-ws-port", "0", "-no-announce")},
 }
 
 const (

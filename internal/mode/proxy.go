@@ -53,6 +53,13 @@ var Proxy = Mode{
 		})
 		return p.run
 	},
+	Checks: []Check{{"WebSocket to an echo server", func(ctx context.Context, b *Bench) error {
+		_, addr, err := b.start(ctx, "ws", "echo", "-port", "0")
+		if err != nil {
+			return err
+		}
+		return echoCheck("", "ws", "ws", "proxy", "-port", "0", "-remote_host", "ws://"+addr).Run(ctx, b)
+	}}},
 }
 
 // proxyWS adds those flags of a WebSocket server that concern the handshake: the

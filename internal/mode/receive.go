@@ -88,14 +88,16 @@ type receiving struct {
 	mu       sync.Mutex
 	conn     *wsproto.Conn // nil: not now
 	incoming map[transferID]*incoming
-	ended    []outcome // the last files, for senders who ask again
-	batch    string    // the sender's, whose files we take; "" until then
-	got      int       // files
-	heard    time.Time // the last time a file was on its way
-	finished bool      // over is closed
-	outcome  error     // how it came to its end
-	foreign  bool      // said that there are messages we do not know
-	bad      bool      // said that there are broken ones
+	ended    []outcome  // the last files, for senders who ask again
+	batch    string     // the sender's, whose files we take; "" until then
+	got      int        // files
+	heard    time.Time  // the last time a file was on its way
+	last     transferID // of all files, and that is here
+	leaving  time.Time  // when it ends, if set
+	finished bool       // over is closed
+	outcome  error      // how it came to its end
+	foreign  bool       // said that there are messages we do not know
+	bad      bool       // said that there are broken ones
 
 	wireFiles int // that came in formats of package wire
 	wireJobs  int // not yet answered
@@ -114,6 +116,11 @@ func (g *receiving) connections(ctx context.Context, env *Env, t connectTarget) 
 		default:
 		}
 		conn, err = g.reopen(ctx, env, g.con, t, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.leaving.IsZero() && ctx.Err() == nil {
+		return nil // the server went away, but all is here
 	}
 	return err
 }

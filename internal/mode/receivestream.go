@@ -16,6 +16,7 @@ type incoming struct {
 	part      *partFile
 	next      int64 // where the next chunk begins
 	acked     int64
+	stride    int64 // from one acknowledgement to the next
 	began     time.Time
 	heard     time.Time // of its sender
 	contested time.Time // another sender has a file of that name
@@ -39,10 +40,12 @@ type outcome struct {
 const (
 	maxIncoming = 64
 	maxOutcomes = 64
-	ackStride   = 1 << 20
 	// takeover is how long a sender must be silent before another may send a file
 	// of the same name; it is heard every second.
 	takeover = 3 * beat
+	// farewell is how long a receiver that has it all stays for a sender who may not
+	// have heard that.
+	farewell = 10 * time.Second
 )
 
 // What ends a transfer.
@@ -64,9 +67,7 @@ func (g *receiving) control(c *control) {
 		g.offered(c, t)
 		return
 	case t == nil:
-		if c.kind == "done" {
-			g.repeat(c.id)
-		}
+		g.ask(c)
 		return
 	case c.receiver != "" && c.receiver != g.id:
 		return // what another receiver says, or is told
@@ -74,7 +75,7 @@ func (g *receiving) control(c *control) {
 	t.heard = g.con.now()
 	switch c.kind {
 	case "start":
-		g.start(t, c.offset)
+		g.start(t, c)
 	case "reset":
 		if err := t.part.reset(); err != nil {
 			g.give(t, &Failure{ExitWrite, err})
@@ -83,6 +84,16 @@ func (g *receiving) control(c *control) {
 		g.done(t, c)
 	case "abort":
 		g.give(t, fmt.Errorf("the sender gave up: %s", show.Field(c.reason)))
+	}
+}
+
+// ask takes a message about a file that came to its end.
+func (g *receiving) ask(c *control) {
+	switch {
+	case c.kind == "done":
+		g.repeat(c.id)
+	case c.kind == "over" && !g.leaving.IsZero() && c.id == g.last:
+		g.end(nil)
 	}
 }
 
@@ -96,7 +107,7 @@ func (g *receiving) offered(c *control, t *incoming) {
 		}
 		return
 	}
-	if g.repeat(c.id) {
+	if g.repeat(c.id) || !g.leaving.IsZero() {
 		return
 	}
 	err := checkTarget(g.root, c.name, g.overwrite)
@@ -218,15 +229,16 @@ func (g *receiving) accept(t *incoming) {
 }
 
 // start says where the next chunk begins. It cannot be beyond what is here.
-func (g *receiving) start(t *incoming, offset int64) {
+func (g *receiving) start(t *incoming, c *control) {
 	switch {
 	case t.state != incomingWaits && t.state != incomingFlows:
-	case offset > t.part.size:
+	case c.offset > t.part.size:
 		if t.state == incomingFlows {
 			g.give(t, errOrder)
 		} // else it is for others, sent before our answer came
 	default:
-		t.state, t.next, t.acked = incomingFlows, offset, t.part.size
+		t.state, t.next, t.acked = incomingFlows, c.offset, t.part.size
+		t.stride = c.window / 4
 	}
 }
 
@@ -258,7 +270,7 @@ func (g *receiving) chunk(c chunk) {
 		return
 	}
 	g.bar.at(t.part.size)
-	if t.part.size-t.acked >= ackStride {
+	if t.part.size-t.acked >= t.stride {
 		g.ack(t)
 	}
 }
@@ -305,7 +317,7 @@ func (g *receiving) publish(t *incoming, err error) {
 	g.saved(t.offer.name, t.offer.size, sum, g.con.now().Sub(t.began))
 	g.remember(&control{kind: "saved", id: t.offer.id, receiver: g.id, sha256: sum})
 	if t.offer.file == t.offer.files && !g.keep {
-		g.end(nil)
+		g.last, g.leaving = t.offer.id, g.con.now().Add(farewell)
 	}
 }
 
@@ -351,7 +363,9 @@ func (g *receiving) tick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.con.now()
-	if len(g.incoming) > 0 {
+	if !g.leaving.IsZero() && now.After(g.leaving) {
+		g.end(nil)
+	} else if len(g.incoming) > 0 {
 		g.heard = now
 	} else if g.batch != "" && !g.keep && now.Sub(g.heard) > g.timeout {
 		g.end(silent(g.timeout)) // in the middle of the sender's files

@@ -249,6 +249,7 @@ func (s *sending) attempt(f *source, number int) error {
 		return err
 	}
 	if len(s.peers.accepted()) == 0 {
+		s.tell(&control{kind: "over", id: f.id})
 		return nil // all have said that they have it, before the connection broke
 	}
 	for {
@@ -260,8 +261,12 @@ func (s *sending) attempt(f *source, number int) error {
 		if err == nil && done {
 			done, err = s.confirm(f)
 		}
-		if err != nil || done {
+		if err != nil {
 			return err
+		}
+		if done {
+			s.tell(&control{kind: "over", id: f.id}) // who does not hear it waits for a while
+			return nil
 		}
 	}
 }
@@ -353,7 +358,7 @@ func (s *sending) begin(f *source) (pos int64, err error) {
 		s.peers.reset(p.id)
 	}
 	pos = s.peers.start()
-	return pos, s.tell(&control{kind: "start", id: f.id, offset: pos})
+	return pos, s.tell(&control{kind: "start", id: f.id, offset: pos, window: s.window})
 }
 
 // hashTo hashes the file up to offset, for those who have it; meanwhile they hear

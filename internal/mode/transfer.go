@@ -1,8 +1,13 @@
 package mode
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 
 	"socketsrv/httpmini"
@@ -36,6 +41,7 @@ var Transfer = Mode{
 		})
 		return t.run
 	},
+	Checks: []Check{{"a file from send to receive", checkTransfer}},
 }
 
 type transfer struct {
@@ -99,12 +105,12 @@ func (t *transfer) server(addr net.Addr) *wsproto.Server {
 func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 	n := int(t.counts.clients.Add(1) - 1)
 	u.Data = n
+	if t.ws.Permitted(req) { // if not it is closed, and neither heard nor told anything
+		t.group.Add(u)
+	}
 	t.con.Status("client %d: %v", n, u.RemoteAddr())
 	if t.output.JSON {
 		t.con.Emit(&show.Event{Event: show.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target})
-	}
-	if t.ws.Permitted(req) { // if not it is closed, and neither heard nor told anything
-		t.group.Add(u)
 	}
 }
 
@@ -133,4 +139,34 @@ func (t *transfer) summary() {
 			show.Int("bytes", c.bytes.Load()), show.Int("slow", c.slow.Load()),
 		}})
 	}
+}
+
+// checkTransfer sends a file of a few chunks to a receiver in another folder.
+func checkTransfer(ctx context.Context, b *Bench) error {
+	dir, err := os.MkdirTemp("", "socketsrv")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	from, to := filepath.Join(dir, "file"), filepath.Join(dir, "in")
+	data := bytes.Repeat([]byte("0123456789abcdef"), 20000)
+	if err := errors.Join(os.WriteFile(from, data, 0o600), os.Mkdir(to, 0o700)); err != nil {
+		return err
+	}
+	_, addr, err := b.start(ctx, "ws", "transfer", "-port", "0")
+	if err != nil {
+		return err
+	}
+	receiver := startInside(ctx, b.modes, "receive", "ws://"+addr, to)
+	if err := b.run(ctx, "", "send", "-q", "ws://"+addr, from); err != nil {
+		return err
+	}
+	if code, err := receiver.wait(ctx); code != 0 || err != nil {
+		return fmt.Errorf("receive: exit %d, %v; %s", code, err, receiver.stderr)
+	}
+	got, err := os.ReadFile(filepath.Join(to, "file"))
+	if err == nil && !bytes.Equal(got, data) {
+		err = errors.New("what was received is not what was sent")
+	}
+	return err
 }

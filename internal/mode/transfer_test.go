@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -17,7 +19,10 @@ import (
 // relay is the URL of a transfer server.
 func relay(t *testing.T, flags ...string) string {
 	t.Helper()
-	return "ws://" + background(t, Transfer, append(flags, "-port", "0")...).addr("ws") + "/"
+	r := background(t, Transfer, append(flags, "-port", "0")...)
+	url := "ws://" + r.addr("ws") + "/"
+	relays.Store(url, r)
+	return url
 }
 
 // receiver runs -receive into a new folder until it is connected.
@@ -29,10 +34,33 @@ func receiver(t *testing.T, url string, flags ...string) (r *run, dir string) {
 
 func receiverInto(t *testing.T, dir, url string, flags ...string) *run {
 	t.Helper()
+	wait := joining(t, url)
 	r := background(t, Receive, append(flags, url, dir)...)
 	r.stderr.waitFor(t, "connected to")
+	wait()
 	return r
 }
+
+// joining returns what waits for another client of the transfer server at url: who
+// is connected need not be heard yet.
+func joining(t *testing.T, url string) (wait func()) {
+	v, _ := relays.Load(url)
+	server, ok := v.(*run)
+	if !ok {
+		return func() {}
+	}
+	clients := len(joined.FindAllString(server.stderr.String(), -1))
+	return func() {
+		t.Helper()
+		server.stderr.waitFor(t, fmt.Sprintf(`(?s)(client \d+: \d.*){%d}`, clients+1))
+	}
+}
+
+// joined is what a transfer server says of a client that came.
+var joined = regexp.MustCompile(`client \d+: \d`)
+
+// relays are the transfer servers by URL.
+var relays sync.Map
 
 // fileOf makes a file of size bytes.
 func fileOf(t *testing.T, name string, size int) (path string, content []byte) {
@@ -87,6 +115,7 @@ func (r *run) wantEnd(exit int, pattern string) {
 }
 
 func TestTransferSizes(t *testing.T) {
+	t.Parallel()
 	url := relay(t)
 	for _, size := range []int{0, 1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 9 << 20} {
 		name := fmt.Sprintf("f%d", size)
@@ -282,6 +311,7 @@ func TestSpoiledChunks(t *testing.T) {
 
 // TestFlippedBits flips one bit of a chunk in each of many transfers.
 func TestFlippedBits(t *testing.T) {
+	t.Parallel()
 	const flips = 100
 	url := spoiled(t, func(m wsproto.Message) [][]byte {
 		if c, ok := parseChunk(m.Data); ok {
@@ -306,6 +336,7 @@ func TestFlippedBits(t *testing.T) {
 
 // TestSpoiledOffers has names and sizes on the way that are not for us.
 func TestSpoiledOffers(t *testing.T) {
+	t.Parallel()
 	var offer atomic.Value // what stands in place of the name and the size
 	url := spoiled(t, func(m wsproto.Message) [][]byte {
 		return [][]byte{bytes.Replace(m.Data, []byte(`"name":"x","size":7}`), []byte(offer.Load().(string)+"}"), 1)}

@@ -26,15 +26,16 @@ import (
 //
 //	from the sender
 //	  offer   batch file files name size  file number file of files wants to be sent
-//	  start   offset                      chunks follow, from there on
+//	  start   offset window               chunks follow, from there on
 //	  reset   receiver offset             what you have is not of this file: forget it; offset is 0
 //	  alive                               nothing to say, but here; once a second
 //	  done    name size sha256            that was all of it
+//	  over                                it is known who has it; a receiver may go
 //	  abort   reason                      nothing more comes
 //	from a receiver
 //	  accept  receiver offset sha256      send it from offset on; sha256 is of what is here
 //	  refuse  receiver reason             not this one
-//	  ack     receiver offset             so much has arrived; once a second, and every 1 MiB or so
+//	  ack     receiver offset             so much has arrived; once a second, and every quarter of the window
 //	  saved   receiver sha256             it stands under its name
 //	  failed  receiver reason             it does not, and will not
 //
@@ -48,8 +49,9 @@ import (
 // of the slowest receiver's ack: that bounds what may wait in the server for a
 // receiver that is slow, and nothing needs to be dropped. A connection that broke
 // is made again: the sender then repeats its offer, a receiver its accept with the
-// offset it has, and the sender goes back to the lowest offset of all. Who says
-// nothing for the time of -timeout is given up.
+// offset it has, and the sender goes back to the lowest offset of all. A receiver
+// stays for ten seconds after the last file, to repeat saved to a sender who did not
+// hear it, unless over comes. Who says nothing for the time of -timeout is given up.
 //
 // Names are one path element as checkFileName wants it; sizes and offsets go up
 // to 2^63-1. The SHA-256 of done is of the whole file, and a file gets its name
@@ -107,6 +109,7 @@ type control struct {
 	name     string
 	size     int64
 	offset   int64
+	window   int64
 	sha256   string
 	receiver string
 	reason   string
@@ -115,10 +118,11 @@ type control struct {
 // controlKeys are the keys of each kind, in the order they are written.
 var controlKeys = map[string][]string{
 	"offer":  {"batch", "file", "files", "name", "size"},
-	"start":  {"offset"},
+	"start":  {"offset", "window"},
 	"reset":  {"receiver", "offset"},
 	"alive":  {},
 	"done":   {"name", "size", "sha256"},
+	"over":   {},
 	"abort":  {"reason"},
 	"accept": {"receiver", "offset", "sha256"},
 	"refuse": {"receiver", "reason"},
@@ -142,6 +146,8 @@ func (c *control) value(key string) any {
 		return &c.size
 	case "offset":
 		return &c.offset
+	case "window":
+		return &c.window
 	case "sha256":
 		return &c.sha256
 	case "receiver":

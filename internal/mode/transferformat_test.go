@@ -22,9 +22,10 @@ var controlVectors = []struct {
 }{
 	{`{"transfer":1,"kind":"offer","id":"01020304050607ff","batch":"00112233445566ff","file":1,"files":2,"name":"a \"b\" é","size":9223372036854775807}`,
 		control{kind: "offer", id: testID, batch: testBatch, file: 1, files: 2, name: `a "b" é`, size: math.MaxInt64}},
-	{`{"transfer":1,"kind":"start","id":"01020304050607ff","offset":65536}`, control{kind: "start", id: testID, offset: 65536}},
+	{`{"transfer":1,"kind":"start","id":"01020304050607ff","offset":65536,"window":4194304}`, control{kind: "start", id: testID, offset: 65536, window: 4 << 20}},
 	{`{"transfer":1,"kind":"reset","id":"01020304050607ff","receiver":"00112233445566ff","offset":0}`, control{kind: "reset", id: testID, receiver: testBatch}},
 	{`{"transfer":1,"kind":"alive","id":"01020304050607ff"}`, control{kind: "alive", id: testID}},
+	{`{"transfer":1,"kind":"over","id":"01020304050607ff"}`, control{kind: "over", id: testID}},
 	{`{"transfer":1,"kind":"done","id":"01020304050607ff","name":"a","size":0,"sha256":"` + testSum + `"}`,
 		control{kind: "done", id: testID, name: "a", sha256: testSum}},
 	{`{"transfer":1,"kind":"abort","id":"01020304050607ff","reason":"no more"}`, control{kind: "abort", id: testID, reason: "no more"}},

@@ -82,8 +82,11 @@ func lost(err error) error {
 	if _, ok := errors.AsType[*wsproto.ProtocolError](err); ok {
 		return err
 	}
-	if ExitCode(err) == ExitEmpty {
+	switch ExitCode(err) {
+	case ExitEmpty:
 		err = &Failure{ExitReceive, errors.New("connection closed: code 1006, there was no close frame")}
+	case ExitFailure: // of the system, such as a reset
+		err = &Failure{ExitReceive, err}
 	}
 	return &lostError{err}
 }

@@ -12,6 +12,7 @@ import (
 )
 
 func TestTransferWire(t *testing.T) {
+	t.Parallel()
 	url := relay(t)
 	for _, format := range []string{"pdu", "msgpack"} {
 		var paths []string
@@ -37,10 +38,12 @@ type toolClient struct {
 
 func dialTool(t *testing.T, url string) *toolClient {
 	t.Helper()
+	wait := joining(t, url)
 	conn, _, err := wsproto.Dial(context.Background(), url, wsproto.DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	wait()
 	t.Cleanup(func() { conn.NetConn().Close() })
 	return &toolClient{t, conn}
 }
