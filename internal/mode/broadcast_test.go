@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -244,7 +246,7 @@ func TestBroadcastPerAddress(t *testing.T) {
 // misses messages.
 func TestBroadcastSlow(t *testing.T) {
 	for _, policy := range []string{"close", "drop"} {
-		p := background(t, Broadcast, "-port", "0", "-x", "-no-announce", "-exclude-sender", "-queue", "256k", "-slow", policy)
+		p := background(t, Broadcast, "-port", "0", "-x", "-no-announce", "-exclude-sender", "-queue", "256k", "-slow", policy, "-grace", "50ms")
 		sender := joins(t, p, "/", wsproto.DialOptions{})
 		var fast []*hearer
 		for range 3 {
@@ -311,7 +313,7 @@ func TestBroadcastSlow(t *testing.T) {
 
 // TestBroadcastAllSlow: nobody reads; the server still hears and stops.
 func TestBroadcastAllSlow(t *testing.T) {
-	p := background(t, Broadcast, "-port", "0", "-x", "-no-announce", "-grace", "500ms", "-queue", "64k")
+	p := background(t, Broadcast, "-port", "0", "-x", "-no-announce", "-grace", "100ms", "-queue", "64k")
 	var list []*hearer
 	for range 20 {
 		list = append(list, joins(t, p, "/", wsproto.DialOptions{}))
@@ -490,8 +492,62 @@ func TestBroadcastCredit(t *testing.T) {
 	}
 }
 
-// TestBroadcastStorm: many who join, talk and leave at once.
+// TestBroadcastRandom: whatever the sizes, the fragments and the compression, what
+// arrives is what was sent, in order.
+func TestBroadcastRandom(t *testing.T) {
+	p := background(t, Broadcast, "-port", "0", "-no-announce", "-exclude-sender")
+	sender := joins(t, p, "/", wsproto.DialOptions{NoCompression: true})
+	hearers := []*hearer{joins(t, p, "/", wsproto.DialOptions{}), joins(t, p, "/", wsproto.DialOptions{NoCompression: true})}
+	p.stderr.waitFor(t, `(?s)(CONNECTION.*){3}`)
+	random := rand.New(rand.NewPCG(3, 4))
+	sent := make([]string, 2000)
+	var stream []byte
+	for i := range sent {
+		b := make([]byte, random.IntN(1<<random.IntN(13)))
+		for j := range b {
+			b[j] = byte(random.IntN(1 + i%256)) // more or less compressible
+		}
+		sent[i] = string(b)
+		for op := wsproto.OpBinary; ; op = wsproto.OpContinuation {
+			n := random.IntN(len(b) + 1)
+			if random.IntN(3) == 0 {
+				n = len(b)
+			}
+			h := wsproto.Header{Fin: n == len(b), Opcode: op, Masked: true, PayloadLen: int64(n)}
+			stream = append(wsproto.AppendHeader(stream, h), b[:n]...)
+			if b = b[n:]; h.Fin {
+				break
+			}
+			if random.IntN(5) == 0 {
+				stream = wsproto.AppendHeader(stream, wsproto.Header{Fin: true, Opcode: wsproto.OpPong, Masked: true})
+			}
+		}
+	}
+	go func() {
+		for len(stream) > 0 {
+			n := 1 + random.IntN(min(len(stream), 5000))
+			sender.NetConn().Write(stream[:n])
+			stream = stream[n:]
+		}
+	}()
+	var all sync.WaitGroup
+	for i, h := range hearers {
+		all.Go(func() {
+			for n, want := range sent {
+				if m, err := h.ReadMessage(); err != nil || string(m.Data) != want {
+					t.Errorf("hearer %d, message %d: %d bytes, %v; want %d bytes", i, n, len(m.Data), err, len(want))
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestBroadcastStorm: many who join, talk and leave at once, and nothing of them
+// stays.
 func TestBroadcastStorm(t *testing.T) {
+	before := runtime.NumGoroutine()
 	p := background(t, Broadcast, "-port", "0", "-tcp-port", "0", "-rooms", "-q", "-json", "-max-conns", "4000")
 	addr := p.stdout.waitFor(t, `"proto":"ws","addr":"([^"]+)"`)[1]
 	lines := p.stdout.waitFor(t, `"proto":"tcp","addr":"([^"]+)"`)[1]
@@ -540,4 +596,10 @@ func TestBroadcastStorm(t *testing.T) {
 		t.Errorf("exit %d, want 0", code)
 	}
 	p.stdout.waitFor(t, fmt.Sprintf(`"event":"summary","clients":%d,"open":0,`, clients*rounds))
+	for late := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(late) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
 }
