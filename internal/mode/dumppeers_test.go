@@ -224,7 +224,7 @@ func TestDumpTLS(t *testing.T) {
 // TestDumpSlowTLS: a client that never finishes its handshake is cut.
 func TestDumpSlowTLS(t *testing.T) {
 	t.Parallel()
-	d := startDump(t, nil, "-tls", "-handshake-timeout", "50ms")
+	d := startDump(t, nil, "-tls", "-handshake-timeout", "2s")
 	c := d.dial("tcp")
 	c.send("\x16\x03\x01")
 	d.want(`< TLS connection #0 cut: .*(time|deadline)`)
