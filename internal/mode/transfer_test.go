@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"socketsrv/httpmini"
 	"socketsrv/wsproto"
@@ -373,5 +374,52 @@ func TestSpoiledOffers(t *testing.T) {
 	}
 	if escapes := strings.ContainsAny(r.stderr.String(), "\x1b\u202e"); escapes {
 		t.Errorf("a name came through unescaped: %q", r.stderr)
+	}
+}
+
+// TestTransferOverBroadcast has a server that gives everything back to who sent
+// it, and says who comes and goes.
+func TestTransferOverBroadcast(t *testing.T) {
+	url := "ws://" + background(t, Broadcast, "-port", "0").addr("ws") + "/"
+	path, content := fileOf(t, "x", 5<<20)
+	r, dir := receiver(t, url)
+	background(t, Send, "-window", "256k", url, path).wantEnd(ExitOK, "sent x")
+	r.wantEnd(ExitOK, "received x")
+	wantFile(t, dir, "x", content)
+}
+
+func TestTransferTLSAndToken(t *testing.T) {
+	server := background(t, Transfer, "-port", "0", "-tls", "-token", "s3cret")
+	url := "wss://" + server.addr("wss") + "/"
+	path, content := fileOf(t, "x", 300_000)
+	r, dir := receiver(t, url, "-k", "-H", "Authorization: Bearer s3cret")
+	background(t, Send, "-k", url, path).wantEnd(ExitRefused, "401")
+	background(t, Send, "-k", "-H", "Authorization: Bearer s3cret", url, path).wantEnd(ExitOK, "sent x")
+	r.wantEnd(ExitOK, "received x")
+	wantFile(t, dir, "x", content)
+}
+
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(0, 0)
+	p := &progress{out: &out, now: func() time.Time { return now }, width: func() int { return 60 }}
+	p.begin("a\x1b.bin", 10<<20)
+	p.at(0)
+	now = now.Add(time.Second)
+	p.at(2 << 20)
+	p.at(3 << 20) // too soon after the last
+	now = now.Add(time.Second)
+	p.at(1 << 20) // it went back
+	(*aboveBar)(p).Write([]byte("status\n"))
+	p.clear()
+	want := `  0% 0/10.0M a\x1b.bin` + "\r\x1b[J" + ` 20% 2.0M/10.0M 2.0M/s 4s left a\x1b.bin` + "\r\x1b[J" +
+		` 10% 1.0M/10.0M a\x1b.bin` + "\r\x1b[Jstatus\n"
+	if out.String() != want {
+		t.Errorf("the terminal gets %q\nwant %q", &out, want)
+	}
+	for n, want := range map[int64]string{0: "0", 1023: "1023", 1 << 10: "1.0k", 3 << 29: "1.5G", 1 << 62: "4194304.0T"} {
+		if got := shortSize(n); got != want {
+			t.Errorf("shortSize(%d) = %s, want %s", n, got, want)
+		}
 	}
 }
