@@ -395,6 +395,33 @@ func TestBroadcastLines(t *testing.T) {
 	}
 }
 
+// TestBroadcastEnds: who is idle has to go; the others are told when the server does.
+func TestBroadcastEnds(t *testing.T) {
+	p := background(t, Broadcast, "-port", "0", "-tcp-port", "0", "-no-announce", "-idle-timeout", "50ms")
+	idle := dialTCP(t, p.addr("tcp"))
+	if rest, err := io.ReadAll(idle); err != nil || len(rest) > 0 {
+		t.Errorf("an idle client gets %q, %v; want the end", rest, err)
+	}
+	p.stderr.waitFor(t, "DISCONNECTION.*disconnected: idle for too long")
+
+	p = background(t, Broadcast, "-port", "0", "-tcp-port", "0", "-v", "-ping-interval", "10ms")
+	ws, line := joins(t, p, "/", wsproto.DialOptions{}), dialTCP(t, p.addr("tcp"))
+	p.stderr.waitFor(t, `(?s)CONNECTION.*CONNECTION`)
+	ws.hears("text .* connected", "text .* connected")
+	stopped := make(chan int, 1)
+	go func() {
+		p.stderr.waitFor(t, `(?s)ping sent to `+uuidPattern+`.*pong received from `+uuidPattern)
+		stopped <- p.stop()
+	}()
+	ws.ends(wsproto.StatusGoingAway)
+	if rest, err := io.ReadAll(line); err != nil || strings.Contains(string(rest), "disconnected") {
+		t.Errorf("a client of TCP gets %q, %v; want the end", rest, err)
+	}
+	if code := <-stopped; code != 0 {
+		t.Errorf("exit %d, want 0", code)
+	}
+}
+
 // TestBroadcastSlowLines: a client of TCP that does not read.
 func TestBroadcastSlowLines(t *testing.T) {
 	p := background(t, Broadcast, "-port", "0", "-tcp-port", "0", "-no-announce", "-queue", "64k", "-x")

@@ -5,6 +5,8 @@ package mode
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"regexp"
 	"slices"
@@ -58,5 +60,30 @@ func TestBroadcastReport(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
+	}
+}
+
+// TestBroadcastUnixgram: datagrams over a Unix socket, whose clients have names.
+func TestBroadcastUnixgram(t *testing.T) {
+	dir, err := os.MkdirTemp("", "b") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	p := background(t, Broadcast, "-port", "0", "-udp-addr", "unix:"+dir+"/s", "-udp-port", "0", "-no-announce")
+	ws := joins(t, p, "/", wsproto.DialOptions{})
+	p.stderr.waitFor(t, `\[CONNECTION\]`)
+	c, err := net.DialUnix("unixgram", &net.UnixAddr{Name: dir + "/c", Net: "unixgram"}, &net.UnixAddr{Name: dir + "/s", Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	io.WriteString(c, "hi")
+	ws.hears("text hi")
+	ws.says("hello to you")
+	buf := make([]byte, 100)
+	if n, err := c.Read(buf); err != nil || string(buf[:n]) != "hello to you\n" {
+		t.Errorf("got %q, %v", buf[:n], err)
 	}
 }
