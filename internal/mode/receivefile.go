@@ -54,7 +54,7 @@ func randomPart(name string) string { return partPrefix(name) + rand.Text()[:8] 
 // newPart begins a file.
 func newPart(root *os.Root, name string) (*partFile, error) {
 	temp := randomPart(name)
-	f, err := root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, partMode)
+	f, err := root.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL|openLarge, partMode)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ var errPartTaken = errors.New("the part is not ours")
 
 // claimPart makes a part that was left ours: locked, and under a new name.
 func claimPart(root *os.Root, name, temp string) (*partFile, error) {
-	f, err := root.OpenFile(temp, os.O_RDWR|openNonblock, 0)
+	f, err := root.OpenFile(temp, os.O_RDWR|openNonblock|openLarge, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -449,3 +449,20 @@ func (p *process) wait() {
 		p.t.Fatalf("the process does not end: %s", p.stderr)
 	}
 }
+
+// TestPartIsLarge matters where a machine word has 32 bits.
+func TestPartIsLarge(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	p, err := newPart(root, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.discard(false)
+	if _, err := p.f.WriteAt([]byte{1}, 1<<31); err != nil { // a hole before it
+		t.Error(err)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package mode
+
+const openLarge = 0
