@@ -183,6 +183,7 @@ func TestConnectExit(t *testing.T) {
 		{"match", wsEcho, url + " -m abc -m xyz -expect ^x", "", 0, "abc\nxyz\n", ""},
 		{"match among the first two", wsEcho, url + " -m abc -m xyz -expect ^a -count 2", "", 0, "abc\nxyz\n", ""},
 		{"enough", wsRaw(goodAnswer(hi+hi+hi), drainPeer), url + " -count 2", "", 0, "hi\nhi\n", ""},
+		{"enough, whatever comes then", wsRaw(goodAnswer(hi+closeFrame(4001, "")), drainPeer), url + " -count 1", "", 0, "hi\n", ""},
 		{"no match", wsEcho, url + " -m abc -m xyz -expect q -count 2", "", 10, "abc\nxyz\n", "none of 2 messages matches"},
 		{"too few", wsRaw(goodAnswer(hi+closeFrame(1000, "")), drainPeer), url + " -count 2", "", 10, "hi\n", "messages received: 1, expected: 2"},
 		{"closed before a match", wsRaw(goodAnswer(hi+closeFrame(1001, "bye")), drainPeer), url + " -expect q", "", 10, "hi\n", "code 1001 reason \"bye\""},

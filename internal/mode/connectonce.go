@@ -283,7 +283,7 @@ func (o *once) finish(err error) error {
 	}
 	select {
 	case end := <-o.ended:
-		if err != nil || o.enough.Load() || end == io.EOF {
+		if err != nil || end == io.EOF {
 			return o.met(err)
 		}
 		return o.verdict(end)
@@ -302,6 +302,9 @@ func (o *once) met(err error) error {
 
 // verdict is the outcome of an end that was the peer's.
 func (o *once) verdict(end error) error {
+	if o.enough.Load() {
+		return o.met(nil)
+	}
 	clean := end == io.EOF && !o.target.webSocket()
 	if ce, ok := errors.AsType[*wsproto.CloseError](end); ok {
 		if closeCode(ce.Code) != ExitOK {

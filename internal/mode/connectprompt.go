@@ -1,7 +1,6 @@
 package mode
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -25,6 +24,7 @@ type prompt struct {
 	out    *printer
 	target connectTarget
 	editor *term.Editor
+	draws  bool // the editor edits lines
 	lines  lineQueue
 
 	stop    context.CancelFunc // ends waiting and connecting
@@ -44,12 +44,12 @@ func (c *connect) prompt(ctx context.Context, env *Env, t connectTarget) error {
 	historyErr := history.Load(term.HistoryFile("connect"))
 	c.pinged = new(pingWatch)
 	p := &prompt{connect: c, target: t}
-	editor, err := term.NewEditor(env.TTYIn, promptFile(env), term.Options{Prompt: "> ", History: &history, Complete: completeCommand})
+	editor, err := term.NewEditor(env.TTYIn, promptFile(env), term.Options{History: &history, Complete: completeCommand})
 	if err != nil {
 		return err
 	}
 	defer editor.Close()
-	p.editor = editor
+	p.editor, p.draws = editor, env.TTYOut != nil && env.Getenv("TERM") != "dumb"
 	con, err := c.output.Open(besides(env, editor))
 	if err != nil {
 		return err
@@ -84,18 +84,26 @@ func (p *prompt) mark() string {
 	return "< "
 }
 
-// promptFile is where the prompt is shown: stderr where stdout is for a program.
-func promptFile(env *Env) *os.File {
-	return cmp.Or(env.TTYOut, env.TTYErr, env.TTYIn)
+// setPrompt shows text before the line being typed, where that is edited: else
+// the output would not know that it is there.
+func (p *prompt) setPrompt(text string) {
+	if p.draws {
+		p.editor.SetPrompt(text)
+	}
 }
 
-// besides is env with what goes to the terminal printed above the line being typed.
+// promptFile is the terminal where lines are edited. Where stdout is none, and
+// goes perhaps to a program that writes to the same one, nothing is drawn: nil.
+func promptFile(env *Env) *os.File { return env.TTYOut }
+
+// besides is env with what goes to the terminal printed above the line being
+// typed.
 func besides(env *Env, editor *term.Editor) *Env {
 	here := *env
 	if env.TTYOut != nil {
 		here.Stdout = editor
 	}
-	if env.TTYErr != nil {
+	if env.TTYOut != nil && env.TTYErr != nil {
 		here.Stderr = editor
 	}
 	return &here
@@ -110,6 +118,7 @@ func (p *prompt) run(ctx context.Context, env *Env) error {
 	defer stop()
 	p.stop = stop
 	p.lines.more.L = &p.lines.mu
+	p.use(first)
 	var helpers sync.WaitGroup
 	interrupted := make(chan struct{})
 	listened := make(chan error, 1)
@@ -275,7 +284,9 @@ func (p *prompt) receive(l link) error {
 func (p *prompt) use(l link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.link = l
+	if p.link = l; l != nil {
+		p.setPrompt("> ")
+	}
 	return !p.leaving
 }
 
@@ -287,7 +298,7 @@ func (p *prompt) isLeaving() bool {
 
 // again connects until it succeeds, or ctx ends: then it returns nil.
 func (p *prompt) again(ctx context.Context, env *Env, wait *pauses) link {
-	p.editor.SetPrompt("(not connected) > ")
+	p.setPrompt("(not connected) > ")
 	for {
 		pause := wait.next()
 		p.con.Status("connecting again in %v", pause.Round(time.Millisecond))
@@ -298,7 +309,6 @@ func (p *prompt) again(ctx context.Context, env *Env, wait *pauses) link {
 		}
 		l, err := p.dial(ctx, env, p.con, p.target)
 		if err == nil {
-			p.editor.SetPrompt("> ")
 			return l
 		}
 		if ctx.Err() != nil {

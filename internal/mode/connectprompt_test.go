@@ -94,18 +94,26 @@ func (term *terminal) paste(text string) {
 	term.tmux("paste-buffer", "-p")
 }
 
+// text is the screen with what has left it at the top.
+func (term *terminal) text() string {
+	if term == nil {
+		return ""
+	}
+	return strings.TrimRight(term.tmux("capture-pane", "-p", "-S", "-"), "\n")
+}
+
 // shows waits until the screen, with what has left it at the top, matches.
 func (term *terminal) shows(pattern string) {
 	term.t.Helper()
 	re := regexp.MustCompile("(?m)" + pattern)
 	deadline := time.Now().Add(patience)
 	for {
-		screen := term.tmux("capture-pane", "-p", "-S", "-")
+		screen := term.text()
 		if re.MatchString(screen) {
 			return
 		}
 		if time.Now().After(deadline) {
-			term.t.Fatalf("the screen never shows %s; it is\n%s", pattern, strings.TrimRight(screen, "\n"))
+			term.t.Fatalf("the screen never shows %s; it is\n%s", pattern, screen)
 		}
 	}
 }
@@ -126,9 +134,6 @@ type talker struct {
 func newTalker(t *testing.T, address string) *talker {
 	t.Helper()
 	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		ln, err = net.Listen("tcp", "127.0.0.1:0")
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +174,7 @@ func (k *talker) wants(want string) {
 			k.t.Fatalf("got %q; want %q", got, want)
 		}
 	case <-time.After(patience):
-		k.t.Fatalf("got nothing; want %q; the screen is\n%s", want, k.screen.tmux("capture-pane", "-p", "-S", "-"))
+		k.t.Fatalf("got nothing; want %q; the screen is\n%s", want, k.screen.text())
 	}
 }
 
@@ -198,6 +203,7 @@ func (k *talker) stop() {
 
 func TestPromptTyping(t *testing.T) {
 	term, k := newTerminal(t), newTalker(t, "127.0.0.1:0")
+	k.screen = term
 	term.run(k.url())
 	c := k.client()
 	term.shows(`^connected to .*\n>`)
@@ -259,6 +265,7 @@ func TestPromptCommands(t *testing.T) {
 
 func TestPromptPaste(t *testing.T) {
 	term, k := newTerminal(t), newTalker(t, "127.0.0.1:0")
+	k.screen = term
 	term.run(k.url())
 	term.shows(`^>`)
 	var lines []string
@@ -277,6 +284,7 @@ func TestPromptPaste(t *testing.T) {
 
 func TestPromptHistory(t *testing.T) {
 	term, k := newTerminal(t), newTalker(t, "127.0.0.1:0")
+	k.screen = term
 	for run, keys := range [][]string{{"-l", "typed before"}, {"Up"}, {"C-r", "bef"}} {
 		term.run(k.url())
 		k.client()
@@ -304,10 +312,21 @@ func TestPromptHistory(t *testing.T) {
 	}
 }
 
+// ownAddress is a loopback address of this process where there are some.
+func ownAddress() string {
+	address := fmt.Sprintf("127.73.%d.%d:0", os.Getpid()>>8&255, os.Getpid()&255)
+	if ln, err := net.Listen("tcp", address); err == nil {
+		ln.Close()
+		return address
+	}
+	return "127.0.0.1:0"
+}
+
 // TestPromptReconnect: the server goes away and comes back. Its address is one on
 // which nobody else listens meanwhile.
 func TestPromptReconnect(t *testing.T) {
-	term, k := newTerminal(t), newTalker(t, "127.73.5.1:0")
+	term, k := newTerminal(t), newTalker(t, ownAddress())
+	k.screen = term
 	address := k.ln.Addr().String()
 	term.run(k.url(), "-m", "subscribe", "-resend", "-max-wait", "200ms")
 	k.client()
@@ -342,6 +361,7 @@ func TestPromptReconnect(t *testing.T) {
 // TestPromptOnce: -d ends with the connection, and its code.
 func TestPromptOnce(t *testing.T) {
 	term, k := newTerminal(t), newTalker(t, "127.0.0.1:0")
+	k.screen = term
 	term.run(k.url(), "-d")
 	k.client().CloseWrite(4001, "no")
 	term.shows(`^connection closed: code 4001 reason "no"\n(> ?\n)?exit 9`)

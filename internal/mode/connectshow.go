@@ -74,16 +74,11 @@ func (c *connect) closeEvent(con *Console, t connectTarget, err error) {
 
 // append appends what is printed of m.
 func (p *printer) append(b []byte, m wsproto.Message) []byte {
-	data, rest := m.Data, 0
-	if p.limit >= 0 && int64(len(data)) > p.limit && p.style.Format != show.FormatRaw {
-		data, rest = data[:p.limit], len(data)-int(p.limit)
-		for n := len(data); n > len(data)-utf8.UTFMax && n > 0; n-- {
-			if utf8.RuneStart(m.Data[n]) {
-				data, rest = data[:n], len(m.Data)-n
-				break
-			}
-		}
+	data := m.Data
+	if p.style.Format != show.FormatRaw {
+		data = p.cut(data)
 	}
+	rest := len(m.Data) - len(data)
 	text := p.isText(m.Opcode, data)
 	auto := p.style.Format == show.FormatAuto
 	switch {
@@ -103,6 +98,19 @@ func (p *printer) append(b []byte, m wsproto.Message) []byte {
 		b = show.AppendEscaped(b, data)
 	}
 	return append(append(b, leftOut(rest)...), '\n')
+}
+
+// cut returns what is shown of data: limit bytes, but no part of a character at
+// their end.
+func (p *printer) cut(data []byte) []byte {
+	if p.limit < 0 || int64(len(data)) <= p.limit {
+		return data
+	}
+	n := int(p.limit)
+	for n > max(int(p.limit)-utf8.UTFMax, 0) && !utf8.RuneStart(data[n]) {
+		n--
+	}
+	return data[:n]
 }
 
 func leftOut(n int) string {
