@@ -874,3 +874,25 @@ func TestReadLine(t *testing.T) {
 		}
 	}
 }
+
+// FuzzConnectTarget: what is shown of a URL leads to the same place, and has no
+// password in it.
+func FuzzConnectTarget(f *testing.F) {
+	for _, s := range []string{"ws://u:secret@h/p@q", "h:80", "u:p@h", "tcp:h:1", "unix:/a b", "tls://[::1]:1", "line://h:1/", "wss://@@/?#@"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, arg string) {
+		target, err := parseConnectTarget(arg, "none")
+		if err != nil {
+			return
+		}
+		again, err := parseConnectTarget(target.shown, "none")
+		if err != nil || again.shown != target.shown || again.scheme != target.scheme {
+			t.Errorf("%q is shown as %q, which is %+v, %v", arg, target.shown, again, err)
+		}
+		_, rest, _ := strings.Cut(target.shown, "://")
+		if host := rest[:strings.IndexAny(rest+"/", "/?#")]; target.webSocket() && strings.Contains(host, "@") {
+			t.Errorf("%q is shown as %q", arg, target.shown)
+		}
+	})
+}
