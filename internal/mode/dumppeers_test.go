@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
 
@@ -166,6 +167,9 @@ func TestDumpPython(t *testing.T) {
 
 // TestDumpTLS has TLS below TCP and WebSocket.
 func TestDumpTLS(t *testing.T) {
+	if !tlsconf.Available {
+		t.Skip("this build has no TLS")
+	}
 	t.Parallel()
 	d := startDump(t, nil, "-tls", "-v", "-reply", "<{}>")
 	if !strings.Contains(d.err.String()+d.err.want(t, `certificate sha256:`), "sha256:") {
@@ -223,6 +227,9 @@ func TestDumpTLS(t *testing.T) {
 
 // TestDumpSlowTLS: a client that never finishes its handshake is cut.
 func TestDumpSlowTLS(t *testing.T) {
+	if !tlsconf.Available {
+		t.Skip("this build has no TLS")
+	}
 	t.Parallel()
 	d := startDump(t, nil, "-tls", "-handshake-timeout", "2s")
 	c := d.dial("tcp")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
 
@@ -389,6 +390,9 @@ func TestTransferOverBroadcast(t *testing.T) {
 }
 
 func TestTransferTLSAndToken(t *testing.T) {
+	if !tlsconf.Available {
+		t.Skip("this build has no TLS")
+	}
 	server := background(t, Transfer, "-port", "0", "-tls", "-token", "s3cret")
 	url := "wss://" + server.addr("wss") + "/"
 	path, content := fileOf(t, "x", 300_000)
