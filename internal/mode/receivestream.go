@@ -14,7 +14,8 @@ type incoming struct {
 	offer     control
 	state     incomingState
 	part      *partFile
-	next      int64 // where the next chunk begins
+	stream    transferID // of the last start
+	next      int64      // where the next chunk begins
 	acked     int64
 	stride    int64 // from one acknowledgement to the next
 	began     time.Time
@@ -239,19 +240,27 @@ func (g *receiving) start(t *incoming, c *control) {
 	default:
 		t.state, t.next, t.acked = incomingFlows, c.offset, t.part.size
 		t.stride = c.window / 4
+		parseID(&t.stream, c.stream) // which was looked at before
 	}
+}
+
+// flowing returns the file that comes as stream.
+func (g *receiving) flowing(stream transferID) *incoming {
+	for _, t := range g.incoming {
+		if t.state == incomingFlows && t.stream == stream {
+			return t
+		}
+	}
+	return nil
 }
 
 // chunk takes a part of a file.
 func (g *receiving) chunk(c chunk) {
-	t := g.incoming[c.id]
+	t := g.flowing(c.stream)
 	if t == nil {
-		return // somebody else's
+		return // somebody else's, or of a start that counts no more
 	}
 	t.heard = g.con.now()
-	if t.state != incomingFlows {
-		return
-	}
 	end := c.offset + int64(len(c.data))
 	switch {
 	case c.offset != t.next:
@@ -286,6 +295,8 @@ func (g *receiving) done(t *incoming, c *control) {
 	case t.state == incomingReads || t.state == incomingSaves:
 	case t.state == incomingWaits && (t.part.size < c.size || t.part.sum() != c.sha256):
 		g.accept(t) // it is for others, or the start was lost
+	case t.state == incomingFlows && c.stream != t.stream.String():
+		// of a start that counts no more
 	case c.name != t.offer.name || c.size != t.offer.size:
 		g.give(t, errDifferent)
 	case t.part.size < t.offer.size:

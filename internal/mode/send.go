@@ -63,6 +63,7 @@ type source struct {
 	size    int64
 	changed time.Time
 	id      transferID
+	stream  transferID // of the last start
 
 	hash   hash.Hash
 	hashed int64 // bytes
@@ -358,7 +359,8 @@ func (s *sending) begin(f *source) (pos int64, err error) {
 		s.peers.reset(p.id)
 	}
 	pos = s.peers.start()
-	return pos, s.tell(&control{kind: "start", id: f.id, offset: pos, window: s.window})
+	f.stream = newTransferID()
+	return pos, s.tell(&control{kind: "start", id: f.id, stream: f.stream.String(), offset: pos, window: s.window})
 }
 
 // hashTo hashes the file up to offset, for those who have it; meanwhile they hear
@@ -398,7 +400,7 @@ func (s *sending) transmit(f *source, pos int64) (done bool, err error) {
 		if err := f.read(b[chunkHead:], pos); err != nil {
 			return false, err
 		}
-		putChunkHead(b, f.id, pos)
+		putChunkHead(b, f.stream, pos)
 		if err := s.stream.write(b); err != nil {
 			return false, err
 		}
@@ -436,7 +438,7 @@ func (s *sending) makeRoom(f *source, end int64) (roomState, error) {
 // have it. It is not done when somebody accepted meanwhile.
 func (s *sending) confirm(f *source) (done bool, err error) {
 	sum := f.sum()
-	m := &control{kind: "done", id: f.id, name: f.name, size: f.size, sha256: sum}
+	m := &control{kind: "done", id: f.id, stream: f.stream.String(), name: f.name, size: f.size, sha256: sum}
 	for {
 		if err := s.tell(m); err != nil {
 			return false, err

@@ -20,16 +20,16 @@ import (
 //
 // Control messages are text: one flat JSON object of at most 4 KiB with
 // "transfer":1 (the version), "kind", "id" and the keys of its kind, each once;
-// unknown keys are ignored. An id, a batch and a receiver are 16 hexadecimal
+// unknown keys are ignored. An id, a batch, a stream and a receiver are 16 hexadecimal
 // digits chosen at random, in lower case: of one file on its way, of the files of
 // one command, of one receiving program.
 //
 //	from the sender
 //	  offer   batch file files name size  file number file of files wants to be sent
-//	  start   offset window               chunks follow, from there on
+//	  start   stream offset window        chunks follow, from there on
 //	  reset   receiver offset             what you have is not of this file: forget it; offset is 0
 //	  alive                               nothing to say, but here; once a second
-//	  done    name size sha256            that was all of it
+//	  done    stream name size sha256     that was all of it
 //	  over                                it is known who has it; a receiver may go
 //	  abort   reason                      nothing more comes
 //	from a receiver
@@ -39,10 +39,12 @@ import (
 //	  saved   receiver sha256             it stands under its name
 //	  failed  receiver reason             it does not, and will not
 //
-// A chunk is a binary message: the four bytes "sft1", the id (8 bytes), the
-// offset (8 bytes, big-endian), and 1 to 65,536 bytes of the file. Chunks
-// come in order and without gaps, from the offset of the last start on; those of
-// bytes that a receiver has already are checked for their order and passed over.
+// A chunk is a binary message: the four bytes "sft1", the stream (8 bytes), the
+// offset (8 bytes, big-endian), and 1 to 65,536 bytes of the file. The stream is
+// another id, that of the start: what is still on its way from before it, over a
+// connection that broke, is not taken for a part of this one. Chunks of a stream
+// come in order and without gaps, from the offset of its start on; those of bytes
+// that a receiver has already are checked for their order and passed over.
 //
 // The offer is repeated, at least every second, until there are receivers enough; done until
 // all have answered. The sender is never more than a window (-window, 4 MiB) ahead
@@ -75,15 +77,15 @@ func (id transferID) String() string { return hex.EncodeToString(id[:]) }
 
 // A chunk is a part of a file.
 type chunk struct {
-	id     transferID
+	stream transferID
 	offset int64
 	data   []byte
 }
 
 // putChunkHead fills the first chunkHead bytes of b.
-func putChunkHead(b []byte, id transferID, offset int64) {
+func putChunkHead(b []byte, stream transferID, offset int64) {
 	copy(b, chunkMagic[:])
-	copy(b[4:], id[:])
+	copy(b[4:], stream[:])
 	binary.BigEndian.PutUint64(b[12:], uint64(offset))
 }
 
@@ -104,6 +106,7 @@ type control struct {
 	kind     string
 	id       transferID
 	batch    string
+	stream   string
 	file     int64
 	files    int64
 	name     string
@@ -118,10 +121,10 @@ type control struct {
 // controlKeys are the keys of each kind, in the order they are written.
 var controlKeys = map[string][]string{
 	"offer":  {"batch", "file", "files", "name", "size"},
-	"start":  {"offset", "window"},
+	"start":  {"stream", "offset", "window"},
 	"reset":  {"receiver", "offset"},
 	"alive":  {},
-	"done":   {"name", "size", "sha256"},
+	"done":   {"stream", "name", "size", "sha256"},
 	"over":   {},
 	"abort":  {"reason"},
 	"accept": {"receiver", "offset", "sha256"},
@@ -136,6 +139,8 @@ func (c *control) value(key string) any {
 	switch key {
 	case "batch":
 		return &c.batch
+	case "stream":
+		return &c.stream
 	case "file":
 		return &c.file
 	case "files":
@@ -243,7 +248,7 @@ func (c *control) set(key string, v any) bool {
 		*p = s
 		var id transferID
 		switch key {
-		case "batch", "receiver":
+		case "batch", "stream", "receiver":
 			return parseID(&id, s) == nil
 		case "sha256":
 			return len(s) == 64 && isLowerHex(s)

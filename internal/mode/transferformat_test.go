@@ -22,12 +22,12 @@ var controlVectors = []struct {
 }{
 	{`{"transfer":1,"kind":"offer","id":"01020304050607ff","batch":"00112233445566ff","file":1,"files":2,"name":"a \"b\" é","size":9223372036854775807}`,
 		control{kind: "offer", id: testID, batch: testBatch, file: 1, files: 2, name: `a "b" é`, size: math.MaxInt64}},
-	{`{"transfer":1,"kind":"start","id":"01020304050607ff","offset":65536,"window":4194304}`, control{kind: "start", id: testID, offset: 65536, window: 4 << 20}},
+	{`{"transfer":1,"kind":"start","id":"01020304050607ff","stream":"00112233445566ff","offset":65536,"window":4194304}`, control{kind: "start", id: testID, stream: testBatch, offset: 65536, window: 4 << 20}},
 	{`{"transfer":1,"kind":"reset","id":"01020304050607ff","receiver":"00112233445566ff","offset":0}`, control{kind: "reset", id: testID, receiver: testBatch}},
 	{`{"transfer":1,"kind":"alive","id":"01020304050607ff"}`, control{kind: "alive", id: testID}},
 	{`{"transfer":1,"kind":"over","id":"01020304050607ff"}`, control{kind: "over", id: testID}},
-	{`{"transfer":1,"kind":"done","id":"01020304050607ff","name":"a","size":0,"sha256":"` + testSum + `"}`,
-		control{kind: "done", id: testID, name: "a", sha256: testSum}},
+	{`{"transfer":1,"kind":"done","id":"01020304050607ff","stream":"00112233445566ff","name":"a","size":0,"sha256":"` + testSum + `"}`,
+		control{kind: "done", id: testID, stream: testBatch, name: "a", sha256: testSum}},
 	{`{"transfer":1,"kind":"abort","id":"01020304050607ff","reason":"no more"}`, control{kind: "abort", id: testID, reason: "no more"}},
 	{`{"transfer":1,"kind":"accept","id":"01020304050607ff","receiver":"00112233445566ff","offset":5,"sha256":"` + testSum + `"}`,
 		control{kind: "accept", id: testID, receiver: testBatch, offset: 5, sha256: testSum}},
@@ -128,7 +128,7 @@ func TestChunk(t *testing.T) {
 	if !bytes.Equal(head[:], wire[:chunkHead]) {
 		t.Errorf("the head of a chunk is %x, want %x", head, wire[:chunkHead])
 	}
-	if c, ok := parseChunk(wire); !ok || c.id != testID || c.offset != 65536 || string(c.data) != "hi" {
+	if c, ok := parseChunk(wire); !ok || c.stream != testID || c.offset != 65536 || string(c.data) != "hi" {
 		t.Errorf("parseChunk(%x) = %+v, %v", wire, c, ok)
 	}
 	for n := range chunkHead + 1 {
