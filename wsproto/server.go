@@ -250,8 +250,9 @@ func (s *Server) ServeExchange(x *httpmini.Exchange) {
 	}
 	x.Takeover(func(nc net.Conn, buffered []byte) {
 		u := s.newUser(nc, buffered, ag)
-		if !s.join(u) {
-			nc.Close()
+		if !s.join(u) { // Shutdown came between the answer and this
+			u.conn.queueClose(AppendClose(nil, StatusGoingAway, ""))
+			u.conn.hangUp()
 			return
 		}
 		u.conn.startKeepalive()
