@@ -3,6 +3,7 @@ package mode
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -93,7 +94,11 @@ func (d *dump) run(ctx context.Context, env *Env, args []string) error {
 	d.prompt, d.con, d.now = prompt, con, env.Now
 	d.shows = d.output.JSON || !d.output.Quiet
 	d.met, d.left = make(chan struct{}), make(chan struct{}, 1)
-	d.listeners.Refuse = d.tooMany()
+	udp := &dumpProtocol{name: "udp", noun: "UDP session"}
+	tcp := &dumpProtocol{name: "tcp", noun: "TCP connection"}
+	web := &dumpProtocol{name: "ws", noun: "WebSocket connection"}
+	d.protocols = []*dumpProtocol{udp, tcp, web}
+	d.listeners.Refuse = d.turnAway(tcp, nil)
 
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
@@ -102,8 +107,19 @@ func (d *dump) run(ctx context.Context, env *Env, args []string) error {
 		return err
 	}
 	defer sockets.Close()
-	servers := d.servers(ctx, sockets)
-
+	var servers []func() error
+	if sockets.TCP != nil {
+		d.tcp = d.newTCP(ctx, tcp, sockets.TCP)
+		servers = append(servers, d.tcp.serve)
+	}
+	if sockets.UDP != nil {
+		d.udp = d.newUDP(ctx, udp, sockets.UDP)
+		servers = append(servers, d.udp.serve)
+	}
+	if sockets.WS != nil {
+		d.web = d.newWS(ctx, web, sockets.WS)
+		servers = append(servers, d.web.serve)
+	}
 	d.talking.Store(true)
 	var commands sync.WaitGroup
 	commands.Go(func() { d.converse(ctx, quit) })
@@ -137,27 +153,6 @@ func (d *dump) wait(ctx context.Context, ended chan error) (err error) {
 	}
 }
 
-// servers makes a server for each socket.
-func (d *dump) servers(ctx context.Context, s *Sockets) (serve []func() error) {
-	udp := &dumpProtocol{name: "udp", noun: "UDP session"}
-	tcp := &dumpProtocol{name: "tcp", noun: "TCP connection"}
-	web := &dumpProtocol{name: "ws", noun: "WebSocket connection"}
-	d.protocols = []*dumpProtocol{udp, tcp, web}
-	if s.TCP != nil {
-		d.tcp = d.newTCP(ctx, tcp, s.TCP)
-		serve = append(serve, d.tcp.serve)
-	}
-	if s.UDP != nil {
-		d.udp = d.newUDP(ctx, udp, s.UDP)
-		serve = append(serve, d.udp.serve)
-	}
-	if s.WS != nil {
-		d.web = d.newWS(ctx, web, s.WS)
-		serve = append(serve, d.web.serve)
-	}
-	return serve
-}
-
 // stop makes all servers return, politely as long as ctx lasts.
 func (d *dump) stop(ctx context.Context, sockets *Sockets) {
 	d.prompt.close() // the terminal is the user's again
@@ -176,15 +171,17 @@ func (d *dump) stop(ctx context.Context, sockets *Sockets) {
 	d.late.Wait()
 }
 
-// tooMany returns what says that a connection was turned away, once until the
-// next one is let in.
-func (d *dump) tooMany() func(net.Conn) {
+// turnAway returns what counts the connections that are too many, and says so,
+// once until the next one is let in. then is what is done with them besides closing;
+// nil is nothing.
+func (d *dump) turnAway(p *dumpProtocol, then func(net.Conn)) func(net.Conn) {
 	return func(nc net.Conn) {
-		if t := d.tcp; t != nil {
-			t.refused.Add(1)
-			if !t.full.Swap(true) {
-				d.con.Error(errors.New("tcp: as many connections as -max-conns allows, more are closed"))
-			}
+		p.refused.Add(1)
+		if !p.full.Swap(true) {
+			d.con.Error(fmt.Errorf("%s: as many connections as -max-conns allows, more are turned away", p.name))
+		}
+		if then != nil {
+			then(nc)
 		}
 	}
 }
@@ -195,6 +192,7 @@ func (d *dump) opened(t dumpTarget) {
 	c.protocol.opening.Lock()
 	defer c.protocol.opening.Unlock()
 	c.since = d.now()
+	c.protocol.full.Store(false)
 	c.number = c.protocol.next()
 	if d.shows {
 		d.con.Emit(&show.Event{Event: show.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path})

@@ -848,7 +848,7 @@ func TestDumpBatch(t *testing.T) {
 	t.Run("until the clients have gone", func(t *testing.T) {
 		d := startDump(t, nil, "-batch")
 		go func() {
-			io.WriteString(d.in, "send tcp 0 question\nlist_clients\n")
+			io.WriteString(d.in, "send tcp 0 question\n")
 			d.in.Close()
 		}()
 		c := d.dial("tcp")

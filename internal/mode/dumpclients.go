@@ -65,6 +65,8 @@ type dumpProtocol struct {
 	name    string // in commands
 	noun    string // of a client
 	listens bool
+	refused atomic.Int64 // connections beyond -max-conns
+	full    atomic.Bool  // said that there are some
 
 	opening sync.Mutex // held while a client gets its number, is shown and joins
 
@@ -107,6 +109,8 @@ func (p *dumpProtocol) leave(t dumpTarget) {
 // find returns the client with the given number. The error says whether there
 // ever was one: "unknown TCP connection #9", "closed TCP connection #0".
 func (p *dumpProtocol) find(number int) (dumpTarget, error) {
+	p.opening.Lock() // who has been shown is there
+	defer p.opening.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t, ok := p.open[number]; ok {
@@ -121,6 +125,13 @@ func (p *dumpProtocol) find(number int) (dumpTarget, error) {
 
 // all returns the clients by number.
 func (p *dumpProtocol) all() []dumpTarget {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	return p.current()
+}
+
+// current is all, without waiting for a client that is being shown.
+func (p *dumpProtocol) current() []dumpTarget {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := make([]dumpTarget, 0, len(p.open))
@@ -162,10 +173,8 @@ func (d *dump) statistics(p *dumpProtocol) string {
 			fmt.Fprintf(&b, "; %d %s", n, what)
 		}
 	}
-	switch {
-	case d.tcp != nil && p == d.tcp.dumpProtocol:
-		more(d.tcp.refused.Load(), "turned away")
-	case d.udp != nil && p == d.udp.dumpProtocol:
+	more(p.refused.Load(), "turned away")
+	if d.udp != nil && p == d.udp.dumpProtocol {
 		more(d.udp.forgotten.Load(), "forgotten")
 		more(d.udp.unanswered.Load(), "not answered")
 		more(d.udp.dropped.Load(), "dropped by the system")

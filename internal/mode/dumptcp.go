@@ -49,8 +49,6 @@ type dumpTCP struct {
 	ln      net.Listener
 	proto   string // of events
 	buffers sync.Pool
-	refused atomic.Int64
-	full    atomic.Bool // said that there are too many clients
 
 	lists    sync.Mutex
 	stopping bool
@@ -153,7 +151,6 @@ func (t *dumpTCP) serveConn(nc net.Conn) {
 		return
 	}
 	defer t.untrack(c)
-	t.full.Store(false)
 	t.opened(c)
 	defer t.gone(c)
 	c.finish(c.read())

@@ -296,7 +296,9 @@ func (u *dumpUDP) replyLater(c *udpClient, p []byte) {
 	})
 }
 
+// write sends p, and counts it before anybody can know of it.
 func (u *dumpUDP) write(c *udpClient, p []byte) (err error) {
+	c.out.count(len(p))
 	u.conn.SetWriteDeadline(time.Now().Add(sendTime))
 	switch {
 	case u.udp != nil:
@@ -306,8 +308,9 @@ func (u *dumpUDP) write(c *udpClient, p []byte) (err error) {
 	case c.address.IsValid():
 		_, err = u.conn.WriteTo(p, net.UDPAddrFromAddrPort(c.address.AddrPort))
 	}
-	if err == nil {
-		c.out.count(len(p))
+	if err != nil {
+		c.out.messages.Add(-1)
+		c.out.bytes.Add(-int64(len(p)))
 	}
 	return err
 }

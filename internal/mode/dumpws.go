@@ -59,12 +59,12 @@ func (d *dump) newWS(ctx context.Context, p *dumpProtocol, ln net.Listener) *dum
 }
 
 func (w *dumpWS) serve() error {
-	return accept.Serve(accept.Limit(w.ln, w.listeners.MaxConns, httpmini.Refuse), w.http.ServeConn, w.con.Error)
+	return accept.Serve(accept.Limit(w.ln, w.listeners.MaxConns, w.turnAway(w.dumpProtocol, httpmini.Refuse)), w.http.ServeConn, w.con.Error)
 }
 
 // stop closes all clients with 1001.
 func (w *dumpWS) stop(ctx context.Context) {
-	for _, t := range w.all() {
+	for _, t := range w.current() {
 		t.(*wsClient).closing.Store(true)
 	}
 	var both sync.WaitGroup
@@ -84,11 +84,15 @@ func (w *dumpWS) handshake(x *httpmini.Exchange) {
 	if x.Status() == 101 {
 		return
 	}
-	reason := ""
-	if _, _, err := wsproto.Answer(req, w.accept); err != nil {
-		reason = ": " + errorText(errors.Unwrap(err))
+	reason := "no answer"
+	_, _, err := wsproto.Answer(req, w.accept)
+	if refusal, ok := errors.AsType[*wsproto.HandshakeError](err); ok {
+		reason = errorText(refusal.Err)
 	}
-	w.con.Status("handshake of %v refused with %d%s (%s %s)", from, x.Status(), reason, req.Method, show.Field(req.Target))
+	w.con.Status("handshake of %v refused with %d: %s (%s %s)", from, x.Status(), reason, req.Method, show.Field(req.Target))
+	if w.output.JSON {
+		w.con.Emit(&show.Event{Event: show.Error, Proto: w.proto, Client: -1, Peer: peerName(from), Path: req.Target, Code: x.Status(), Err: reason})
+	}
 }
 
 func (w *dumpWS) connected(u *wsproto.User, req *httpmini.Request, greet func(*wsproto.User, *httpmini.Request)) {
