@@ -1,0 +1,265 @@
+package httpmini
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A Client sends requests over connections that it keeps for the next ones. Its
+// zero value works; its fields are set before the first use and not changed
+// later. Methods may be called from several goroutines.
+//
+// A timeout of 0 has the value given beside it, a negative one is none.
+type Client struct {
+	// Dial connects to host:port; nil is net.Dialer. Other ways, by a Unix socket
+	// or SOCKS, are its business. A *net.TCPConn lets the kernel copy bodies.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS makes nc a TLS connection to serverName; nil is crypto/tls with the
+	// system's trust.
+	TLS func(ctx context.Context, nc net.Conn, serverName string) (net.Conn, error)
+	// Proxy returns the URL of the HTTP proxy (http or https) for requests to u, nil
+	// for none; nil is none for all. Requests for http go to it in absolute form,
+	// https goes through a tunnel (CONNECT). User information in its URL becomes
+	// Proxy-Authorization, which no other server gets to see.
+	Proxy func(u *url.URL) (*url.URL, error)
+	// ProxyHeader is added to CONNECT requests.
+	ProxyHeader Header
+
+	Limits Limits // of the heads of answers; zero means ClientLimits
+
+	ConnectTimeout time.Duration // for name, connection, tunnel and TLS together; 0 means 10 s
+	HeadTimeout    time.Duration // from the end of the request to that of the final head; 0 means 60 s
+	StallTimeout   time.Duration // without a byte of a body in either direction (up to twice that where the kernel copies); 0 means 60 s
+	ExpectWait     time.Duration // for a 100 (Continue) that the request expects; 0 means 1 s
+	IdleTimeout    time.Duration // for which a connection is kept for another request; 0 means 60 s
+	MaxIdle        int           // connections kept at once, beyond which the oldest is closed; 0 means 8, negative none
+
+	Trace Trace
+
+	mu   sync.Mutex
+	idle []*link // the one used last is the last
+}
+
+// Trace holds functions that are told what happens, as it does, on the goroutine
+// of Do. Each may be nil.
+type Trace struct {
+	Connected func(Connection)  // a connection is used, new or kept
+	Sent      func(r *Request)  // its head goes out now, as it is there; CONNECT too
+	Received  func(r *Response) // a head came: interim (1xx), to CONNECT, final
+
+	// Progress is told how much of the bodies went out and came in so far, after
+	// every piece (256 KiB at the most). Where both go at once it is called from two
+	// goroutines at a time. What it takes slows the transfer down.
+	Progress func(sent, received int64)
+}
+
+// A Connection says how a request got to its server. Times are zero for steps
+// that were not needed.
+type Connection struct {
+	Local, Remote net.Addr
+	Reused        bool
+	NetConn       net.Conn  // as Dial or TLS returned it; not to be read or written
+	Proxy         *url.URL  // nil if there is none
+	Started       time.Time // when Dial was called
+	Connected     time.Time // when it returned
+	Tunneled      time.Time // when the proxy had answered CONNECT
+	Secured       time.Time // when TLS was ready
+}
+
+// Do sends r to rawURL (http or https, see ParseURL) and reads answers until the
+// head of the final one (RFC 9110 §15.2). It follows no redirects and knows no
+// cookies. The context governs the exchange until Answer.Close.
+//
+// r is not changed. An empty Method is GET. An empty Target is taken from the URL.
+// Host, Content-Length and Transfer-Encoding are added; the two of these last that
+// r.Header has are not sent. So is Authorization if the URL names a user and
+// r.Header has none. A body of ContentLength bytes or, with -1, of any length, in
+// chunks, is read from Body while it goes out; nil is none, and then -1 leaves
+// Content-Length out where it would be 0. A file of known length goes to a TCP
+// connection by the kernel. Answers may come before the body is through: what is
+// left of it after one with a status of 300 or more is not sent.
+//
+// With Expect: 100-continue in r.Header the body waits for a 100 (Continue), for
+// ExpectWait at the most. With Upgrade in it, a 101 is final, and the rest of the
+// connection is its body.
+//
+// A kept connection that turns out dead before a byte of the answer came is
+// replaced by a new one, once, if the method is idempotent (RFC 9110 §9.2.2) and
+// the body, if any, an io.Seeker.
+//
+// Errors wrap ErrURL or ErrScheme, a *ProxyError, an *Error (the answer is not
+// HTTP/1.1 or breaks Limits), or an *OpError around the error of Dial, TLS, Body
+// or the connection: ErrNoAnswer, io.ErrUnexpectedEOF in the middle of a head,
+// os.ErrDeadlineExceeded or that of the context. What cannot be sent is an
+// ErrRequestLine, ErrTarget, ErrField or ErrHost, before anything is.
+func (c *Client) Do(ctx context.Context, rawURL string, r *Request) (*Answer, error) {
+	started := time.Now()
+	x, err := c.prepare(ctx, rawURL, r)
+	if err != nil {
+		return nil, err
+	}
+	for again := false; ; again = true {
+		l, err := c.connect(ctx, x.route, again)
+		if err != nil {
+			return nil, err
+		}
+		a, err := c.try(ctx, l, x)
+		if err == nil {
+			a.Started = started
+			return a, nil
+		}
+		l.close()
+		if !l.stale(err) || !x.again() {
+			return nil, err
+		}
+	}
+}
+
+// A prepared is a request as it goes out.
+type prepared struct {
+	url   *url.URL
+	route route
+	r     Request
+	body  io.Reader // nil: none
+	start int64     // where a body that can seek began, else -1
+}
+
+// prepare checks r and makes what is sent of it.
+func (c *Client) prepare(ctx context.Context, rawURL string, r *Request) (*prepared, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &OpError{"connect", err}
+	}
+	u, err := ParseURL(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	x := &prepared{url: u, body: r.Body, start: -1}
+	x.route = route{scheme: u.Scheme, addr: address(u), host: u.Hostname()}
+	if c.Proxy != nil {
+		if x.route.proxy, err = c.Proxy(u); err != nil {
+			return nil, &OpError{"proxy", err}
+		}
+	}
+	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, ContentLength: r.ContentLength, Trailer: r.Trailer}
+	if x.r.Target == "" {
+		x.r.Target = originForm(u)
+		if x.route.proxy != nil && !x.route.tunnels() {
+			x.r.Target = u.Scheme + "://" + hostField(u) + x.r.Target
+		}
+	}
+	x.header(r.Header)
+	if err := x.r.Check(); err != nil {
+		return nil, err
+	}
+	return x, x.checkBody()
+}
+
+// header makes the fields that are sent of h.
+func (x *prepared) header(h Header) {
+	out := make(Header, 0, len(h)+3)
+	if !h.Has("Host") {
+		out.Add("Host", hostField(x.url))
+	}
+	for _, f := range h {
+		if equalFold(f.Name, "Content-Length") || equalFold(f.Name, "Transfer-Encoding") ||
+			x.route.tunnels() && equalFold(f.Name, "Proxy-Authorization") {
+			continue
+		}
+		out = append(out, f)
+	}
+	if auth := basic(x.url.User); auth != "" && !h.Has("Authorization") {
+		out.Add("Authorization", auth)
+	}
+	if p := x.route.proxy; p != nil && !x.route.tunnels() && p.User != nil && !h.Has("Proxy-Authorization") {
+		out.Add("Proxy-Authorization", basic(p.User))
+	}
+	switch length := x.r.ContentLength; {
+	case x.body != nil && length < 0:
+		out.Add("Transfer-Encoding", "chunked")
+	case x.body != nil:
+		out.Add("Content-Length", strconv.FormatInt(length, 10))
+	case length == 0 && slices.Contains([]string{"POST", "PUT", "PATCH"}, x.r.Method): // RFC 9110 §8.6
+		out.Add("Content-Length", "0")
+	}
+	x.r.Header = out
+}
+
+// checkBody finds out whether the body can be sent again, and that there is none
+// where its length is 0.
+func (x *prepared) checkBody() error {
+	if x.body == nil {
+		return nil
+	}
+	if s, ok := x.body.(io.Seeker); ok {
+		if at, err := s.Seek(0, io.SeekCurrent); err == nil {
+			x.start = at
+		}
+	}
+	if x.r.ContentLength == 0 {
+		var b [1]byte
+		if n, _ := io.ReadFull(x.body, b[:]); n > 0 {
+			return &OpError{"body", ErrBodyLength}
+		}
+		x.body = nil
+	}
+	return nil
+}
+
+// again makes ready to send the request once more, if it may be.
+func (x *prepared) again() bool {
+	return slices.Contains([]string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"}, x.r.Method) && x.rewind() == nil
+}
+
+// rewind takes the body back to its start.
+func (x *prepared) rewind() error {
+	if x.body == nil {
+		return nil
+	}
+	if x.start < 0 {
+		return ErrBodyLength
+	}
+	_, err := x.body.(io.Seeker).Seek(x.start, io.SeekStart)
+	return err
+}
+
+// try sends the request on l and reads the head of the answer.
+func (c *Client) try(ctx context.Context, l *link, x *prepared) (*Answer, error) {
+	l.acquire()
+	if c.Trace.Connected != nil {
+		c.Trace.Connected(l.info)
+	}
+	c.sent(&x.r)
+	a := &Answer{URL: x.url, Conn: l.info, l: l, x: x, Sending: time.Now()}
+	a.up = startUpload(l, x)
+	r, err := l.readFinal(x.r.Method, x.r.Header.Has("Upgrade"), a.up.proceed)
+	if err != nil {
+		return nil, a.up.failed(err)
+	}
+	if r.Status == 101 {
+		r.Body = &body{br: l.br, left: -1, client: true}
+	}
+	if r.Status >= 300 {
+		a.up.halt()
+	}
+	a.Response, a.First = r, l.first
+	return a, nil
+}
+
+func (c *Client) sent(r *Request) {
+	if c.Trace.Sent != nil {
+		c.Trace.Sent(r)
+	}
+}
+
+func (c *Client) received(r *Response) {
+	if c.Trace.Received != nil {
+		c.Trace.Received(r)
+	}
+}

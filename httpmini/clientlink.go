@@ -1,0 +1,388 @@
+package httpmini
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A route is what a connection leads to; requests with the same route can share
+// one.
+type route struct {
+	scheme, addr string   // addr: host:port
+	host         string   // for TLS
+	proxy        *url.URL // compared as text
+}
+
+func (r route) tunnels() bool { return r.proxy != nil && r.scheme == "https" }
+
+func (r route) equal(s route) bool {
+	return r.scheme == s.scheme && r.addr == s.addr && (r.proxy == s.proxy || r.proxy != nil && s.proxy != nil && *r.proxy == *s.proxy)
+}
+
+// A link is a connection of a Client. One goroutine reads, and one may write
+// meanwhile.
+type link struct {
+	c    *Client
+	to   route
+	nc   net.Conn // what HTTP is spoken on
+	raw  net.Conn // what Dial returned; closing it ends every read and write
+	br   *bufio.Reader
+	info Connection
+
+	ctx  context.Context // of the exchange
+	stop func() bool     // no longer close with ctx
+
+	first    time.Time // when the first byte of the exchange came; zero before
+	readBy   time.Time // the read deadline, where it is ours alone
+	idleFrom time.Time
+
+	mu      sync.Mutex
+	heading bool      // the head is being waited for
+	headBy  time.Time // until then; zero while the body is still going out
+}
+
+// connect returns a connection to r, a kept one unless fresh.
+func (c *Client) connect(ctx context.Context, r route, fresh bool) (*link, error) {
+	if !fresh {
+		if l := c.take(r); l != nil {
+			l.begin(ctx)
+			return l, nil
+		}
+	}
+	timeout, cancel := ctx, context.CancelFunc(func() {})
+	if d := orDefault(c.ConnectTimeout, 10*time.Second); d > 0 {
+		timeout, cancel = context.WithTimeout(ctx, d)
+	}
+	defer cancel()
+	l, err := c.open(timeout, r)
+	if err != nil {
+		if ctx.Err() == nil && timeout.Err() != nil {
+			err = &OpError{"connect", timeout.Err()}
+		}
+		return nil, err
+	}
+	l.begin(ctx)
+	return l, nil
+}
+
+// open makes a new connection.
+func (c *Client) open(ctx context.Context, r route) (l *link, err error) {
+	dial := c.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	addr := r.addr
+	if r.proxy != nil {
+		addr = address(r.proxy)
+	}
+	l = &link{c: c, to: r, info: Connection{Proxy: r.proxy, Started: time.Now()}}
+	l.nc, err = dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, &OpError{"connect", err}
+	}
+	l.raw = l.nc
+	l.info.Connected = time.Now()
+	if r.proxy != nil && r.proxy.Scheme == "https" {
+		err = l.secure(ctx, r.proxy.Hostname())
+	}
+	if err == nil && r.tunnels() {
+		err = l.tunnel(ctx)
+	}
+	if err == nil && r.scheme == "https" {
+		err = l.secure(ctx, r.host)
+		l.info.Secured = time.Now()
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	l.info.Local, l.info.Remote, l.info.NetConn = l.raw.LocalAddr(), l.raw.RemoteAddr(), l.nc
+	return l, nil
+}
+
+func (l *link) secure(ctx context.Context, serverName string) error {
+	secure := l.c.TLS
+	if secure == nil {
+		secure = startTLS
+	}
+	nc, err := secure(ctx, l.nc, serverName)
+	if err != nil {
+		return &OpError{"tls", err}
+	}
+	l.nc = nc
+	return nil
+}
+
+// tunnel asks the proxy for a connection to the server (RFC 9110 §9.3.6).
+func (l *link) tunnel(ctx context.Context) error {
+	r := &Request{Method: "CONNECT", Target: l.to.addr, Minor: 1, Header: Header{{"Host", l.to.addr}}}
+	r.Header = append(r.Header, l.c.ProxyHeader...)
+	if auth := basic(l.to.proxy.User); auth != "" && !r.Header.Has("Proxy-Authorization") {
+		r.Header.Add("Proxy-Authorization", auth)
+	}
+	if err := r.Check(); err != nil {
+		return err
+	}
+	l.begin(ctx)
+	defer l.stop()
+	l.acquire()
+	defer l.release()
+	l.c.sent(r)
+	l.awaitHead(orDefault(l.c.HeadTimeout, 60*time.Second))
+	if _, err := l.nc.Write(r.AppendHead(nil)); err != nil {
+		return l.fault("proxy", err)
+	}
+	p, err := l.readFinal("CONNECT", false, nil)
+	switch {
+	case err != nil:
+		return err
+	case p.Status/100 != 2:
+		return &ProxyError{p}
+	case l.br.Buffered() > 0: // we are the first to speak in a tunnel
+		return &OpError{"proxy", ErrNotHTTP}
+	}
+	l.nc.SetDeadline(time.Time{})
+	l.info.Tunneled = time.Now()
+	return nil
+}
+
+// basic returns the value of a field that names u (RFC 7617 §2), "" for nobody.
+func basic(u *url.Userinfo) string {
+	if u == nil {
+		return ""
+	}
+	password, _ := u.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password))
+}
+
+// begin starts an exchange, which ctx can end.
+func (l *link) begin(ctx context.Context) {
+	l.ctx, l.first, l.readBy = ctx, time.Time{}, time.Time{}
+	l.heading, l.headBy = true, time.Time{}
+	l.stop = func() bool { return true }
+	if ctx.Done() != nil {
+		l.stop = context.AfterFunc(ctx, func() { l.raw.Close() })
+	}
+}
+
+func (l *link) acquire() {
+	l.br = readers.get()
+	l.br.Reset(l)
+}
+
+func (l *link) release() {
+	if l.br != nil {
+		l.br.Reset(nil)
+		readers.put(l.br)
+		l.br = nil
+	}
+}
+
+func (l *link) close() {
+	if l.stop != nil {
+		l.stop()
+	}
+	l.nc.Close()
+	l.raw.Close()
+}
+
+// fault makes err say what was done, and is ctx's error where that ended.
+func (l *link) fault(op string, err error) error {
+	if l.ctx.Err() != nil {
+		err = l.ctx.Err()
+	}
+	return &OpError{op, err}
+}
+
+// Read is where the bytes of answers come from.
+func (l *link) Read(p []byte) (int, error) {
+	if !l.heading { // only we write that
+		l.setReadDeadline()
+	}
+	n, err := l.nc.Read(p)
+	if n > 0 && l.first.IsZero() {
+		l.first = time.Now()
+	}
+	if err != nil && err != io.EOF {
+		err = l.fault("receive", err)
+	}
+	return n, err
+}
+
+// setReadDeadline gives the peer StallTimeout for its next bytes.
+func (l *link) setReadDeadline() {
+	timeout := orDefault(l.c.StallTimeout, 60*time.Second)
+	if timeout < 0 {
+		return
+	}
+	if by := time.Now().Add(timeout); by.Sub(l.readBy) > timeout/slack {
+		l.readBy = by
+		l.nc.SetReadDeadline(by)
+	}
+}
+
+// awaitHead gives the peer time for the rest of its head, from now on. It may be
+// called from the goroutine that sends.
+func (l *link) awaitHead(timeout time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.heading && timeout >= 0 {
+		l.nc.SetReadDeadline(time.Now().Add(timeout))
+	}
+}
+
+// headed says that the final head is there.
+func (l *link) headed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heading = false
+	l.nc.SetReadDeadline(time.Time{})
+}
+
+// readFinal reads heads until the final one. interim is told of a 100.
+func (l *link) readFinal(method string, upgrade bool, proceed func()) (*Response, error) {
+	lim := l.c.Limits
+	if lim == (Limits{}) {
+		lim = ClientLimits
+	}
+	for range 11 {
+		r, err := ReadResponse(l.br, method, lim)
+		if err != nil {
+			return nil, l.judge(err)
+		}
+		l.c.received(r)
+		switch {
+		case r.Status == 101 && !upgrade:
+			return nil, &Error{502, ErrSwitch}
+		case r.Status == 101 || r.Status >= 200:
+			l.headed()
+			return r, nil
+		case r.Status == 100 && proceed != nil:
+			proceed()
+		}
+	}
+	return nil, &Error{502, ErrInterim}
+}
+
+// judge names what came instead of a head.
+func (l *link) judge(err error) error {
+	switch {
+	case err == io.EOF:
+		return l.fault("receive", ErrNoAnswer)
+	case err == io.ErrUnexpectedEOF:
+		return l.fault("receive", err)
+	case errors.Is(err, ErrNotHTTP):
+		b, _ := l.br.Peek(min(l.br.Buffered(), 5))
+		switch {
+		case len(b) >= 2 && (b[0] == 0x15 || b[0] == 0x16) && b[1] == 3: // alert, handshake
+			return &Error{502, ErrSpeaksTLS}
+		case len(b) >= 4 && b[0] == 0 && (b[3] == 4 || b[3] == 7): // SETTINGS, GOAWAY
+			return &Error{502, ErrHTTP2}
+		}
+	}
+	return err
+}
+
+// stale reports whether err on a kept connection only says that the peer had
+// given it up.
+func (l *link) stale(err error) bool {
+	e, ok := errors.AsType[*OpError](err)
+	if !ok || !l.info.Reused || !l.first.IsZero() || l.ctx.Err() != nil || e.Op == "body" {
+		return false
+	}
+	var timeout net.Error
+	return !errors.As(err, &timeout) || !timeout.Timeout()
+}
+
+// take returns a kept connection to r that is still alive, or nil.
+func (c *Client) take(r route) *link {
+	for {
+		l := c.pop(r)
+		if l == nil || l.alive() && !c.expired(l) {
+			return l
+		}
+		l.close()
+	}
+}
+
+func (c *Client) pop(r route) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.idle) - 1; i >= 0; i-- {
+		if l := c.idle[i]; l.to.equal(r) {
+			c.idle = slices.Delete(c.idle, i, i+1)
+			l.info.Reused = true
+			return l
+		}
+	}
+	return nil
+}
+
+func (c *Client) expired(l *link) bool {
+	timeout := orDefault(c.IdleTimeout, 60*time.Second)
+	return timeout >= 0 && time.Since(l.idleFrom) >= timeout
+}
+
+// keep takes a connection back, and closes what is too old or too much.
+func (c *Client) keep(l *link) {
+	l.release()
+	l.nc.SetDeadline(time.Time{})
+	l.idleFrom = time.Now()
+	max := c.MaxIdle
+	if max == 0 {
+		max = 8
+	}
+	c.mu.Lock()
+	c.idle = append(c.idle, l)
+	var old []*link
+	for len(c.idle) > 0 && (len(c.idle) > max || c.expired(c.idle[0])) {
+		old = append(old, c.idle[0])
+		c.idle = slices.Delete(c.idle, 0, 1)
+	}
+	c.mu.Unlock()
+	for _, l := range old {
+		l.close()
+	}
+}
+
+// CloseIdle closes the connections that are kept and not in use.
+func (c *Client) CloseIdle() {
+	c.mu.Lock()
+	idle := c.idle
+	c.idle = nil
+	c.mu.Unlock()
+	for _, l := range idle {
+		l.close()
+	}
+}
+
+// alive reports whether there is neither an end nor anything else to read on a
+// kept connection, where that can be told without waiting.
+func (l *link) alive() bool {
+	sc, ok := l.raw.(syscall.Conn)
+	if !ok || !canPark {
+		return true
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var found error
+	err = raw.Read(func(fd uintptr) bool {
+		_, found = readFD(fd, make([]byte, 1))
+		return true
+	})
+	return err == nil && found == errAgain
+}
+
+func orDefault(d, standard time.Duration) time.Duration { return cmp.Or(d, standard) }
