@@ -92,6 +92,7 @@ type body struct {
 	err     error
 	lim     Limits
 	trailer *Header
+	link    *link // what counts, for a client
 
 	overhead int64 // see chunk
 }
@@ -110,6 +111,9 @@ func (b *body) Read(p []byte) (int, error) {
 		p = p[:b.left]
 	}
 	n, err := b.br.Read(p)
+	if b.link != nil {
+		b.link.count(int64(n))
+	}
 	if b.left < 0 {
 		b.err = err
 		return n, err

@@ -100,23 +100,20 @@ type Connection struct {
 // os.ErrDeadlineExceeded or that of the context. What cannot be sent is an
 // ErrRequestLine, ErrTarget, ErrField or ErrHost, before anything is.
 func (c *Client) Do(ctx context.Context, rawURL string, r *Request) (*Answer, error) {
-	started := time.Now()
-	x, err := c.prepare(ctx, rawURL, r)
-	if err != nil {
+	a := &Answer{Started: time.Now()}
+	if err := c.prepare(ctx, &a.x, rawURL, r); err != nil {
 		return nil, err
 	}
 	for again := false; ; again = true {
-		l, err := c.connect(ctx, x.route, again)
+		l, err := c.connect(ctx, a.x.route, again)
 		if err != nil {
 			return nil, err
 		}
-		a, err := c.try(ctx, l, x)
-		if err == nil {
-			a.Started = started
+		if err = c.try(l, a); err == nil {
 			return a, nil
 		}
 		l.close()
-		if !l.stale(err) || !x.again() {
+		if !l.stale(err) || !a.x.again() {
 			return nil, err
 		}
 	}
@@ -132,19 +129,19 @@ type prepared struct {
 }
 
 // prepare checks r and makes what is sent of it.
-func (c *Client) prepare(ctx context.Context, rawURL string, r *Request) (*prepared, error) {
+func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Request) error {
 	if err := ctx.Err(); err != nil {
-		return nil, &OpError{"connect", err}
+		return &OpError{"connect", err}
 	}
 	u, err := ParseURL(rawURL)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	x := &prepared{url: u, body: r.Body, start: -1}
+	x.url, x.body, x.start = u, r.Body, -1
 	x.route = route{scheme: u.Scheme, addr: address(u), host: u.Hostname()}
 	if c.Proxy != nil {
 		if x.route.proxy, err = c.Proxy(u); err != nil {
-			return nil, &OpError{"proxy", err}
+			return &OpError{"proxy", err}
 		}
 	}
 	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, ContentLength: r.ContentLength, Trailer: r.Trailer}
@@ -156,9 +153,12 @@ func (c *Client) prepare(ctx context.Context, rawURL string, r *Request) (*prepa
 	}
 	x.header(r.Header)
 	if err := x.r.Check(); err != nil {
-		return nil, err
+		return err
 	}
-	return x, x.checkBody()
+	if x.r.Header.Count("Host") > 1 {
+		return ErrHost
+	}
+	return x.checkBody()
 }
 
 // header makes the fields that are sent of h.
@@ -229,27 +229,30 @@ func (x *prepared) rewind() error {
 	return err
 }
 
-// try sends the request on l and reads the head of the answer.
-func (c *Client) try(ctx context.Context, l *link, x *prepared) (*Answer, error) {
+// try sends the request of a on l and reads the head of the answer.
+func (c *Client) try(l *link, a *Answer) error {
 	l.acquire()
 	if c.Trace.Connected != nil {
 		c.Trace.Connected(l.info)
 	}
-	c.sent(&x.r)
-	a := &Answer{URL: x.url, Conn: l.info, l: l, x: x, Sending: time.Now()}
-	a.up = startUpload(l, x)
-	r, err := l.readFinal(x.r.Method, x.r.Header.Has("Upgrade"), a.up.proceed)
+	c.sent(&a.x.r)
+	a.URL, a.Conn, a.l, a.Sending = a.x.url, l.info, l, time.Now()
+	a.up = upload{l: l, x: &a.x}
+	l.up = &a.up
+	a.up.start()
+	r, err := l.readFinal(a.x.r.Method, a.x.r.Header.Has("Upgrade"), a.up.interim)
 	if err != nil {
-		return nil, a.up.failed(err)
+		return a.up.failed(err)
 	}
+	a.up.final(r.Status)
 	if r.Status == 101 {
-		r.Body = &body{br: l.br, left: -1, client: true}
+		r.ContentLength, r.Body = -1, &body{br: l.br, left: -1, client: true}
 	}
-	if r.Status >= 300 {
-		a.up.halt()
+	if l.body, _ = r.Body.(*body); l.body != nil {
+		l.body.link = l
 	}
 	a.Response, a.First = r, l.first
-	return a, nil
+	return nil
 }
 
 func (c *Client) sent(r *Request) {

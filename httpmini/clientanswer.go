@@ -2,15 +2,20 @@ package httpmini
 
 import (
 	"cmp"
+	"errors"
 	"io"
+	"net"
 	"net/url"
+	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
 // An Answer is the final response to a request. Its Body, never nil, returns
 // io.ErrUnexpectedEOF where it is shorter than promised, an *Error where chunks are
-// malformed, and an *OpError where the connection fails. It is used by one goroutine.
+// malformed, and an *OpError where the connection fails or stalls. An Answer is
+// used by one goroutine.
 type Answer struct {
 	*Response
 	URL  *url.URL // what was asked for
@@ -21,22 +26,41 @@ type Answer struct {
 	First   time.Time // when the first byte of an answer came
 
 	l      *link
-	x      *prepared
-	up     *upload
+	x      prepared
+	up     upload
 	closed bool
+}
+
+// Sent returns how many bytes of the request's body went out so far.
+func (a *Answer) Sent() int64 { return a.up.sent.Load() }
+
+// Received returns how many bytes of Body were read so far.
+func (a *Answer) Received() int64 { return a.l.got.Load() }
+
+// Wait waits until the request's body went out, and returns the error that ended
+// that before. An answer may be whole before, and Close ends the upload.
+func (a *Answer) Wait() error {
+	if a.up.done != nil {
+		<-a.up.done
+	}
+	return a.up.err
 }
 
 // Close ends the exchange; it is always to be called. The connection is kept for
 // another request if this one was sent and its answer read to the end, of which
-// Close reads a short rest. An upload that is still going is stopped. Where the
-// request's body cannot seek, a Read of it may still be under way afterwards.
+// Close reads a short rest. An upload that is still going is stopped; where the
+// request's body cannot seek, a Read of it may still be under way afterwards. The
+// error is always nil.
 func (a *Answer) Close() error {
 	if a.closed {
 		return nil
 	}
 	a.closed = true
-	whole := a.up.ended() && a.finish()
+	whole := a.up.whole() && a.finish()
 	a.up.halt()
+	if b := a.l.body; b != nil && b.err == nil {
+		b.err = os.ErrClosed // what it would read is no longer ours
+	}
 	if !a.l.stop() || !whole || !a.reusable() {
 		a.l.close()
 		return nil
@@ -45,25 +69,127 @@ func (a *Answer) Close() error {
 	return nil
 }
 
-// finish reads the rest of the body if that is short and comes soon.
+// finish reads the rest of the body if that is short and comes at once.
 func (a *Answer) finish() bool {
-	b, ok := a.Body.(*body)
-	if !ok {
-		return true
+	b := a.l.body
+	if b == nil || b.err != nil {
+		return b == nil || b.err == io.EOF
 	}
-	if b.err == nil && (b.chunked || b.left >= 0 && b.left <= drainLimit) {
-		io.CopyN(io.Discard, b, drainLimit+1)
+	if !b.chunked && (b.left < 0 || b.left > drainLimit) {
+		return false
 	}
+	a.l.hurry(drainTime)
+	io.CopyN(io.Discard, b, drainLimit+1)
 	return b.err == io.EOF
 }
 
+// drainTime is what Close waits for the rest of a body: a new connection does not
+// take longer.
+const drainTime = 200 * time.Millisecond
+
 func (a *Answer) reusable() bool {
-	return a.KeepAlive() && a.x.r.KeepAlive() && a.Status != 101 && a.l.br.Buffered() == 0
+	return a.KeepAlive() && a.x.r.KeepAlive() && a.l.br.Buffered() == 0
 }
 
-// WriteTo writes the whole body to w.
-func (a *Answer) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{a.Body})
+// WriteTo writes the whole body to w. What comes by plain TCP goes to a regular
+// file by the kernel, where that knows how. Errors of w are returned as they are.
+func (a *Answer) WriteTo(w io.Writer) (n int64, err error) {
+	if file, ok := w.(*os.File); ok && a.Body == io.Reader(a.l.body) && a.l.body != nil {
+		if n, err = a.l.toFile(file); err != nil {
+			return n, unlessEOF(err)
+		}
+	}
+	buf := streams.get()
+	defer streams.put(buf)
+	for {
+		m, err := a.Body.Read(buf[:])
+		if m > 0 {
+			m, werr := w.Write(buf[:m])
+			n += int64(m)
+			if werr != nil {
+				return n, werr
+			}
+		}
+		if err != nil {
+			return n, unlessEOF(err)
+		}
+	}
+}
+
+const (
+	splicePiece = 4 << 20   // between two reports of progress
+	spliceWorth = 256 << 10 // bytes from which on the preparations pay
+)
+
+// toFile writes the body to file as long as the kernel can do that; the error is
+// nil if it cannot, else io.EOF at the body's end.
+func (l *link) toFile(file *os.File) (n int64, err error) {
+	b := l.body
+	if b.err != nil || b.chunked || b.left >= 0 && b.left < spliceWorth || !canSplice(l.nc, file) {
+		return 0, nil
+	}
+	// What was read ahead goes first, and shows whether the file takes part.
+	buf := streams.get()
+	defer streams.put(buf)
+	m, err := b.Read(buf[:max(l.br.Buffered(), 1)])
+	if err != nil && err != io.EOF {
+		return 0, err
+	}
+	spliced := m > 0 && spliceByte(file, buf[0])
+	if spliced {
+		n = 1
+	}
+	k, werr := file.Write(buf[n:m])
+	n += int64(k)
+	if err = cmp.Or(werr, err); err != nil || !spliced {
+		return n, err
+	}
+	m64, err := l.splice(file)
+	return n + m64, err
+}
+
+// splice lets the kernel copy the rest of the body to file.
+func (l *link) splice(file *os.File) (n int64, err error) {
+	b := l.body
+	for b.err == nil {
+		l.setReadDeadline()
+		want := int64(splicePiece)
+		if b.left >= 0 {
+			want = min(want, b.left)
+		}
+		m, err := io.Copy(file, &io.LimitedReader{R: l.nc, N: want})
+		n += m
+		if b.left >= 0 {
+			b.left -= m
+		}
+		l.count(m)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && m > 0:
+			// slow, but not stalled
+		case err != nil && !l.broken(err):
+			return n, err
+		case err != nil:
+			b.err = l.fault("receive", err)
+		case b.left == 0, m < want && b.left < 0:
+			b.err = io.EOF
+		case m < want:
+			b.err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, b.err
+}
+
+// broken reports whether err, of a copy to a file, is the connection's.
+func (l *link) broken(err error) bool {
+	if l.ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+		return true
+	}
+	for _, errno := range []error{syscall.ECONNRESET, syscall.ECONNABORTED, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 // statusLine returns status and reason for people.

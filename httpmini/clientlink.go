@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -41,14 +43,18 @@ type link struct {
 
 	ctx  context.Context // of the exchange
 	stop func() bool     // no longer close with ctx
+	up   *upload
 
-	first    time.Time // when the first byte of the exchange came; zero before
-	readBy   time.Time // the read deadline, where it is ours alone
+	body     *body        // of the answer, nil if it has none
+	got      atomic.Int64 // bytes of it
+	first    time.Time    // when the first byte of the exchange came; zero before
+	readBy   time.Time    // the deadline for the next bytes of the body
+	hurried  bool         // it is not to be changed
 	idleFrom time.Time
 
 	mu      sync.Mutex
-	heading bool      // the head is being waited for
-	headBy  time.Time // until then; zero while the body is still going out
+	heading bool  // the head is being waited for
+	cause   error // why we closed the connection
 }
 
 // connect returns a connection to r, a kept one unless fresh.
@@ -65,10 +71,12 @@ func (c *Client) connect(ctx context.Context, r route, fresh bool) (*link, error
 	}
 	defer cancel()
 	l, err := c.open(timeout, r)
+	if e, ok := errors.AsType[*OpError](err); ok && ctx.Err() != nil {
+		e.Err = ctx.Err()
+	} else if ok && timeout.Err() != nil {
+		e.Err = os.ErrDeadlineExceeded
+	}
 	if err != nil {
-		if ctx.Err() == nil && timeout.Err() != nil {
-			err = &OpError{"connect", timeout.Err()}
-		}
 		return nil, err
 	}
 	l.begin(ctx)
@@ -143,6 +151,9 @@ func (l *link) tunnel(ctx context.Context) error {
 		return l.fault("proxy", err)
 	}
 	p, err := l.readFinal("CONNECT", false, nil)
+	if err == nil {
+		p.Body = noBody{}
+	}
 	switch {
 	case err != nil:
 		return err
@@ -167,8 +178,10 @@ func basic(u *url.Userinfo) string {
 
 // begin starts an exchange, which ctx can end.
 func (l *link) begin(ctx context.Context) {
-	l.ctx, l.first, l.readBy = ctx, time.Time{}, time.Time{}
-	l.heading, l.headBy = true, time.Time{}
+	l.ctx, l.first, l.readBy, l.hurried = ctx, time.Time{}, time.Time{}, false
+	l.body = nil
+	l.got.Store(0)
+	l.heading = true
 	l.stop = func() bool { return true }
 	if ctx.Done() != nil {
 		l.stop = context.AfterFunc(ctx, func() { l.raw.Close() })
@@ -192,21 +205,36 @@ func (l *link) close() {
 	if l.stop != nil {
 		l.stop()
 	}
+	l.raw.Close() // first: to say goodbye in TLS can block
 	l.nc.Close()
+	l.release()
+}
+
+// abort closes the connection because of err.
+func (l *link) abort(err error) {
+	l.mu.Lock()
+	l.cause = err
+	l.mu.Unlock()
 	l.raw.Close()
 }
 
-// fault makes err say what was done, and is ctx's error where that ended.
+// fault makes err say what was being done, unless it only follows from our own
+// closing the connection.
 func (l *link) fault(op string, err error) error {
-	if l.ctx.Err() != nil {
-		err = l.ctx.Err()
+	if ended := l.ctx.Err(); ended != nil {
+		return &OpError{op, ended}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause != nil {
+		return l.cause
 	}
 	return &OpError{op, err}
 }
 
 // Read is where the bytes of answers come from.
 func (l *link) Read(p []byte) (int, error) {
-	if !l.heading { // only we write that
+	if !l.heading && !l.hurried {
 		l.setReadDeadline()
 	}
 	n, err := l.nc.Read(p)
@@ -231,6 +259,20 @@ func (l *link) setReadDeadline() {
 	}
 }
 
+// hurry gives the peer that much time for all the rest of the body.
+func (l *link) hurry(d time.Duration) {
+	l.hurried = true
+	l.nc.SetReadDeadline(time.Now().Add(d))
+}
+
+// count notes that n bytes of the body came.
+func (l *link) count(n int64) {
+	got := l.got.Add(n)
+	if f := l.c.Trace.Progress; f != nil && n > 0 {
+		f(l.up.sent.Load(), got)
+	}
+}
+
 // awaitHead gives the peer time for the rest of its head, from now on. It may be
 // called from the goroutine that sends.
 func (l *link) awaitHead(timeout time.Duration) {
@@ -249,8 +291,9 @@ func (l *link) headed() {
 	l.nc.SetReadDeadline(time.Time{})
 }
 
-// readFinal reads heads until the final one. interim is told of a 100.
-func (l *link) readFinal(method string, upgrade bool, proceed func()) (*Response, error) {
+// readFinal reads heads until the final one, as ReadFinal does. interim is told of
+// those before.
+func (l *link) readFinal(method string, upgrade bool, interim func(status int)) (*Response, error) {
 	lim := l.c.Limits
 	if lim == (Limits{}) {
 		lim = ClientLimits
@@ -267,8 +310,8 @@ func (l *link) readFinal(method string, upgrade bool, proceed func()) (*Response
 		case r.Status == 101 || r.Status >= 200:
 			l.headed()
 			return r, nil
-		case r.Status == 100 && proceed != nil:
-			proceed()
+		case interim != nil:
+			interim(r.Status)
 		}
 	}
 	return nil, &Error{502, ErrInterim}

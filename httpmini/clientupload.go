@@ -1,89 +1,113 @@
 package httpmini
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// An upload sends a request. Without a body it is over when startUpload returns; else a
+// An upload sends a request. Without a body it is over when start returns; else a
 // goroutine sends the body, until its end, an error or halt.
 type upload struct {
 	l    *link
 	x    *prepared
-	head []byte
+	head *buffer
 
-	done chan struct{} // closed when the goroutine ended; nil if there was none
-	go_  chan struct{} // closed by proceed
-	stop chan struct{} // closed by halt
-	sent atomic.Int64  // bytes of the body
+	sent    atomic.Int64  // bytes of the body
+	done    chan struct{} // closed when the goroutine ended; nil if there was none
+	proceed chan struct{} // a 100 (Continue) came; nil if none is awaited
+	stop    chan struct{} // closed by halt
 
 	mu      sync.Mutex
-	stopped bool
+	held    bool // the body waits for a 100 (Continue)
 	reading bool // in Body.Read
-	gone    bool // it went on
-
-	err error // once done
+	stopped bool
+	over    bool
+	err     error // once over
 }
 
-func startUpload(l *link, x *prepared) *upload {
-	u := &upload{l: l, x: x, head: x.r.AppendHead(nil)}
-	if x.body == nil {
-		u.err = u.write(u.head)
-		u.finished()
-		return u
+// errHalted ends an upload that is not to go on.
+var errHalted = errors.New("stopped")
+
+func (u *upload) start() {
+	u.head = buffers.get()
+	u.head.b = u.x.r.AppendHead(u.head.b)
+	if u.x.body == nil {
+		u.end(u.write(u.head.b))
+		return
 	}
-	u.done, u.go_, u.stop = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	u.done, u.stop = make(chan struct{}), make(chan struct{})
+	if u.x.r.Header.HasToken("Expect", "100-continue") {
+		u.held, u.proceed = true, make(chan struct{}, 1)
+	}
 	go func() {
 		defer close(u.done)
-		u.err = u.run()
-		u.finished()
+		u.end(u.run())
 	}()
-	return u
 }
 
-// finished starts the wait for the head, or ends it where nothing can come.
-func (u *upload) finished() {
-	timeout := orDefault(u.l.c.HeadTimeout, 60*time.Second)
-	switch e, _ := errors.AsType[*OpError](u.err); {
-	case u.err == nil:
-	case e.Op == "body":
-		u.l.raw.Close()
-	default: // an answer may be there all the same
-		timeout = lingerTime
+// end lets the wait for the head begin, or ends it where nothing can come.
+func (u *upload) end(err error) {
+	if u.head.b = u.head.b[:0]; cap(u.head.b) <= 2*gatherLimit {
+		buffers.put(u.head)
 	}
-	u.l.awaitHead(timeout)
+	u.mu.Lock()
+	u.err, u.over = err, true
+	u.mu.Unlock()
+	switch e, _ := errors.AsType[*OpError](err); {
+	case err == nil:
+		u.l.awaitHead(orDefault(u.l.c.HeadTimeout, 60*time.Second))
+	case e != nil && e.Op == "body":
+		u.l.abort(err)
+	default: // an answer may be there all the same
+		u.l.awaitHead(lingerTime)
+	}
 }
 
 func (u *upload) run() error {
-	if u.x.r.Header.HasToken("Expect", "100-continue") {
-		if err := u.write(u.head); err != nil || !u.expected() {
+	head := u.head.b
+	if u.held || !u.instant() {
+		if err := u.write(head); err != nil {
 			return err
 		}
-		u.head = nil
+		head = nil
+	}
+	if u.proceed != nil && !u.expected() {
+		return errHalted
 	}
 	length := u.x.r.ContentLength
-	chunked := length < 0
-	src := io.Reader((*bodyReader)(u))
-	if !chunked {
-		src = &io.LimitedReader{R: src, N: length}
-	}
-	n, err := sendBody(u.write, u.head, src, chunked)
-	switch {
-	case err != nil:
-		if _, ok := errors.AsType[*OpError](err); !ok {
-			err = &OpError{"body", err}
+	if length < 0 {
+		if _, err := sendBody(u.write, head, (*bodyReader)(u), true); err != nil {
+			return err
 		}
-		return err
-	case chunked:
 		return u.write(appendLastChunk(nil, u.x.r.Trailer))
-	case n < length:
-		return &OpError{"body", ErrBodyLength}
 	}
-	return nil
+	if file, ok := u.x.body.(*os.File); ok && u.x.start >= 0 {
+		if tcp, ok := u.l.nc.(*net.TCPConn); ok {
+			return u.sendFile(tcp, head, file, length)
+		}
+	}
+	_, err := sendBody(u.write, head, &io.LimitedReader{R: (*bodyReader)(u), N: length}, false)
+	if err == nil && u.sent.Load() < length {
+		err = &OpError{"body", ErrBodyLength}
+	}
+	return err
+}
+
+// instant reports whether the body is there at once, so that it can leave with the
+// head.
+func (u *upload) instant() bool {
+	switch u.x.body.(type) {
+	case *bytes.Reader, *strings.Reader, *bytes.Buffer:
+		return true
+	}
+	return false
 }
 
 // expected waits until the body may go out, and reports whether it may.
@@ -92,58 +116,111 @@ func (u *upload) expected() bool {
 	defer timer.Stop()
 	select {
 	case <-u.stop:
-		return false
-	case <-u.go_:
+	case <-u.proceed:
 	case <-timer.C:
 	}
-	return true
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.held = false
+	return !u.stopped
+}
+
+// sendFile lets the kernel send length bytes of file.
+func (u *upload) sendFile(tcp *net.TCPConn, head []byte, file *os.File, length int64) error {
+	if len(head) > 0 {
+		if err := u.write(head); err != nil {
+			return err
+		}
+	}
+	for left := length; left > 0; {
+		if !u.arm() {
+			return errHalted
+		}
+		n, err := io.Copy(tcp, &io.LimitedReader{R: file, N: min(left, writePiece)})
+		left -= n
+		u.count(n)
+		switch {
+		case n > 0 && errors.Is(err, os.ErrDeadlineExceeded): // slow, but not stalled
+		case err != nil:
+			return u.l.fault("send", err)
+		case n == 0:
+			return &OpError{"body", ErrBodyLength}
+		}
+	}
+	return nil
 }
 
 // bodyReader reads the request's body for its upload.
 type bodyReader upload
 
 func (b *bodyReader) Read(p []byte) (int, error) {
-	if !b.enter() {
-		return 0, os.ErrClosed
+	if !b.enter(true) {
+		return 0, errHalted
 	}
 	n, err := b.x.body.Read(p)
-	b.mu.Lock()
-	b.reading = false
-	if b.stopped {
-		n, err = 0, os.ErrClosed
+	if !b.enter(false) {
+		return 0, errHalted
 	}
-	b.mu.Unlock()
+	(*upload)(b).count(int64(n))
+	if err != nil && err != io.EOF {
+		err = &OpError{"body", err}
+	}
 	return n, err
 }
 
-func (b *bodyReader) enter() bool {
+// enter notes whether a Read is under way, and reports whether to go on.
+func (b *bodyReader) enter(reading bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.reading = !b.stopped
-	return b.reading
+	b.reading = reading && !b.stopped
+	return !b.stopped
 }
 
-// write sends p within StallTimeout.
-func (u *upload) write(p []byte) error {
-	if timeout := orDefault(u.l.c.StallTimeout, 60*time.Second); timeout >= 0 {
-		u.mu.Lock()
-		if !u.stopped {
-			u.l.nc.SetWriteDeadline(time.Now().Add(timeout))
-		}
-		u.mu.Unlock()
+func (u *upload) count(n int64) {
+	sent := u.sent.Add(n)
+	if f := u.l.c.Trace.Progress; f != nil && n > 0 {
+		f(sent, u.l.got.Load())
 	}
-	_, err := u.l.nc.Write(p)
-	if err != nil {
+}
+
+// arm gives the next piece StallTimeout to leave, and reports whether it may.
+func (u *upload) arm() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if timeout := orDefault(u.l.c.StallTimeout, 60*time.Second); timeout >= 0 && !u.stopped {
+		u.l.nc.SetWriteDeadline(time.Now().Add(timeout))
+	}
+	return !u.stopped
+}
+
+func (u *upload) write(p []byte) error {
+	if !u.arm() {
+		return errHalted
+	}
+	if _, err := u.l.nc.Write(p); err != nil {
 		return u.l.fault("send", err)
 	}
 	return nil
 }
 
-// proceed lets a body go out that waits for a 100 (Continue).
-func (u *upload) proceed() {
-	if u.go_ != nil && !u.gone {
-		u.gone = true
-		close(u.go_)
+// interim is told of a response before the final one.
+func (u *upload) interim(status int) {
+	if status == 100 && u.proceed != nil {
+		select {
+		case u.proceed <- struct{}{}:
+		default: // not the first
+		}
+	}
+}
+
+// final is told of the status of the final response: a body that was to wait for
+// leave, or that did not please, is not sent any further.
+func (u *upload) final(status int) {
+	u.mu.Lock()
+	enough := u.held || status >= 300
+	u.mu.Unlock()
+	if enough {
+		u.halt()
 	}
 }
 
@@ -166,33 +243,23 @@ func (u *upload) halt() {
 	}
 }
 
-// ended reports whether all was sent.
-func (u *upload) ended() bool {
-	if u.done == nil {
-		return u.err == nil
-	}
-	select {
-	case <-u.done:
-		return u.err == nil
-	default:
-		return false
-	}
+// whole reports whether all was sent.
+func (u *upload) whole() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.over && u.err == nil
 }
 
-// failed returns the reason why there is no answer, which may be that the request
-// could not be sent.
+// failed ends the upload, and returns the reason why there is no answer, which
+// may be that the request could not be sent.
 func (u *upload) failed(err error) error {
+	u.mu.Lock()
+	cause := u.err
+	u.mu.Unlock()
 	u.l.raw.Close()
 	u.halt()
-	if u.done != nil {
-		select {
-		case <-u.done:
-		default:
-			return err
-		}
-	}
-	if e, ok := errors.AsType[*OpError](u.err); ok && (e.Op == "body" || errors.Is(err, ErrNoAnswer)) {
-		return u.err
+	if e, ok := errors.AsType[*OpError](err); ok && e.Op == "receive" && cause != nil && cause != errHalted {
+		return cause
 	}
 	return err
 }

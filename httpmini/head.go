@@ -49,6 +49,7 @@ type Response struct {
 	Body          io.Reader // never nil after ReadResponse
 	ContentLength int64     // in bytes; -1: unknown until the body's end
 	Trailer       Header    // the fields after a chunked body, once Body has returned io.EOF
+	Raw           string    // the head as it was read, to the empty line; not sent
 
 	lone bool // nothing can follow it on the connection
 }
@@ -114,6 +115,7 @@ func ReadResponse(br *bufio.Reader, method string, lim Limits) (*Response, error
 		Minor:  s.minor,
 		Status: s.status,
 		Reason: text[s.a:s.b],
+		Raw:    text,
 		Header: s.header(text),
 		Body:   noBody{},
 	}

@@ -66,7 +66,10 @@ func TestReadResponse(t *testing.T) {
 			if r.KeepAlive() != tt.alive {
 				t.Errorf("%s, %s: KeepAlive = %v, want %v", tt.name, feed.name, r.KeepAlive(), tt.alive)
 			}
-			r.Body, r.lone = nil, false
+			if !strings.HasPrefix(tt.wire, r.Raw) || !strings.HasSuffix(r.Raw, "\r\n\r\n") {
+				t.Errorf("%s, %s: head %q", tt.name, feed.name, r.Raw)
+			}
+			r.Body, r.Raw, r.lone = nil, "", false
 			if !reflect.DeepEqual(*r, tt.want) {
 				t.Errorf("%s, %s: ReadResponse = %+v, want %+v", tt.name, feed.name, *r, tt.want)
 			}
