@@ -119,6 +119,35 @@ func (c *Client) Do(ctx context.Context, rawURL string, r *Request) (*Answer, er
 	}
 }
 
+// Get fetches rawURL for a program: it follows redirects as the zero Redirects
+// does, asks for gzip, and undoes it; then ContentLength is -1. Any status is an
+// answer. Body gives at most 64 MiB, and ErrTooLarge behind them: see Decoded and
+// Do, the two together with Redirects are all there is to Get.
+func (c *Client) Get(ctx context.Context, rawURL string) (*Answer, error) {
+	r := &Request{Method: "GET", Header: Header{{"Accept", "*/*"}, {"Accept-Encoding", "gzip, deflate"}}}
+	for {
+		a, err := c.Do(ctx, rawURL, r)
+		if err != nil {
+			return nil, err
+		}
+		next, nr, err := Redirects{}.Follow(a, r)
+		if err == nil && nr == nil {
+			var body io.Reader
+			if body, err = a.Decoded(0); err == nil {
+				if a.Body = body; a.Header.Has("Content-Encoding") {
+					a.ContentLength = -1
+				}
+				return a, nil
+			}
+		}
+		a.Close()
+		if err != nil {
+			return nil, err
+		}
+		rawURL, r = next, nr
+	}
+}
+
 // A prepared is a request as it goes out.
 type prepared struct {
 	url   *url.URL

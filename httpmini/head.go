@@ -38,6 +38,8 @@ type Request struct {
 	Body           io.Reader // never nil after ReadRequest; see there
 	ContentLength  int64     // in bytes; -1: unknown until the body's end
 	Trailer        Header    // the fields after a chunked body, once Body has returned io.EOF
+
+	followed int // redirects on the way to it
 }
 
 // A Response is a response as it was read or is to be sent.
