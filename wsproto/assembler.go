@@ -52,6 +52,7 @@ type Assembler struct {
 	deflated  bool   // it is compressed
 	text      utf8State
 	fragments int
+	earned    int    // bytes of the last message that came: the next one is given as much at once
 	buf       *block // headroom, and what has come of the message, unmasked
 	inflated  *block // the last compressed message, inflated
 	control   []byte // what has come of a control frame that came in pieces
@@ -154,6 +155,7 @@ func (a *Assembler) Add(p []byte) (m Message, done bool, err error) {
 func (a *Assembler) end(p []byte) (Message, error) {
 	m := Message{a.message, p}
 	a.message = 0
+	a.earned = len(p)
 	if a.deflated {
 		var err error
 		if m.Data, err = a.inflate(p); err != nil {
@@ -211,11 +213,12 @@ func (a *Assembler) space() []byte {
 	return free[:min(int64(len(free)), a.left, spaceSize)]
 }
 
-// grow makes room for n more bytes, at most three times what has come and n
-// beyond that, and no more than the frame still needs.
+// grow makes room for n more bytes, and beyond that at most three times what has
+// come, or what the peer's last message took, and no more than the frame still
+// needs.
 func (a *Assembler) grow(n int) {
 	if a.buf == nil {
-		a.buf = getBlock(headroom + n + int(min(a.left, int64(3*n))))
+		a.buf = getBlock(headroom + n + int(min(a.left, int64(max(3*n, a.earned-n)))))
 		a.buf.b = a.buf.b[:headroom]
 		return
 	}

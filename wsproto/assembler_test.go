@@ -183,6 +183,30 @@ func TestAssemblerNoEarlyMemory(t *testing.T) {
 	}
 }
 
+// TestAssemblerEarnedMemory: a peer whose last message was large is given as much
+// for the next at once, so that it is not copied as it grows, but not more.
+func TestAssemblerEarnedMemory(t *testing.T) {
+	var a Assembler
+	take := func(claimed int64, pieces ...int) {
+		t.Helper()
+		if err := a.Check(Header{Fin: true, Opcode: OpBinary, Masked: true, PayloadLen: claimed}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range pieces {
+			if _, _, err := a.Add(make([]byte, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const first = 1 << 20
+	take(first, 1, first-1)
+	a.release()
+	take(16<<20, 1)
+	if got := cap(a.buf.b); got < first || got > 2*first {
+		t.Errorf("after a message of %d bytes and 1 of the next: %d bytes held", first, got)
+	}
+}
+
 // TestAssemblerSpace: what is read into the space is not copied and not lost.
 func TestAssemblerSpace(t *testing.T) {
 	want := bytes.Repeat([]byte("0123456789abcdef"), 20000)
