@@ -205,6 +205,17 @@ func choose(preferred, offered []string) string {
 	return ""
 }
 
+// Admit applies AllowHost, Origins and Authorize to a request that is no
+// handshake, such as that for a page which is to connect, and returns the refusal;
+// nil lets it in.
+func (opt *AcceptOptions) Admit(req *httpmini.Request) *httpmini.Response {
+	fields, err := opt.admit(req)
+	if err == nil {
+		return nil
+	}
+	return opt.refuse(err, fields)
+}
+
 // admit applies the server's own policy to a good handshake.
 func (opt *AcceptOptions) admit(req *httpmini.Request) (fields httpmini.Header, err error) {
 	host, port := splitHost(req.Host())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,8 @@ type browser struct {
 	conn    *wsproto.Conn
 	id      int
 	session string
+
+	complaints []string // errors and warnings that came while call waited, after watch
 }
 
 // newBrowser starts Chromium with one empty page, and skips the test where there
@@ -103,12 +106,14 @@ func (b *browser) call(method string, params map[string]any, result any) {
 			ID     int
 			Result json.RawMessage
 			Error  *struct{ Message string }
+			event
 		}
 		if err := json.Unmarshal(m.Data, &answer); err != nil {
 			b.t.Fatal(err)
 		}
 		if answer.ID != b.id {
-			continue // an event
+			b.complain(&answer.event)
+			continue
 		}
 		if answer.Error != nil {
 			b.t.Fatalf("%s: %s", method, answer.Error.Message)
@@ -117,6 +122,130 @@ func (b *browser) call(method string, params map[string]any, result any) {
 			b.t.Fatal(err)
 		}
 		return
+	}
+}
+
+// An event is what the browser says unasked, as far as it tells of trouble.
+type event struct {
+	Method string
+	Params struct {
+		Entry            struct{ Level, Source, Text, URL string }
+		Type             string
+		Args             []struct{ Value, Description string }
+		ExceptionDetails struct {
+			Text      string
+			Exception struct{ Description string }
+		}
+	}
+}
+
+func (b *browser) complain(e *event) {
+	p := &e.Params
+	switch {
+	case e.Method == "Log.entryAdded" && (p.Entry.Level == "error" || p.Entry.Level == "warning"):
+		b.complaints = append(b.complaints, p.Entry.Source+": "+p.Entry.Text+" "+p.Entry.URL)
+	case e.Method == "Runtime.exceptionThrown":
+		b.complaints = append(b.complaints, p.ExceptionDetails.Text+" "+p.ExceptionDetails.Exception.Description)
+	case e.Method == "Runtime.consoleAPICalled" && p.Type != "log":
+		b.complaints = append(b.complaints, fmt.Sprint("console.", p.Type, ": ", p.Args))
+	}
+}
+
+// watch begins to collect complaints.
+func (b *browser) watch() {
+	b.t.Helper()
+	for _, domain := range []string{"Log", "Runtime", "Page"} {
+		b.call(domain+".enable", map[string]any{}, new(struct{}))
+	}
+}
+
+// open loads a page and waits until its scripts have run.
+func (b *browser) open(url string) {
+	b.t.Helper()
+	var outcome struct{ ErrorText string }
+	b.call("Page.navigate", map[string]any{"url": url}, &outcome)
+	if outcome.ErrorText != "" {
+		b.t.Fatalf("%s: %s", url, outcome.ErrorText)
+	}
+	b.until(`document.readyState === 'complete' && location.href.startsWith('http')`)
+}
+
+// until waits until a JavaScript expression is true.
+func (b *browser) until(expression string) {
+	b.t.Helper()
+	deadline := time.Now().Add(patience)
+	for b.eval("return String(Boolean("+expression+"))") != "true" {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%s does not come true; the page shows %q", expression, b.eval("return document.body.innerText.slice(0, 2000)"))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// keys are the codes of keys that are not letters.
+var keys = map[string]int{"Enter": 13, "Escape": 27, "Tab": 9, "ArrowUp": 38, "ArrowDown": 40, "Space": 32, "ArrowRight": 39, "k": 75}
+
+// Modifiers of press.
+const (
+	withCtrl  = 2
+	withShift = 8
+)
+
+// press presses a key; what it writes is known for Enter and Space.
+func (b *browser) press(key string, modifiers int) {
+	b.t.Helper()
+	text := map[string]string{"Enter": "\r", "Space": " "}[key]
+	name := key
+	if key == "Space" {
+		name = " "
+	}
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		b.call("Input.dispatchKeyEvent", map[string]any{
+			"type": kind, "key": name, "code": key, "text": text, "windowsVirtualKeyCode": keys[key], "modifiers": modifiers,
+		}, new(struct{}))
+		text = ""
+	}
+}
+
+// write types text where the focus is.
+func (b *browser) write(text string) {
+	b.t.Helper()
+	b.call("Input.insertText", map[string]any{"text": text}, new(struct{}))
+}
+
+// files chooses files in an input.
+func (b *browser) files(selector string, names ...string) {
+	b.t.Helper()
+	var found struct{ Result struct{ ObjectID string } }
+	b.call("Runtime.evaluate", map[string]any{"expression": fmt.Sprintf("document.querySelector(%q)", selector)}, &found)
+	b.call("DOM.setFileInputFiles", map[string]any{"files": names, "objectId": found.Result.ObjectID}, new(struct{}))
+}
+
+// screen makes the page that large, on a phone or not.
+func (b *browser) screen(width, height int, phone bool) {
+	b.t.Helper()
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}, new(struct{}))
+	b.call("Emulation.setTouchEmulationEnabled", map[string]any{"enabled": phone}, new(struct{}))
+}
+
+// prefer sets what the system prefers: light or dark.
+func (b *browser) prefer(scheme string) {
+	b.t.Helper()
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, new(struct{}))
+}
+
+// shot writes a picture of the page to the directory that $SOCKETSRV_SHOTS names,
+// for somebody to look at.
+func (b *browser) shot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("SOCKETSRV_SHOTS")
+	if dir == "" {
+		return
+	}
+	var picture struct{ Data []byte }
+	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &picture)
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture.Data, 0o644); err != nil {
+		b.t.Fatal(err)
 	}
 }
 

@@ -81,7 +81,7 @@ func (w *dumpWS) handshake(x *httpmini.Exchange) {
 		w.con.Detail("  %s: %s", show.Field(f.Name), show.Field(concealed(f)))
 	}
 	w.server.ServeExchange(x)
-	if x.Status() == 101 {
+	if status := x.Status(); status == 101 || status == 200 { // 200 is the page
 		return
 	}
 	reason := "no answer"

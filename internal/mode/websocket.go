@@ -99,9 +99,7 @@ func (w *ServerWS) authorize(req *httpmini.Request) (status int, fields httpmini
 	if w.authorized(req.Header.Get("Authorization")) {
 		return 0, nil
 	}
-	if w.user != "" {
-		fields.Add("WWW-Authenticate", `Basic realm="socketsrv"`)
-	}
+	fields.Add("WWW-Authenticate", `Basic realm="socketsrv"`)
 	if w.token != "" {
 		fields.Add("WWW-Authenticate", `Bearer realm="socketsrv"`)
 	}
@@ -117,7 +115,12 @@ func (w *ServerWS) authorized(field string) bool {
 	switch strings.ToLower(scheme) {
 	case "basic":
 		plain, err := base64.StdEncoding.DecodeString(value)
-		return err == nil && w.user != "" && equalSecret(string(plain), w.user)
+		if err != nil {
+			return false
+		}
+		// Browsers have no other place for a token than the password's.
+		_, password, _ := strings.Cut(string(plain), ":")
+		return w.user != "" && equalSecret(string(plain), w.user) || w.token != "" && equalSecret(password, w.token)
 	case "bearer":
 		return w.token != "" && equalSecret(value, w.token)
 	}

@@ -11,10 +11,13 @@ import (
 // Server is the WebSocket server that the flags describe, for a listener on addr;
 // secure says that TLS is below. Its OnConnect greets, and closes with 4001 who
 // lacks the Authorization that is asked for; connected, if not nil, is called for
-// the others. Panics and trouble with accepting go to con.
+// the others. Browsers that ask for no WebSocket get the page for people. Panics
+// and trouble with accepting go to con.
 func (w *ServerWS) Server(l *Serving, con *Console, addr net.Addr, secure bool, connected func(*wsproto.User, *httpmini.Request)) *wsproto.Server {
+	accept := w.AcceptOptions(addr, secure)
 	return &wsproto.Server{
-		Accept:           w.AcceptOptions(addr, secure),
+		Accept:           accept,
+		HTTP:             newWebPage(accept, l.MaxMessage).serve,
 		HandshakeTimeout: l.HandshakeTimeout,
 		Config: wsproto.Config{
 			MaxMessage:   l.MaxMessage,
