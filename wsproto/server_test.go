@@ -141,6 +141,9 @@ func (j *journal) waitFor(t *testing.T, n int) []string {
 	}
 }
 
+// untilHot is more messages than it takes to make a user hot, where there are such.
+const untilHot = 16
+
 func echoServer(j *journal) *Server {
 	return &Server{
 		OnConnect:    func(u *User, req *httpmini.Request) { j.add("connect %s", req.Target) },
@@ -163,7 +166,7 @@ func TestServer(t *testing.T) {
 	if users[0].RemoteAddr().String() != c.LocalAddr().String() {
 		t.Errorf("RemoteAddr() = %v, want %v", users[0].RemoteAddr(), c.LocalAddr())
 	}
-	for i := range 3 * hotReads { // cold, then hot
+	for i := range untilHot { // cold, then hot
 		c.send(frame(RoleServer, 0x82, string(rune('a'+i))))
 		c.want(fmt.Sprintf("82 01 %02x", 'a'+i))
 	}
@@ -210,7 +213,7 @@ func TestServerEndWithData(t *testing.T) {
 	s := echoServer(j)
 	addr := serve(t, s)
 	c := connect(t, addr, "")
-	for range 2 * hotReads {
+	for range untilHot {
 		c.send(frame(RoleServer, 0x81, "x"))
 		c.want("81 01 78")
 	}
