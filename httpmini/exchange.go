@@ -23,6 +23,7 @@ type Exchange struct {
 	close    bool // no other request follows
 	status   int
 	sent     int64
+	fields   []byte // field lines that come before all others of the answer
 
 	takeover func(net.Conn, []byte)
 	buffered []byte
@@ -198,6 +199,10 @@ func (x *Exchange) writeHead(status int, reason string, h Header, length int64) 
 	x.answered, x.status = true, status
 	x.close = x.close || !x.canDrain() || status < 200
 	b := appendStatusLine(x.c.out.b, status, reason)
+	if x.c.s.Date && status >= 200 {
+		b = append(appendDate(append(b, "Date: "...)), "\r\n"...)
+	}
+	b = append(b, x.fields...)
 	connection := false
 	for _, f := range h {
 		switch {

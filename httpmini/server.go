@@ -24,6 +24,7 @@ type Handler func(x *Exchange)
 type Server struct {
 	Handler Handler // nil answers 404
 	Limits  Limits
+	Date    bool // answers say when they were made (RFC 9110 §6.6.1)
 
 	HeadTimeout  time.Duration // for a whole head, and from the start to the end of the first one; 0 means 10 s
 	IdleTimeout  time.Duration // from an answer to the first byte of the next request; 0 means 60 s

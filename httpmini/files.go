@@ -1,0 +1,334 @@
+package httpmini
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Files serves the files below a directory. Its method Serve is a Handler; the
+// fields are set before the first call and not changed later. The zero value
+// answers 404 to everything.
+//
+// Nothing outside Root is reached, by links neither: os.Root sees to that. Only
+// regular files are opened; the rest (FIFOs, devices, sockets) is 403. FileName
+// says which paths stand for which files.
+//
+// Every file has a strong ETag, made of its size and the time it was changed in
+// nanoseconds, and a Last-Modified. What is sent compressed has the same ETag as a
+// weak one. Ranges, several as multipart/byteranges too, are always of the file as
+// it is.
+//
+// A file is sent as long as it was when it was opened. One that gets shorter
+// meanwhile ends the connection, so that nobody takes it for whole.
+type Files struct {
+	Root     *os.Root // stays the caller's
+	Header   Header   // added to every answer, in place of a field of the same name
+	Dotfiles bool     // names that begin with a dot are served, too
+	NoList   bool     // a directory without index.html is 403 in place of a list
+	NoGzip   bool     // text is sent as it is to those who accept gzip, too
+
+	cache fileCache
+}
+
+// A representation is what a file is served as.
+type representation struct {
+	name        string // below the root
+	size        int64
+	modified    time.Time
+	etag        string
+	contentType string
+	text        bool
+	content     []byte // of a small file, once it was read
+	fields      []byte // field lines of a plain 200, ready to be sent
+}
+
+// Serve answers GET and HEAD with files and lists, OPTIONS with what there is,
+// and other methods with 405 or 501.
+func (f *Files) Serve(x *Exchange) {
+	switch x.Request.Method {
+	case "GET", "HEAD":
+		f.get(x)
+	case "OPTIONS":
+		x.Respond(204, f.with(Header{{"Allow", allowed}}), nil)
+	case "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT",
+		"PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK":
+		f.Refuse(x, 405)
+	default:
+		f.Refuse(x, 501)
+	}
+}
+
+const allowed = "GET, HEAD, OPTIONS"
+
+// Refuse answers with a status of 400 or more and what goes with it.
+func (f *Files) Refuse(x *Exchange, status int) {
+	h := Header{{"Content-Type", plain}, {"X-Content-Type-Options", "nosniff"}}
+	switch status {
+	case 405:
+		h.Add("Allow", allowed)
+	case 503:
+		h.Add("Retry-After", "1")
+	}
+	x.Respond(status, f.with(h), []byte(StatusText(status)+"\n"))
+}
+
+// with adds f.Header to h.
+func (f *Files) with(h Header) Header {
+	h = slices.DeleteFunc(h, func(field Field) bool { return f.Header.Has(field.Name) })
+	return append(h, f.Header...)
+}
+
+func (f *Files) get(x *Exchange) {
+	name, dir, err := FileName(x.Request.Path(), f.Dotfiles)
+	if err != nil {
+		f.Refuse(x, err.(*Error).Status)
+		return
+	}
+	if f.Root == nil {
+		f.Refuse(x, 404)
+		return
+	}
+	info, err := f.Root.Stat(name)
+	switch {
+	case err != nil:
+		f.Refuse(x, statusOf(err))
+	case info.IsDir() && dir:
+		f.directory(x, name)
+	case info.IsDir():
+		f.redirect(x, name)
+	case dir:
+		f.Refuse(x, 404)
+	default:
+		f.file(x, name, info)
+	}
+}
+
+// statusOf is what the client is told of an error of the file system, and all it
+// is told.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return 403
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		return 503
+	case errors.Is(err, syscall.EIO):
+		return 500
+	}
+	return 404 // it does not exist, or is a link to the outside or to itself
+}
+
+// redirect leads to the directory's name with a slash at its end. Nothing of what
+// the client sent stands there but its query.
+func (f *Files) redirect(x *Exchange, name string) {
+	b := append(appendEscapedPath([]byte("/"), name), '/')
+	if query := x.Request.Query(); query != "" {
+		b = append(append(b, '?'), strings.ReplaceAll(query, `\`, "%5C")...)
+	}
+	x.Respond(301, f.with(Header{{"Location", string(b)}, {"Content-Type", plain}}), []byte("The directory is at "+string(b)+"\n"))
+}
+
+// directory answers with index.html or a list.
+func (f *Files) directory(x *Exchange, name string) {
+	const index = "index.html"
+	file := index
+	if name != "." {
+		file = name + "/" + index
+	}
+	if info, err := f.Root.Stat(file); err == nil && info.Mode().IsRegular() {
+		f.file(x, file, info)
+		return
+	}
+	if f.NoList {
+		f.Refuse(x, 403)
+		return
+	}
+	f.list(x, name)
+}
+
+func (f *Files) file(x *Exchange, name string, info fs.FileInfo) {
+	if !info.Mode().IsRegular() {
+		f.Refuse(x, 403)
+		return
+	}
+	mark, stamped := stampOf(info)
+	if rep := f.cache.get(name, mark); rep != nil && stamped {
+		f.answer(x, rep, nil)
+		return
+	}
+	file, err := f.Root.OpenFile(name, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		f.Refuse(x, statusOf(err))
+		return
+	}
+	defer file.Close()
+	if info, err = file.Stat(); err != nil || !info.Mode().IsRegular() { // another one by now
+		f.Refuse(x, 403)
+		return
+	}
+	rep := represent(name, info)
+	if mark, stamped = stampOf(info); stamped && mark.settled(time.Now()) && rep.size <= maxCached {
+		f.remember(rep, mark, file)
+	}
+	f.answer(x, rep, file)
+}
+
+func represent(name string, info fs.FileInfo) *representation {
+	rep := &representation{name: name, size: info.Size(), modified: info.ModTime()}
+	rep.contentType, rep.text = contentType(name)
+	b := strconv.AppendInt([]byte{'"'}, rep.modified.UnixNano(), 16)
+	b = strconv.AppendInt(append(b, '-'), rep.size, 16)
+	rep.etag = string(append(b, '"'))
+	return rep
+}
+
+// remember reads a small file and keeps it for those who ask next.
+func (f *Files) remember(rep *representation, mark stamp, file *os.File) {
+	content := make([]byte, rep.size)
+	if n, err := file.ReadAt(content, 0); err != nil || int64(n) < rep.size {
+		return
+	}
+	rep.content = content
+	rep.fields = f.fields(rep, false).append(nil)
+	f.cache.put(rep, mark)
+}
+
+// fields are those of a 200; coded is for gzip.
+func (f *Files) fields(rep *representation, coded bool) Header {
+	modified := rep.modified
+	if now := time.Now(); modified.After(now) {
+		modified = now // RFC 9110 §8.8.2.1
+	}
+	h := make(Header, 0, 8+len(f.Header))
+	h = append(h, Field{"Content-Type", rep.contentType}, Field{"Last-Modified", formatDate(modified)})
+	if coded {
+		h = append(h, Field{"ETag", "W/" + rep.etag}, Field{"Content-Encoding", "gzip"})
+	} else {
+		h = append(h, Field{"ETag", rep.etag}, Field{"Accept-Ranges", "bytes"})
+	}
+	if f.codes(rep) {
+		h = append(h, Field{"Vary", "Accept-Encoding"})
+	}
+	return f.with(append(h, Field{"X-Content-Type-Options", "nosniff"}))
+}
+
+// codes says whether the file is sent compressed to those who accept that.
+func (f *Files) codes(rep *representation) bool { return rep.text && rep.size >= minGzip && !f.NoGzip }
+
+// answer sends rep, whole, in parts or not at all. file is open unless rep has its
+// content.
+func (f *Files) answer(x *Exchange, rep *representation, file *os.File) {
+	h := x.Request.Header
+	coded := f.codes(rep) && x.Request.Minor > 0 && acceptsGzip(h)
+	switch evaluate(h, rep.etag, rep.modified) {
+	case 304:
+		x.Respond(304, slices.DeleteFunc(f.fields(rep, coded), isContentField), nil)
+		return
+	case 412:
+		f.Refuse(x, 412)
+		return
+	}
+	if x.Request.Method == "GET" && h.Has("Range") && ifRange(h, rep.etag, rep.modified, time.Now()) {
+		ranges, outcome := parseRanges(strings.Join(h.Values("Range"), ","), rep.size)
+		switch {
+		case outcome == unsatisfiable:
+			fields := Header{{"Content-Range", "bytes */" + strconv.FormatInt(rep.size, 10)}, {"Content-Type", plain}, {"ETag", rep.etag}}
+			x.Respond(416, f.with(fields), []byte(StatusText(416)+"\n"))
+			return
+		case outcome == someRanges:
+			f.partial(x, rep, file, ranges)
+			return
+		}
+	}
+	f.whole(x, rep, file, coded)
+}
+
+// isContentField holds for the fields that a 304 leaves out (RFC 9110 §15.4.5).
+func isContentField(field Field) bool {
+	return field.Name == "Content-Type" || field.Name == "Content-Encoding"
+}
+
+func (f *Files) whole(x *Exchange, rep *representation, file *os.File, coded bool) {
+	if coded {
+		if x.Request.Method == "HEAD" {
+			x.Send(&Response{Status: 200, Header: f.fields(rep, true), ContentLength: -1})
+			return
+		}
+		if body := newGzipBody(&exactly{rep.reader(file), rep.size}); body != nil {
+			x.Send(&Response{Status: 200, Header: f.fields(rep, true), Body: body, ContentLength: -1})
+			body.close()
+			return
+		}
+	}
+	if rep.content != nil {
+		x.fields = rep.fields
+		x.Respond(200, nil, rep.content)
+		return
+	}
+	if rep.size == 0 {
+		x.Respond(200, f.fields(rep, false), nil)
+		return
+	}
+	x.Send(&Response{Status: 200, Header: f.fields(rep, false), Body: file, ContentLength: rep.size})
+}
+
+// partial sends ranges of the file.
+func (f *Files) partial(x *Exchange, rep *representation, file *os.File, ranges []byteRange) {
+	h := f.fields(rep, false)
+	if len(ranges) > 1 {
+		body, length, boundary := multipart(rep.readerAt(file), ranges, rep.size, rep.contentType)
+		h.Set("Content-Type", "multipart/byteranges; boundary="+boundary)
+		x.Send(&Response{Status: 206, Header: h, Body: body, ContentLength: length})
+		return
+	}
+	r := ranges[0]
+	h.Add("Content-Range", r.contentRange(rep.size))
+	if rep.content != nil {
+		x.Respond(206, h, rep.content[r.start:r.start+r.length])
+		return
+	}
+	if _, err := file.Seek(r.start, io.SeekStart); err != nil {
+		f.Refuse(x, 500)
+		return
+	}
+	x.Send(&Response{Status: 206, Header: h, Body: file, ContentLength: r.length})
+}
+
+func (rep *representation) reader(file *os.File) io.Reader {
+	if rep.content != nil {
+		return bytes.NewReader(rep.content)
+	}
+	return file
+}
+
+func (rep *representation) readerAt(file *os.File) io.ReaderAt {
+	if rep.content != nil {
+		return bytes.NewReader(rep.content)
+	}
+	return file
+}
+
+// exactly reads left bytes of r: no more, and fewer are an error.
+type exactly struct {
+	r    io.Reader
+	left int64
+}
+
+func (e *exactly) Read(p []byte) (int, error) {
+	if e.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := e.r.Read(p[:min(int64(len(p)), e.left)])
+	e.left -= int64(n)
+	if err == io.EOF && e.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}

@@ -1,0 +1,256 @@
+package httpmini
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const maxListed = 10_000 // entries of a directory
+
+// An entry is a line of a list.
+type entry struct {
+	name     string
+	dir      bool
+	size     int64
+	modified time.Time
+}
+
+// list answers with the entries of a directory that Serve would serve.
+func (f *Files) list(x *Exchange, name string) {
+	entries, more, err := f.entries(name)
+	if err != nil {
+		f.Refuse(x, statusOf(err))
+		return
+	}
+	by, order := sortOrder(x.Request.Query())
+	sortEntries(entries, by, order)
+	page := appendList(nil, name, entries, more, by, order)
+	h := f.with(Header{
+		{"Content-Type", "text/html; charset=utf-8"},
+		{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+		{"X-Content-Type-Options", "nosniff"},
+		{"Referrer-Policy", "no-referrer"},
+		{"Cache-Control", "no-cache"},
+	})
+	x.Respond(200, h, page)
+}
+
+// entries reads a directory. more says that it has more than maxListed entries.
+func (f *Files) entries(name string) (entries []entry, more bool, err error) {
+	dir, err := f.Root.OpenFile(name, openFlags, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	defer dir.Close()
+	found, err := dir.ReadDir(maxListed + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, err
+	}
+	if more = len(found) > maxListed; more {
+		found = found[:maxListed]
+	}
+	for _, d := range found {
+		if !servable(d.Name(), f.Dotfiles) {
+			continue
+		}
+		// By way of the root: a link counts as what it leads to, if that is inside.
+		info, err := f.Root.Stat(name + "/" + d.Name())
+		if err == nil && (info.IsDir() || info.Mode().IsRegular()) {
+			entries = append(entries, newEntry(d.Name(), info))
+		}
+	}
+	return entries, more, nil
+}
+
+func newEntry(name string, info fs.FileInfo) entry {
+	return entry{name, info.IsDir(), info.Size(), info.ModTime()}
+}
+
+// sortOrder reads ?sort=name|size|time&order=asc|desc; what it does not know is
+// by name, ascending.
+func sortOrder(query string) (by, order string) {
+	by, order = "name", "asc"
+	for part := range strings.SplitSeq(query, "&") {
+		switch part {
+		case "sort=size", "sort=time":
+			by = part[len("sort="):]
+		case "order=desc":
+			order = "desc"
+		}
+	}
+	return by, order
+}
+
+// sortEntries puts directories first. Names decide where size or time do not.
+func sortEntries(entries []entry, by, order string) {
+	slices.SortFunc(entries, func(a, b entry) int {
+		if a.dir != b.dir {
+			if a.dir {
+				return -1
+			}
+			return 1
+		}
+		byName := cmp.Or(strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)), strings.Compare(a.name, b.name))
+		c := byName
+		switch {
+		case by == "size" && !a.dir:
+			c = cmp.Or(cmp.Compare(a.size, b.size), byName)
+		case by == "time":
+			c = cmp.Or(a.modified.Compare(b.modified), byName)
+		}
+		if order == "desc" {
+			c = -c
+		}
+		return c
+	})
+}
+
+const listHead = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>`
+
+const listStyle = `</title><style>
+:root{--dim:#667;--line:#8883;--link:#0b57d0;--hover:#8881}
+@media(prefers-color-scheme:dark){:root{--dim:#99a;--link:#8ab4f8}}
+body{font:16px/1.45 system-ui,sans-serif;max-width:64rem;margin:0 auto;padding:1rem}
+h1{font-size:1.2rem;overflow-wrap:anywhere}
+a{color:var(--link);text-decoration:none}a:hover,a:focus{text-decoration:underline}
+table{width:100%;border-collapse:collapse}
+th{text-align:left;font-weight:600;border-bottom:2px solid var(--line)}
+td{border-bottom:1px solid var(--line)}
+td a{display:block;padding:.55rem 0;overflow-wrap:anywhere}
+th a{display:block;padding:.4rem 0;color:inherit}
+.n{text-align:right;white-space:nowrap;padding-left:1rem;color:var(--dim);font-variant-numeric:tabular-nums}
+tbody tr:hover{background:var(--hover)}
+p{color:var(--dim)}
+@media(max-width:34rem){.t{display:none}body{padding:.6rem}}
+</style></head><body><h1>`
+
+// appendList appends the page. Nothing in it comes from elsewhere, and it needs no
+// script: the heads of the columns are links.
+func appendList(dst []byte, dir string, entries []entry, more bool, by, order string) []byte {
+	title := "/"
+	if dir != "." {
+		title += dir + "/"
+	}
+	dst = appendHTML(append(dst, listHead...), title)
+	dst = appendHTML(append(dst, listStyle...), title)
+	dst = append(dst, "</h1>\n<table><thead><tr>"...)
+	for _, c := range [...]struct{ by, title, class string }{{"name", "Name", ""}, {"size", "Size", "n"}, {"time", "Changed (UTC)", "n t"}} {
+		dst = appendColumn(dst, c.by, c.title, c.class, by, order)
+	}
+	dst = append(dst, "</tr></thead>\n<tbody>\n"...)
+	if dir != "." {
+		dst = append(dst, `<tr><td><a href="./../">../</a></td><td></td><td class="t"></td></tr>`+"\n"...)
+	}
+	for i := range entries {
+		dst = appendEntry(dst, &entries[i])
+	}
+	dst = append(dst, "</tbody></table>\n"...)
+	switch {
+	case more:
+		dst = append(dst, "<p>There are more than "+strconv.Itoa(maxListed)+" entries: these are some of them.</p>\n"...)
+	case len(entries) == 0:
+		dst = append(dst, "<p>Nothing here.</p>\n"...)
+	}
+	return append(dst, "</body></html>\n"...)
+}
+
+// appendColumn appends the head of a column, which is a link to the list sorted
+// by it, or the other way round where it is already.
+func appendColumn(dst []byte, column, title, class, by, order string) []byte {
+	next, sorted, arrow := "asc", "", ""
+	if column == by {
+		sorted, arrow = ` aria-sort="ascending"`, " ▲"
+		if order == "desc" {
+			sorted, arrow = ` aria-sort="descending"`, " ▼"
+		} else {
+			next = "desc"
+		}
+	}
+	if class != "" {
+		class = ` class="` + class + `"`
+	}
+	return append(dst, `<th`+class+sorted+`><a href="./?sort=`+column+`&amp;order=`+next+`">`+title+arrow+`</a></th>`...)
+}
+
+func appendEntry(dst []byte, e *entry) []byte {
+	slash := ""
+	if e.dir {
+		slash = "/"
+	}
+	dst = append(dst, `<tr><td><a href="./`...)
+	dst = append(appendEscapedPath(dst, e.name), slash+`">`...)
+	dst = append(appendHTML(dst, e.name), slash+`</a></td><td class="n"`...)
+	if !e.dir {
+		dst = append(strconv.AppendInt(append(dst, ` title="`...), e.size, 10), ` bytes"`...)
+	}
+	dst = append(dst, '>')
+	if !e.dir {
+		dst = appendSize(dst, e.size)
+	}
+	dst = append(dst, `</td><td class="n t">`...)
+	dst = e.modified.UTC().AppendFormat(dst, "2006-01-02 15:04")
+	return append(dst, "</td></tr>\n"...)
+}
+
+// appendSize appends 17 B, 1.2 KiB, 35 MiB.
+func appendSize(dst []byte, n int64) []byte {
+	if n < 1024 {
+		return append(strconv.AppendInt(dst, n, 10), " B"...)
+	}
+	unit, value := 0, float64(n)
+	for ; value >= 1023.5 && unit < 6; unit++ {
+		value /= 1024
+	}
+	decimals := 0
+	if value < 9.95 {
+		decimals = 1
+	}
+	dst = strconv.AppendFloat(dst, value, 'f', decimals, 64)
+	return append(append(dst, ' ', "BKMGTPE"[unit]), "iB"...)
+}
+
+// appendHTML appends s as text of a page or of a value in double quotes: characters
+// that would not be seen, and bytes that are not UTF-8, as \xNN and the like.
+func appendHTML(dst []byte, s string) []byte {
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			dst = appendHex(append(dst, `\x`...), uint32(s[0]), 2)
+		case r == '&':
+			dst = append(dst, "&amp;"...)
+		case r == '<':
+			dst = append(dst, "&lt;"...)
+		case r == '>':
+			dst = append(dst, "&gt;"...)
+		case r == '"':
+			dst = append(dst, "&#34;"...)
+		case strconv.IsPrint(r):
+			dst = append(dst, s[:n]...)
+		case r < 0x80:
+			dst = appendHex(append(dst, `\x`...), uint32(r), 2)
+		case r < 0x10000:
+			dst = appendHex(append(dst, `\u`...), uint32(r), 4)
+		default:
+			dst = appendHex(append(dst, `\U`...), uint32(r), 8)
+		}
+		s = s[n:]
+	}
+	return dst
+}
+
+func appendHex(dst []byte, v uint32, digits int) []byte {
+	for i := digits - 1; i >= 0; i-- {
+		dst = append(dst, "0123456789abcdef"[v>>(4*i)&15])
+	}
+	return dst
+}
