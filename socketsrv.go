@@ -21,6 +21,7 @@ var modes = mode.Table{
 	mode.Echo,
 	mode.Broadcast,
 	mode.Line,
+	mode.Curl,
 	mode.Connect,
 	mode.Ping,
 	mode.Chat,

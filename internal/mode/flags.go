@@ -22,6 +22,11 @@ type Flags struct {
 	byName map[string]*flag
 	checks []func() error
 	modes  []string // what a mistyped flag may have been meant as, too
+
+	// For a command line that is another program's.
+	each    func(word string)       // sees the arguments where they stand between flags
+	negated bool                    // --no-name turns a switch off
+	foreign func(word string) error // what is known of a flag that is none of ours; nil: nothing
 }
 
 type group struct {
@@ -37,6 +42,7 @@ type flag struct {
 	choices  []string
 	repeated bool
 	secret   bool   // the value never stands in an error
+	unlisted bool   // not in help: taken for the sake of those who type it
 	value    string // as last given
 	given    bool   // on the command line
 	set      func(string) error
@@ -178,6 +184,13 @@ func (fs *Flags) describe(usage string) {
 func (fs *Flags) hide(names ...string) {
 	for _, name := range names {
 		fs.byName[name].secret = true
+	}
+}
+
+// unlist keeps the named flags out of help and man page.
+func (fs *Flags) unlist(names ...string) {
+	for _, name := range names {
+		fs.byName[name].unlisted = true
 	}
 }
 

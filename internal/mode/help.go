@@ -99,6 +99,9 @@ func (g group) flagRows() rows {
 	var r rows
 	var left, defs []string
 	for _, f := range g.flags {
+		if f.unlisted {
+			continue
+		}
 		left = append(left, f.form())
 		if f.def != "" {
 			defs = append(defs, f.def)

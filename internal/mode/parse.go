@@ -25,10 +25,13 @@ func (fs *Flags) parse(args []string) (rest []string, err error) {
 		word := args[0]
 		args = args[1:]
 		if word == "--" {
-			return append(rest, args...), fs.check()
+			for _, word := range args {
+				rest = fs.argument(rest, word)
+			}
+			return rest, fs.check()
 		}
 		if !fs.isFlag(word) {
-			rest = append(rest, word)
+			rest = fs.argument(rest, word)
 			continue
 		}
 		if args, err = fs.take(word, args); err != nil {
@@ -36,6 +39,13 @@ func (fs *Flags) parse(args []string) (rest []string, err error) {
 		}
 	}
 	return rest, fs.check()
+}
+
+func (fs *Flags) argument(rest []string, word string) []string {
+	if fs.each != nil {
+		fs.each(word)
+	}
+	return append(rest, word)
 }
 
 func (fs *Flags) check() error {
@@ -69,6 +79,11 @@ func (fs *Flags) take(word string, next []string) ([]string, error) {
 	name = canonical(name)
 	if f := fs.byName[name]; f != nil {
 		return fs.give(f, name, value, has, next)
+	}
+	if off, ok := strings.CutPrefix(word, "--no-"); ok && fs.negated {
+		if f := fs.byName[canonical(off)]; f != nil && f.arg == "" {
+			return next, f.set("false")
+		}
 	}
 	switch name {
 	case "help", "h":
@@ -140,6 +155,11 @@ const maxShown = 100 // bytes of a user's word in an error
 func (fs *Flags) unknown(word string) error {
 	word, _, _ = strings.Cut(word, "=")
 	name, _ := undash(word)
+	if fs.foreign != nil {
+		if err := fs.foreign(word); err != nil {
+			return err
+		}
+	}
 	return suggest("flag", word, "-", nearest(canonical(name), append(fs.longNames(), fs.modes...)))
 }
 

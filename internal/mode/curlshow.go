@@ -1,0 +1,281 @@
+package mode
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/show"
+	"socketsrv/internal/term"
+)
+
+// connected, sent and received are what the client tells while it works.
+
+func (t *curlTransfer) connected(way httpmini.Connection) {
+	t.way = way
+	if way.Reused {
+		t.info("Re-using existing connection with host %s", t.at.host)
+		return
+	}
+	t.connects++
+	host, port := t.at.host, t.at.realPort()
+	if way.Remote != nil {
+		host, port, _ = net.SplitHostPort(way.Remote.String())
+	}
+	t.info("Connected to %s (%s) port %s", t.at.host, host, port)
+}
+
+func (t *curlTransfer) sent(r *httpmini.Request) {
+	t.asked = r.Method
+	head := r.AppendHead(nil)
+	t.requestSize += int64(len(head))
+	if t.verbose {
+		line, _, _ := strings.Cut(string(head), "\r\n")
+		t.verboseHead("> ", line, r.Header, isSecretField)
+	}
+}
+
+func (t *curlTransfer) received(r *httpmini.Response) {
+	head := []byte(statusText(r) + "\r\n")
+	for _, f := range r.Header {
+		head = fmt.Appendf(head, "%s: %s\r\n", f.Name, f.Value)
+	}
+	head = append(head, "\r\n"...)
+	t.headerSize += int64(len(head))
+	t.fields = len(r.Header)
+	t.expected.Store(r.ContentLength)
+	if t.verbose {
+		t.verboseHead("< ", statusText(r), r.Header, func(name string) bool { return strings.EqualFold(name, "Set-Cookie") })
+	}
+	if t.o.include || t.o.head {
+		_, t.headErr = t.out.Write(head)
+	}
+	if t.o.dumpHeader != "" {
+		t.dumpHead(head)
+	}
+	if t.asked == "CONNECT" {
+		t.connectStatus = r.Status
+	}
+}
+
+// statusText is the status line as it came.
+func statusText(r *httpmini.Response) string {
+	return fmt.Sprintf("HTTP/1.%d %d %s", r.Minor, r.Status, r.Reason)
+}
+
+// dumpHead is for -D. The first head of an option set begins the file.
+func (t *curlTransfer) dumpHead(head []byte) {
+	if t.o.dumpHeader == "-" {
+		_, t.headErr = t.env.Stdout.Write(head)
+		return
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	if t.o.dumps++; t.o.dumps == 1 {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := os.OpenFile(t.o.dumpHeader, flags, 0o666)
+	if err == nil {
+		_, err = f.Write(head)
+		f.Close()
+	}
+	if err != nil {
+		t.headErr = &errOutput{err}
+	}
+}
+
+// verboseHead shows a head, what is secret in it concealed.
+func (t *curlTransfer) verboseHead(mark, line string, h httpmini.Header, secret func(name string) bool) {
+	var b strings.Builder
+	b.WriteString(mark + show.Escape(line) + "\n")
+	for _, f := range h {
+		if secret(f.Name) && !t.showSecrets {
+			f.Value = "***"
+		}
+		b.WriteString(mark + show.Escape(f.Name+": "+f.Value) + "\n")
+	}
+	io.WriteString(t.env.Stderr, b.String()+mark+"\n")
+}
+
+// isSecretField says whether a field of a request may be for the server's eyes only.
+func isSecretField(name string) bool {
+	name = strings.ToLower(name)
+	for _, s := range []string{"auth", "token", "key", "secret", "cookie"} {
+		if strings.Contains(name, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// info is a line of -v that begins with a star.
+func (t *curlTransfer) info(format string, args ...any) {
+	if t.verbose {
+		fmt.Fprintf(t.env.Stderr, "* %s\n", show.AppendCut(nil, fmt.Sprintf(format, args...), maxErrorLine))
+	}
+}
+
+// summary is what ws prints at the end of -v.
+func (t *curlTransfer) summary() {
+	fmt.Fprintf(t.env.Stderr, "Upload size: %d\nDownload size: %d\nStatus: %d\n", t.up, t.down, t.status())
+}
+
+// watches says whether anybody looks at how far a transfer is.
+func (r *curlRun) watches() bool {
+	for _, o := range r.ops {
+		if o.speedTime > 0 {
+			return true
+		}
+	}
+	return r.env.TTYErr != nil && !r.silent && r.meter
+}
+
+func (t *curlTransfer) progress(sent, received int64) {
+	t.gone.Store(sent)
+	t.got.Store(received)
+}
+
+// watch draws the meter and looks for what is too slow, until the function that it
+// returns is called.
+func (t *curlTransfer) watch(cancel context.CancelCauseFunc) (stop func()) {
+	if !t.watches() {
+		return func() {}
+	}
+	m := &curlMeter{t: t, begun: time.Now()}
+	if t.env.TTYErr != nil && !t.silent && t.meter && (t.out.name != "" || t.upload != "") {
+		m.out = t.env.Stderr
+	}
+	done := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-ticker.C:
+				m.draw(now)
+				if m.tooSlow(now) {
+					cancel(errSlow)
+					return
+				}
+			}
+		}
+	})
+	return func() {
+		close(done)
+		watcher.Wait()
+		m.end()
+	}
+}
+
+// A curlMeter is the line that says how far a transfer is.
+type curlMeter struct {
+	t     *curlTransfer
+	out   io.Writer // nil: no line
+	begun time.Time
+	drawn bool
+
+	at    time.Time // of the last look
+	bytes int64     // then
+	speed float64   // since the look before
+	slow  time.Time // since when it is too slow; zero: it is not
+}
+
+// tooSlow is for -y and -Y.
+func (m *curlMeter) tooSlow(now time.Time) bool {
+	limit := m.t.o.speedTime
+	if limit == 0 || m.at.IsZero() || m.speed >= float64(m.t.o.speedLimit) {
+		m.slow = time.Time{}
+		return false
+	}
+	if m.slow.IsZero() {
+		m.slow = now
+	}
+	return now.Sub(m.slow) >= limit
+}
+
+// draw looks once a second, and draws what there is.
+func (m *curlMeter) draw(now time.Time) {
+	bytes := m.t.got.Load() + m.t.gone.Load()
+	if since := now.Sub(m.at); m.at.IsZero() || since >= time.Second {
+		from := m.at
+		if from.IsZero() {
+			from, m.bytes = m.begun, 0
+		}
+		m.speed = float64(bytes-m.bytes) / max(now.Sub(from).Seconds(), 0.001)
+		m.at, m.bytes = now, bytes
+	}
+	if m.out == nil || now.Sub(m.begun) < 500*time.Millisecond {
+		return
+	}
+	if !m.drawn && !m.t.bar {
+		io.WriteString(m.out, "  % Total    % Received % Xferd  Average Speed   Time    Time     Time  Current\n"+
+			"                                 Dload  Upload   Total   Spent    Left  Speed\n")
+	}
+	m.drawn = true
+	if m.t.bar {
+		io.WriteString(m.out, m.barLine())
+		return
+	}
+	io.WriteString(m.out, m.line(now))
+}
+
+// end draws the line for the last time.
+func (m *curlMeter) end() {
+	if m.drawn {
+		m.draw(time.Now())
+		io.WriteString(m.out, "\n")
+	}
+}
+
+func (m *curlMeter) line(now time.Time) string {
+	got, gone := m.t.got.Load(), m.t.gone.Load()
+	down, up := max(m.t.expected.Load(), 0), int64(0)
+	if m.t.body != nil {
+		up = max(m.t.body.size(), 0)
+	}
+	took := now.Sub(m.begun).Seconds()
+	total, left := "--:--:--", "--:--:--"
+	if done := got + gone; down+up > 0 && done > 0 && done <= down+up {
+		whole := took * float64(down+up) / float64(done)
+		total, left = clockTime(whole), clockTime(whole-took)
+	}
+	return fmt.Sprintf("\r%3d %5s  %3d %5s  %3d %5s %6s %6s %s %s %s %6s", share(got+gone, down+up), shortSize(down+up),
+		share(got, down), shortSize(got), share(gone, up), shortSize(gone),
+		shortSize(int64(float64(got)/took)), shortSize(int64(float64(gone)/took)), total, clockTime(took), left, shortSize(int64(m.speed)))
+}
+
+// share is a part in percent, 0 where the whole is not known.
+func share(part, whole int64) int {
+	if whole <= 0 {
+		return 0
+	}
+	return int(float64(part) / float64(whole) * 100)
+}
+
+// clockTime is h:mm:ss, as wide as it is short.
+func clockTime(seconds float64) string {
+	s := int64(seconds)
+	if s < 0 || s > 99*3600 {
+		return "--:--:--"
+	}
+	return fmt.Sprintf("%2d:%02d:%02d", s/3600, s/60%60, s%60)
+}
+
+// barLine is the bar of -#.
+func (m *curlMeter) barLine() string {
+	width := max(term.Width(os.Stderr)-8, 10)
+	part := share(m.t.got.Load()+m.t.gone.Load(), m.t.expected.Load())
+	if m.t.upload != "" && m.t.body != nil {
+		part = share(m.t.gone.Load(), m.t.body.size())
+	}
+	filled := min(part, 100) * width / 100
+	return fmt.Sprintf("\r%s%s %3d%%", strings.Repeat("#", filled), strings.Repeat(" ", width-filled), part)
+}
