@@ -28,9 +28,9 @@ type Client struct {
 	// for none; nil is none for all. Requests for http go to it in absolute form,
 	// https goes through a tunnel (CONNECT). User information in its URL becomes
 	// Proxy-Authorization, which no other server gets to see.
-	Proxy func(u *url.URL) (*url.URL, error)
-	// ProxyHeader is added to CONNECT requests.
-	ProxyHeader Header
+	Proxy       func(u *url.URL) (*url.URL, error)
+	ProxyHeader Header // is added to CONNECT requests
+	Tunnel      bool   // http goes through a tunnel, too
 
 	Limits Limits // of the heads of answers; zero means ClientLimits
 
@@ -172,11 +172,12 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 		if x.route.proxy, err = c.Proxy(u); err != nil {
 			return &OpError{"proxy", err}
 		}
+		x.route.tunnel = x.route.proxy != nil && (c.Tunnel || u.Scheme == "https")
 	}
 	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, ContentLength: r.ContentLength, Trailer: r.Trailer}
 	if x.r.Target == "" {
 		x.r.Target = originForm(u)
-		if x.route.proxy != nil && !x.route.tunnels() {
+		if x.route.proxy != nil && !x.route.tunnel {
 			x.r.Target = u.Scheme + "://" + hostField(u) + x.r.Target
 		}
 	}
@@ -198,7 +199,7 @@ func (x *prepared) header(h Header) {
 	}
 	for _, f := range h {
 		if equalFold(f.Name, "Content-Length") || equalFold(f.Name, "Transfer-Encoding") ||
-			x.route.tunnels() && equalFold(f.Name, "Proxy-Authorization") {
+			x.route.tunnel && equalFold(f.Name, "Proxy-Authorization") {
 			continue
 		}
 		out = append(out, f)
@@ -206,7 +207,7 @@ func (x *prepared) header(h Header) {
 	if auth := basic(x.url.User); auth != "" && !h.Has("Authorization") {
 		out.Add("Authorization", auth)
 	}
-	if p := x.route.proxy; p != nil && !x.route.tunnels() && p.User != nil && !h.Has("Proxy-Authorization") {
+	if p := x.route.proxy; p != nil && !x.route.tunnel && p.User != nil && !h.Has("Proxy-Authorization") {
 		out.Add("Proxy-Authorization", basic(p.User))
 	}
 	switch length := x.r.ContentLength; {

@@ -56,8 +56,8 @@ func (a *Answer) Close() error {
 		return nil
 	}
 	a.closed = true
-	whole := a.up.whole() && a.finish()
 	a.up.halt()
+	whole := a.up.whole() && a.finish()
 	if b := a.l.body; b != nil && b.err == nil {
 		b.err = os.ErrClosed // what it would read is no longer ours
 	}

@@ -22,13 +22,15 @@ import (
 type route struct {
 	scheme, addr string   // addr: host:port
 	host         string   // for TLS
-	proxy        *url.URL // compared as text
+	proxy        *url.URL // nil: none
+	tunnel       bool     // through it
 }
 
-func (r route) tunnels() bool { return r.proxy != nil && r.scheme == "https" }
-
 func (r route) equal(s route) bool {
-	return r.scheme == s.scheme && r.addr == s.addr && (r.proxy == s.proxy || r.proxy != nil && s.proxy != nil && *r.proxy == *s.proxy)
+	if r.scheme != s.scheme || r.addr != s.addr || r.tunnel != s.tunnel {
+		return false
+	}
+	return r.proxy == s.proxy || r.proxy != nil && s.proxy != nil && r.proxy.String() == s.proxy.String()
 }
 
 // A link is a connection of a Client. One goroutine reads, and one may write
@@ -103,7 +105,7 @@ func (c *Client) open(ctx context.Context, r route) (l *link, err error) {
 	if r.proxy != nil && r.proxy.Scheme == "https" {
 		err = l.secure(ctx, r.proxy.Hostname())
 	}
-	if err == nil && r.tunnels() {
+	if err == nil && r.tunnel {
 		err = l.tunnel(ctx)
 	}
 	if err == nil && r.scheme == "https" {
