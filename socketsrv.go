@@ -22,6 +22,7 @@ var modes = mode.Table{
 	mode.Broadcast,
 	mode.Line,
 	mode.Curl,
+	mode.Httpd,
 	mode.Connect,
 	mode.Ping,
 	mode.Chat,

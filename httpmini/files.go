@@ -2,6 +2,7 @@ package httpmini
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -34,6 +35,7 @@ type Files struct {
 	Dotfiles bool     // names that begin with a dot are served, too
 	NoList   bool     // a directory without index.html is 403 in place of a list
 	NoGzip   bool     // text is sent as it is to those who accept gzip, too
+	Allow    string   // the methods that Allow names; "" means GET, HEAD, OPTIONS
 
 	cache fileCache
 }
@@ -57,7 +59,7 @@ func (f *Files) Serve(x *Exchange) {
 	case "GET", "HEAD":
 		f.get(x)
 	case "OPTIONS":
-		x.Respond(204, f.with(Header{{"Allow", allowed}}), nil)
+		x.Respond(204, f.with(Header{{"Allow", cmp.Or(f.Allow, allowed)}}), nil)
 	case "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT",
 		"PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK":
 		f.Refuse(x, 405)
@@ -73,7 +75,7 @@ func (f *Files) Refuse(x *Exchange, status int) {
 	h := Header{{"Content-Type", plain}, {"X-Content-Type-Options", "nosniff"}}
 	switch status {
 	case 405:
-		h.Add("Allow", allowed)
+		h.Add("Allow", cmp.Or(f.Allow, allowed))
 	case 503:
 		h.Add("Retry-After", "1")
 	}
@@ -248,6 +250,23 @@ func (f *Files) answer(x *Exchange, rep *representation, file *os.File) {
 		}
 	}
 	f.whole(x, rep, file, coded)
+}
+
+// Precondition says what the preconditions of a request that changes the file of
+// that name come to: 412, or 0 to go on (RFC 9110 §13.2.2). What is no regular file
+// does not exist.
+func (f *Files) Precondition(r *Request, name string) (status int) {
+	rep := new(representation)
+	if info, err := f.Root.Stat(name); err == nil && info.Mode().IsRegular() {
+		rep = represent(name, info)
+	}
+	switch status = evaluate(r.Header, rep.etag, rep.modified); {
+	case status == 304 && r.Header.Has("If-None-Match"):
+		return 412
+	case status == 304: // If-Modified-Since is for GET and HEAD alone
+		return 0
+	}
+	return status
 }
 
 // isContentField holds for the fields that a 304 leaves out (RFC 9110 §15.4.5).

@@ -117,7 +117,7 @@ func multipart(file io.ReaderAt, ranges []byteRange, size int64, contentType str
 }
 
 // evaluate applies the preconditions of a GET or HEAD in the order of RFC 9110
-// §13.2.2. It returns 412, 304, or 0: go on.
+// §13.2.2. It returns 412, 304, or 0: go on. An etag of "" is that of no file.
 func evaluate(h Header, etag string, modified time.Time) (status int) {
 	modified = modified.Truncate(time.Second)
 	switch {
@@ -150,7 +150,7 @@ func matches(h Header, field, etag string, weak bool) bool {
 		if weak {
 			tag = strings.TrimPrefix(tag, "W/")
 		}
-		if tag == etag || tag == "*" {
+		if (tag == etag || tag == "*") && etag != "" {
 			return true
 		}
 	}

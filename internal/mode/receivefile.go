@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"io/fs"
@@ -35,7 +34,10 @@ const (
 	maxStem    = 200 // bytes of a name that its part's has, so that it is not too long
 )
 
-var errFileExists = errors.New("a file of that name exists")
+var (
+	errFileExists = errors.New("a file of that name exists")
+	errNotAFile   = errors.New("what has that name is no file")
+)
 
 // partPrefix is what the parts of a file have in front of their random letters.
 func partPrefix(name string) string {
@@ -228,7 +230,7 @@ func checkTarget(root *os.Root, name string, overwrite bool) error {
 	case !overwrite:
 		return errFileExists
 	case !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink: // a link is replaced, not followed
-		return fmt.Errorf("what has that name is no file")
+		return errNotAFile
 	}
 	return nil
 }

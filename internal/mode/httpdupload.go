@@ -1,0 +1,227 @@
+package mode
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"socketsrv/httpmini"
+)
+
+// uploads are what the flags about them said.
+type uploads struct {
+	on, overwrite bool
+	limit         int64 // bytes of a request's body
+}
+
+// What a request that brings files is refused for; status says how.
+var (
+	errTooMuch    = errors.New("more than -max-upload allows")
+	errPartial    = errors.New("a part of a file cannot be put in its place")
+	errState      = errors.New("the file is not as the request wants it to be")
+	errNoFolder   = errors.New("there is no such folder")
+	errFormEmpty  = errors.New("no file in the request")
+	errPostFolder = errors.New("POST to a folder: want multipart/form-data")
+	errUnwelcome  = errors.New("want a body without Content-Encoding")
+)
+
+// receive takes a file by PUT or POST, or several by a form, into the folder that
+// the path names. They are written under names of their own and get theirs when the
+// whole request has come, so that of one that is cut nothing is left.
+func (h *httpd) receive(x *httpmini.Exchange) {
+	req := x.Request
+	body := &limitedBody{r: req.Body, left: h.upload.limit}
+	boundary, form := uploadBoundary(req)
+	t, err := h.takes(req, form)
+	if err == nil {
+		defer t.close()
+		if form {
+			err = t.form(body, boundary)
+		} else {
+			err = t.file(t.name, body)
+		}
+	}
+	if err == nil {
+		err = t.publish()
+	}
+	if err != nil {
+		if body.err == nil { // else the client is gone, and hears nothing
+			h.refuse(x, err)
+		}
+		return
+	}
+	h.taken(x, t, form)
+}
+
+// takes says where the request's files go, before its body is asked for.
+func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
+	name, dir, err := httpmini.FileName(req.Path(), h.files.Dotfiles)
+	coding := req.Header.Get("Content-Encoding")
+	switch {
+	case err != nil:
+		return nil, err
+	case req.ContentLength > h.upload.limit:
+		return nil, errTooMuch
+	case req.Header.Has("Content-Range"):
+		return nil, errPartial
+	case coding != "" && coding != "identity":
+		return nil, errUnwelcome
+	case form && !dir:
+		return nil, errPostFolder
+	case dir && req.Method == "PUT":
+		return nil, errNotAFile
+	case dir && !form:
+		return nil, errPostFolder
+	}
+	folder := name
+	if !dir {
+		folder = path.Dir(name)
+		if status := h.files.Precondition(req, name); status != 0 {
+			return nil, &httpmini.Error{Status: status, Err: errState}
+		}
+	}
+	info, err := h.files.Root.Stat(folder)
+	if err != nil || !info.IsDir() { // a FIFO would keep OpenRoot waiting
+		return nil, errNoFolder
+	}
+	root, err := h.files.Root.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	t := &taking{root: root, overwrite: h.upload.overwrite, name: path.Base(name)}
+	if !dir {
+		if err = checkTarget(root, t.name, t.overwrite); err != nil {
+			root.Close()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// refuse answers what was wrong, and what would allow it.
+func (h *httpd) refuse(x *httpmini.Exchange, err error) {
+	status := uploadStatus(err)
+	text := err.Error()
+	if status >= 500 {
+		h.con.Error(fmt.Errorf("%v: %w", x.RemoteAddr(), err))
+		text = httpmini.StatusText(status) // and not what our disk says
+	}
+	if status == 409 && errors.Is(err, errFileExists) {
+		text += "; -overwrite lets it be replaced"
+	}
+	h.text(x, status, text)
+}
+
+func uploadStatus(err error) int {
+	if e, ok := errors.AsType[*httpmini.Error](err); ok {
+		return e.Status
+	}
+	switch {
+	case is(errTooMuch)(err):
+		return 413
+	case is(errUnwelcome)(err):
+		return 415
+	case is(errFileExists, errNotAFile, errNoFolder)(err):
+		return 409
+	case is(errPartial, errFormEmpty, errPostFolder, errForm, errNameEmpty, errNameLong, errNameUTF8, errNameInvisible, errNameSeparator,
+		errNameStart, errNameEnd, errNameReserved)(err):
+		return 400
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return 403
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return 507
+	}
+	return 500
+}
+
+// taken answers who brought files. A browser that sent a form sees the folder again.
+func (h *httpd) taken(x *httpmini.Exchange, t *taking, form bool) {
+	req := x.Request
+	folder := req.Path()
+	if i := strings.LastIndexByte(folder, '/'); !form {
+		folder = folder[:i+1]
+	}
+	var text strings.Builder
+	for _, p := range t.parts {
+		h.counts.uploads.Add(1)
+		h.con.Status("%v: took %s%s, %d bytes", x.RemoteAddr(), folder, p.name, p.size)
+		fmt.Fprintf(&text, "%s %s %d\n", p.sum(), p.name, p.size)
+	}
+	switch {
+	case form && wantsPage(&httpmini.Request{Method: "GET", Header: req.Header}):
+		h.text(x, 303, strings.TrimSuffix(text.String(), "\n"), httpmini.Field{Name: "Location", Value: "./"})
+	case t.replaced:
+		h.text(x, 200, strings.TrimSuffix(text.String(), "\n"))
+	default:
+		h.text(x, 201, strings.TrimSuffix(text.String(), "\n"))
+	}
+}
+
+// A taking is the files that one request brings.
+type taking struct {
+	root      *os.Root
+	name      string // of the one that is not in a form
+	overwrite bool
+	parts     []*partFile
+	replaced  bool // one was there before
+	published int
+}
+
+// file writes a file under a name of its own.
+func (t *taking) file(name string, body io.Reader) error {
+	if err := checkTarget(t.root, name, t.overwrite); err != nil {
+		return err
+	}
+	p, err := newPart(t.root, name)
+	if err != nil {
+		return err
+	}
+	t.parts = append(t.parts, p)
+	_, err = io.Copy(p, body)
+	return err
+}
+
+// publish gives the files their names.
+func (t *taking) publish() error {
+	for _, p := range t.parts {
+		if _, err := t.root.Lstat(p.name); err == nil {
+			t.replaced = true
+		}
+		if err := p.publish(t.overwrite); err != nil {
+			return err
+		}
+		t.published++
+	}
+	return nil
+}
+
+// close removes what was not published.
+func (t *taking) close() {
+	for _, p := range t.parts[t.published:] {
+		p.discard(false)
+	}
+	t.root.Close()
+}
+
+// A limitedBody is a request's body up to a limit.
+type limitedBody struct {
+	r    io.Reader
+	left int64
+	err  error // of r, but for its end
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
+	if b.left -= int64(n); b.left < 0 {
+		return 0, errTooMuch
+	}
+	if err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
