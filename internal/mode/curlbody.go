@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -131,15 +132,14 @@ func (b *curlBody) Close() error {
 
 var errRewind = errors.New("what came from standard input cannot be sent again")
 
-// Seek goes back to the start; that is all it does.
+// Seek goes back to the start, or says that it is there; that is all it does.
 func (b *curlBody) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekStart {
+	began := b.at > 0 || b.open != nil
+	switch {
+	case slices.ContainsFunc(b.pieces, func(p piece) bool { return p.file == "-" }):
+		return 0, errRewind
+	case offset != 0, whence == io.SeekCurrent && began, whence == io.SeekEnd:
 		return 0, errors.New("only to the start")
-	}
-	for i, p := range b.pieces {
-		if p.file == "-" && (i < b.at || i == b.at && b.open != nil) {
-			return 0, errRewind
-		}
 	}
 	b.Close()
 	b.at, b.open = 0, nil

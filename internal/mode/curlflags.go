@@ -80,7 +80,8 @@ func (c *curl) requestFlags(fs *Flags) {
 	})
 	fs.Switch(&c.asIs, "path-as-is", "")
 	fs.Switch(&c.noGlob, "g globoff", "keep /../; no {a,b} and [1-3] in URLs")
-	fs.unlist("url-query", "request-target", "form-string")
+	fs.Switch(&c.http10, "0 http1.0", "HTTP/1.0")
+	fs.unlist("url-query", "request-target", "form-string", "http1.0")
 	fs.add("next :", &flag{usage: "new flags for the URLs that follow", set: func(string) error {
 		c.ops = append(c.ops, c.curlOptions)
 		c.curlOptions = defaultCurl()

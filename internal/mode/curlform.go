@@ -106,18 +106,19 @@ func formPieces(parts []formPart, stdin io.Reader) (pieces []piece, contentType 
 		content := textPiece(part.value)
 		switch part.from {
 		case '@':
-			content, err = wholeFile(part.value)
 			if !part.named {
-				part.filename = filepath.Base(part.value)
+				part.filename, part.named = filepath.Base(part.value), true
 			}
+			if part.value == "-" {
+				content, err = textFrom("-", stdin) // for the sake of its length
+				break
+			}
+			content, err = wholeFile(part.value)
 			if part.kind == "" {
 				part.kind = formTypeOf(part.filename)
 			}
-			part.named = true
 		case '<':
-			var text string
-			text, err = readText(part.value, stdin)
-			content = textPiece(text)
+			content, err = textFrom(part.value, stdin)
 		}
 		if err != nil {
 			return nil, "", err
@@ -132,6 +133,11 @@ func formPieces(parts []formPart, stdin io.Reader) (pieces []piece, contentType 
 	}
 	pieces = append(pieces, textPiece("--"+boundary+"--\r\n"))
 	return pieces, "multipart/form-data; boundary=" + boundary, nil
+}
+
+func textFrom(name string, stdin io.Reader) (piece, error) {
+	text, err := readText(name, stdin)
+	return textPiece(text), err
 }
 
 func formBoundary() string {

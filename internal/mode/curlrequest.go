@@ -79,7 +79,7 @@ func (t *curlTransfer) prepare() (*httpmini.Request, error) {
 	if t.body != nil {
 		r.Body, r.ContentLength = t.body, t.body.size()
 	}
-	if o.chunked() && t.body != nil {
+	if o.chunked() {
 		r.ContentLength = -1
 	}
 	r.Header = t.header(r)
@@ -305,8 +305,7 @@ func (t *curlTransfer) proxyAuthorization() string {
 	if err != nil || p == nil || p.user == nil {
 		return ""
 	}
-	password, _ := p.user.Password()
-	return basicField(p.user.Username() + ":" + password)
+	return p.authorization()
 }
 
 // checkTarget refuses what cannot stand in a request line.

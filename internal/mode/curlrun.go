@@ -1,6 +1,7 @@
 package mode
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -43,6 +44,9 @@ func newCurlRun(c *curl, env *Env) *curlRun {
 	if c.proxyUser != "" && c.dialer.proxy != nil {
 		name, password, _ := strings.Cut(c.proxyUser, ":")
 		c.dialer.proxy.user = url.UserPassword(name, password)
+	}
+	if p := c.dialer.proxy; p != nil && p.user != nil {
+		r.client.ProxyHeader = slices.Insert(r.client.ProxyHeader, 0, httpmini.Field{Name: "Proxy-Authorization", Value: p.authorization()})
 	}
 	r.client.Trace = httpmini.Trace{
 		Connected: func(way httpmini.Connection) { r.now.connected(way) },
@@ -229,7 +233,30 @@ func (r *curlRun) dial(ctx context.Context, _, address string) (net.Conn, error)
 		}
 		return p.through(ctx, conn, host, port)
 	}
-	return r.dialer.direct(ctx, &env, r.now.o.network, host, port)
+	conn, err := r.dialer.direct(ctx, &env, r.now.o.network, host, port)
+	if err == nil && r.now.o.http10 && r.now.url.scheme == "http" {
+		conn = &oldConn{Conn: conn}
+	}
+	return conn, err
+}
+
+// An oldConn makes the request, which its first write begins with, one of HTTP/1.0:
+// there is no second one.
+type oldConn struct {
+	net.Conn
+	begun bool
+}
+
+func (c *oldConn) Write(p []byte) (int, error) {
+	if c.begun {
+		return c.Conn.Write(p)
+	}
+	c.begun = true
+	_, err := c.Conn.Write(bytes.Replace(p, []byte(" HTTP/1.1\r\n"), []byte(" HTTP/1.0\r\n"), 1))
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // connectAddress applies --connect-to.
@@ -269,6 +296,9 @@ func (r *curlRun) secure(ctx context.Context, nc net.Conn, host string) (net.Con
 		return nil, curlErrorf(ExitTLS, "TLS connect error: the server speaks no TLS 1.3")
 	}
 	r.now.info("TLS: %s", state)
+	if r.now.o.http10 {
+		tc = &oldConn{Conn: tc}
+	}
 	return tc, nil
 }
 

@@ -99,7 +99,7 @@ func (t *curlTransfer) run(ctx context.Context) error {
 	for {
 		why = t.try(ctx)
 		wait, reason := t.retryAfter(why, pause)
-		if reason == "" || left == 0 || ctx.Err() != nil || t.o.retryMax > 0 && t.env.Now().Sub(start)+wait > t.o.retryMax {
+		if reason == "" || left == 0 || ctx.Err() != nil || t.o.retryMax > 0 && max(wait, t.env.Now().Sub(start)) > t.o.retryMax {
 			break
 		}
 		left--
@@ -339,6 +339,9 @@ func (t *curlTransfer) send(ctx context.Context, rawURL string, r *httpmini.Requ
 	if t.o.method != "" {
 		sent.Method = t.o.method
 	}
+	if sent.Body == nil {
+		sent.ContentLength = -1 // no Content-Length: 0 where the user gave no data
+	}
 	if t.redirects == 0 && sent.Target == "" {
 		sent.Target = t.targetForm()
 	}
@@ -431,6 +434,9 @@ func (t *curlTransfer) refusal() error {
 // judge says whether the body is to be skipped, and which answers are errors.
 func (t *curlTransfer) judge(a *httpmini.Answer) (skip bool, err error) {
 	if !t.condition.IsZero() && a.Status == 200 && t.unmet(a) {
+		simulated := *a.Response
+		simulated.Status = 304
+		t.response = &simulated
 		return true, nil
 	}
 	if max := t.o.maxFile; max > 0 && a.ContentLength > max && t.method != "HEAD" {

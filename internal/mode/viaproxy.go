@@ -163,9 +163,7 @@ func (p *proxy) connect(conn net.Conn, host, port string) error {
 	target := net.JoinHostPort(host, port)
 	req := httpmini.Request{Method: "CONNECT", Target: target, Header: httpmini.Header{{Name: "Host", Value: target}}}
 	if p.user != nil {
-		password, _ := p.user.Password()
-		token := base64.StdEncoding.EncodeToString([]byte(p.user.Username() + ":" + password))
-		req.Header.Add("Proxy-Authorization", "Basic "+token)
+		req.Header.Add("Proxy-Authorization", p.authorization())
 	}
 	if err := req.Check(); err != nil {
 		return err
@@ -184,6 +182,13 @@ func (p *proxy) connect(conn net.Conn, host, port string) error {
 		return &Failure{ExitReceive, fmt.Errorf("refused the connection: %d %s", resp.Status, show.Field(resp.Reason))} // curl's code
 	}
 	return nil
+}
+
+// authorization is the value of Proxy-Authorization (RFC 7617 §2) for a proxy with a
+// user.
+func (p *proxy) authorization() string {
+	password, _ := p.user.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(p.user.Username()+":"+password))
 }
 
 // oneByte reads a byte at a time.
