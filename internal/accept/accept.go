@@ -16,6 +16,7 @@ import (
 const (
 	firstPause = 5 * time.Millisecond
 	maxPause   = time.Second
+	spell      = 5 * time.Second // without an error ends a spell of them
 
 	maxRefusals = 16          // refused connections served at once
 	refuseTime  = time.Second // what a refusal may take in all
@@ -37,6 +38,7 @@ func Serve(ln net.Listener, handle func(net.Conn), log func(error)) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	var pause time.Duration
+	var last time.Time // of an error that passed
 	for {
 		c, err := ln.Accept()
 		switch {
@@ -48,9 +50,10 @@ func Serve(ln net.Listener, handle func(net.Conn), log func(error)) error {
 		case !passes(err):
 			return err
 		default:
-			if pause == 0 && log != nil {
+			if log != nil && time.Since(last) >= spell {
 				log(err)
 			}
+			last = time.Now()
 			pause = min(max(2*pause, firstPause), maxPause)
 			time.Sleep(pause)
 		}

@@ -30,6 +30,10 @@ func (s *script) Accept() (net.Conn, error) {
 	}
 	err := s.steps[0]
 	s.steps = s.steps[1:]
+	if err == errQuiet {
+		time.Sleep(spell)
+		err = nil
+	}
 	if err != nil {
 		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", err)}
 	}
@@ -37,6 +41,9 @@ func (s *script) Accept() (net.Conn, error) {
 	peer.Close()
 	return c, nil
 }
+
+// errQuiet is a connection that comes after some quiet time.
+var errQuiet = errors.New("quiet")
 
 func (s *script) Close() error   { return nil }
 func (s *script) Addr() net.Addr { return &net.TCPAddr{} }
@@ -55,8 +62,10 @@ func TestServeErrors(t *testing.T) {
 		{name: "connections", steps: []error{nil, nil}, served: 2, when: []time.Duration{0, 0, 0}},
 		{name: "one spell, logged once", steps: []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, nil},
 			served: 1, logged: 1, when: []time.Duration{0, 5 * ms, 15 * ms, 35 * ms, 35 * ms}},
-		{name: "two spells", steps: []error{syscall.ECONNABORTED, nil, syscall.ENOMEM, syscall.EINTR, nil},
-			served: 2, logged: 2, when: []time.Duration{0, 5 * ms, 5 * ms, 10 * ms, 20 * ms, 20 * ms}},
+		{name: "one spell, with connections in it", steps: []error{syscall.ECONNABORTED, nil, syscall.ENOMEM, syscall.EINTR, nil},
+			served: 2, logged: 1, when: []time.Duration{0, 5 * ms, 5 * ms, 10 * ms, 20 * ms, 20 * ms}},
+		{name: "two spells", steps: []error{syscall.EMFILE, errQuiet, syscall.EMFILE, nil},
+			served: 2, logged: 2, when: []time.Duration{0, 5 * ms, 5005 * ms, 5010 * ms, 5010 * ms}},
 		{name: "Winsock", steps: []error{syscall.Errno(10024)}, logged: 1, when: []time.Duration{0, 5 * ms}},
 		{name: "pauses end at a second", steps: slices.Repeat([]error{syscall.EMFILE}, 10), logged: 1,
 			when: []time.Duration{0, 5 * ms, 15 * ms, 35 * ms, 75 * ms, 155 * ms, 315 * ms, 635 * ms, 1275 * ms, 2275 * ms, 3275 * ms}},

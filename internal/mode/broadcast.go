@@ -208,7 +208,7 @@ func (b *broadcast) webSocket(addr net.Addr) *wsproto.Server {
 		proto = "wss"
 	}
 	s := b.ws.Server(&b.listeners.Serving, b.con, addr, secure, nil)
-	s.MaxConns, s.Queue = b.listeners.MaxConns, int(b.queue)
+	s.Queue = int(b.queue)
 	s.Config.WriteTimeout = broadcastStall
 	s.OnHandshake = b.handshake
 	greet := s.OnConnect

@@ -91,7 +91,6 @@ func (t *transfer) server(addr net.Addr) *wsproto.Server {
 		u.Close(wsproto.StatusTryAgainLater, "too slow")
 	}
 	s := t.ws.Server(&t.listener.Serving, t.con, addr, secure, t.opened)
-	s.MaxConns = t.listener.MaxConns
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		t.counts.messages.Add(1)
 		t.counts.bytes.Add(int64(len(m.Data)))

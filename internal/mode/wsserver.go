@@ -18,6 +18,7 @@ func (w *ServerWS) Server(l *Serving, con *Console, addr net.Addr, secure bool, 
 	return &wsproto.Server{
 		Accept:           accept,
 		HTTP:             newWebPage(accept, l.MaxMessage).serve,
+		MaxConns:         l.MaxConns,
 		HandshakeTimeout: l.HandshakeTimeout,
 		Config: wsproto.Config{
 			MaxMessage:   l.MaxMessage,
