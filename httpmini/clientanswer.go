@@ -169,6 +169,9 @@ func (l *link) splice(file *os.File) (n int64, err error) {
 		case err != nil && !l.broken(err):
 			return n, err
 		case err != nil:
+			if path, ok := errors.AsType[*os.PathError](err); ok {
+				err = path.Err // the file has no part in it
+			}
 			b.err = l.fault("receive", err)
 		case b.left == 0, m < want && b.left < 0:
 			b.err = io.EOF

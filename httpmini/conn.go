@@ -301,7 +301,7 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) beforeRead() error {
 	if c.phase == atBody && c.x.expect {
 		c.x.expect = false
-		if !c.x.answered {
+		if !c.x.answered || c.x.held {
 			c.out.b = append(c.out.b, "HTTP/1.1 100 Continue\r\n\r\n"...)
 		}
 	}

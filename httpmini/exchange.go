@@ -19,6 +19,7 @@ type Exchange struct {
 	body     *body // of the request, nil if it has none
 	expect   bool  // 100 Continue is due before the body is read
 	answered bool
+	held     bool // the head waits for the body's first bytes
 	whole    bool // the answer is sent or gathered to its end
 	close    bool // no other request follows
 	status   int
@@ -82,6 +83,9 @@ func (x *Exchange) Send(r *Response) error {
 		}
 		x.writeHead(r.Status, r.Reason, r.Header, length)
 		return x.gathered()
+	}
+	if x.body != nil {
+		x.c.flush() // this answer may wait for the request's body; those before it do not
 	}
 	chunked := length < 0 && x.Request.Minor > 0
 	if length < 0 && !chunked {
@@ -265,10 +269,11 @@ func (c *conn) writeAfterHead(p []byte) {
 // copy sends length bytes of body after the head.
 func (x *Exchange) copy(body io.Reader, length int64) error {
 	c := x.c
-	if at := len(c.out.b); int64(at)+length <= gatherLimit {
-		b := append(c.out.b, make([]byte, length)...)
-		n, err := io.ReadFull(body, b[at:])
-		c.out.b = b[:at+n]
+	if int64(len(c.out.b))+length <= gatherLimit && !x.expect {
+		buf := streams.get()
+		defer streams.put(buf)
+		n, err := io.ReadFull(body, buf[:length]) // it may read from this connection, and flush
+		c.out.b = append(c.out.b, buf[:n]...)
 		x.sent = int64(n)
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -320,7 +325,10 @@ func (x *Exchange) stream(body io.Reader, chunked bool) (err error) {
 	if c.broken != nil {
 		return c.broken
 	}
-	x.sent, err = sendBody(c.write, c.out.b, body, chunked)
+	head := c.out.b // copied before body is read, which may read from this connection, and flush
 	c.out.b = c.out.b[:0]
+	x.held = true
+	write := func(p []byte) error { x.held = false; return c.write(p) }
+	x.sent, err = sendBody(write, head, body, chunked)
 	return err
 }

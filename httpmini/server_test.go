@@ -718,3 +718,33 @@ func tempFile(t *testing.T, n int) *os.File {
 	f.Seek(0, io.SeekStart)
 	return f
 }
+
+// An answer may be the request's body, as it comes: one head, the body's, and a
+// 100 (Continue) before it where that is due.
+func TestEcho(t *testing.T) {
+	echo := func(x *Exchange) {
+		x.Send(&Response{Status: 200, Body: x.Request.Body, ContentLength: x.Request.ContentLength})
+	}
+	const goOn = "HTTP/1.1 100 Continue\r\n\r\n"
+	for _, tt := range []struct{ name, fields, body, before, after string }{
+		{"length", "Content-Length: 3\r\n", "tea", "", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntea"},
+		{"chunks", "Transfer-Encoding: chunked\r\n", "3\r\ntea\r\n0\r\n\r\n", "",
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0003\r\ntea\r\n0\r\n\r\n"},
+		{"length, expected", "Content-Length: 3\r\nExpect: 100-continue\r\n", "tea", goOn, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\ntea"},
+		{"chunks, expected", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", "3\r\ntea\r\n0\r\n\r\n", goOn,
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0003\r\ntea\r\n0\r\n\r\n"},
+	} {
+		converse(t, &Server{Handler: echo}, func(k *conversation) {
+			k.send(getEmpty + post + tt.fields + "\r\n")
+			synctest.Wait()
+			k.mu.Lock()
+			before := k.got.String()
+			k.mu.Unlock()
+			if want := "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + tt.before; !strings.HasPrefix(before, want) {
+				t.Errorf("%s: before the body %q, want %q", tt.name, before, want)
+			}
+			k.send(tt.body)
+			k.want("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + tt.before + tt.after)
+		})
+	}
+}

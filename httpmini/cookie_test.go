@@ -1,0 +1,227 @@
+package httpmini
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var cookieNow = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func mustURL(t testing.TB, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// What a server sets, and what a URL gets.
+func TestJar(t *testing.T) {
+	const at = "https://www.example.com/shop/cart"
+	for _, tt := range []struct {
+		name, from, set string // fields apart by |
+		to, want        string
+	}{
+		{"RFC 6265 §3.1", at, "SID=31d4d96e407aad42", at, "SID=31d4d96e407aad42"},
+		{"path and domain (§3.1)", at, "SID=31d4; Path=/; Domain=example.com", "http://x.example.com/", "SID=31d4"},
+		{"two (§3.1)", at, "SID=31d4; Path=/; Secure; HttpOnly|lang=en-US; Path=/; Domain=example.com", at, "SID=31d4; lang=en-US"},
+		{"removed (§3.1)", at, "lang=en-US|lang=; Expires=Sun, 06 Nov 1994 08:49:37 GMT", at, ""},
+		{"host only", at, "a=b; Path=/", "https://x.www.example.com/", ""},
+		{"host only, above", at, "a=b; Path=/", "https://example.com/", ""},
+		{"domain with a dot", at, "a=b; Path=/; Domain=.EXAMPLE.com", "https://example.com/", "a=b"},
+		{"domain is the host", at, "a=b; Path=/; Domain=www.example.com", "https://x.www.example.com/", "a=b"},
+		{"domain below", at, "a=b; Domain=x.www.example.com", "https://x.www.example.com/", ""},
+		{"another domain", at, "a=b; Domain=ample.com", at, ""},
+		{"one label", at, "a=b; Domain=com", at, ""},
+		{"one label and a dot", "https://a.com./", "a=b; Domain=com.", "https://b.com./", ""},
+		{"one label, the host's own", "http://box/", "a=b; Domain=box", "http://x.box/", ""},
+		{"one label, the host's own, there", "http://box/", "a=b; Domain=box", "http://box/", "a=b"},
+		{"empty domain", at, "a=b; Path=/; Domain=", "https://www.example.com/", "a=b"},
+		{"address", "http://127.0.0.1/", "a=b; Domain=127.0.0.1", "http://127.0.0.1:81/", "a=b"},
+		{"part of an address", "http://127.0.0.1/", "a=b; Domain=0.0.1", "http://127.0.0.1/", ""},
+		{"IPv6", "http://[::1]/", "a=b", "http://[::1]/", "a=b"},
+		{"default path", at, "a=b", "https://www.example.com/shop", "a=b"},
+		{"default path, below", at, "a=b", "https://www.example.com/shop/x/y", "a=b"},
+		{"default path, above", at, "a=b", "https://www.example.com/", ""},
+		{"default path, beside", at, "a=b", "https://www.example.com/shopping", ""},
+		{"path with a slash", at, "a=b; Path=/x/", "https://www.example.com/x/y", "a=b"},
+		{"path with a slash, without", at, "a=b; Path=/x/", "https://www.example.com/x", ""},
+		{"relative path", at, "a=b; Path=x", "https://www.example.com/shop/", "a=b"},
+		{"no path in the URL", "http://a.b", "a=b", "http://a.b", "a=b"},
+		{"secure", at, "a=b; Secure; Path=/", "http://www.example.com/", ""},
+		{"secure from http", "http://a.b/", "a=b; Secure", "https://a.b/", ""},
+		{"longer paths first", at, "a=1; Path=/|b=2; Path=/shop|c=3; Path=/", at, "b=2; a=1; c=3"},
+		{"replaced", at, "a=1|b=2|a=3", at, "a=3; b=2"},
+		{"value with =", at, "a=b=c==", at, "a=b=c=="},
+		{"quotes stay", at, `a="b c"`, at, `a="b c"`},
+		{"white space", at, " a \t=\t b ; path = / ", at, "a=b"},
+		{"no =", at, "a", at, ""},
+		{"no name", at, "=b", at, ""},
+		{"no value", at, "a=", at, "a="},
+		{"empty", at, "", at, ""},
+		{"Max-Age", at, "a=b; Max-Age=1", at, "a=b"},
+		{"Max-Age 0", at, "a=b; Max-Age=0", at, ""},
+		{"Max-Age below 0", at, "a=b; Max-Age=-1", at, ""},
+		{"Max-Age wins", at, "a=b; Max-Age=9; Expires=Sun, 06 Nov 1994 08:49:37 GMT", at, "a=b"},
+		{"Max-Age wins, behind", at, "a=b; Expires=Sun, 06 Nov 1994 08:49:37 GMT; Max-Age=9", at, "a=b"},
+		{"Max-Age without end", at, "a=b; Max-Age=99999999999999999999", at, "a=b"},
+		{"Max-Age of words", at, "a=b; Max-Age=soon|c=d; Max-Age=|e=f; Max-Age=+0", at, "a=b; c=d; e=f"},
+		{"Expires later", at, "a=b; Expires=Wed, 09 Jun 2027 10:18:14 GMT", at, "a=b"},
+		{"Expires of words", at, "a=b; Expires=never", at, "a=b"},
+		{"__Secure-", at, "__Secure-a=b|__SECURE-c=d; Secure", at, "__SECURE-c=d"},
+		{"__Host-", at, "__Host-a=b; Secure; Path=/|__Host-c=d; Secure|__Host-e=f; Secure; Path=/; Domain=example.com", at, "__Host-a=b"},
+		{"too large", at, "a=" + rep("b", 4096), at, ""},
+		{"as large as can be", at, "a=" + rep("b", 4095), at, "a=" + rep("b", 4095)},
+	} {
+		var j Jar
+		var h Header
+		for field := range strings.SplitSeq(tt.set, "|") {
+			h.Add("set-cookie", field)
+			h.Add("Cookie", "not=this")
+		}
+		j.Store(mustURL(t, tt.from), h, cookieNow)
+		if got := j.Header(mustURL(t, tt.to), cookieNow); got != tt.want {
+			t.Errorf("%s: %q from %s gives %s %.80q, want %.80q", tt.name, tt.set, tt.from, tt.to, got, tt.want)
+		}
+	}
+}
+
+func TestJarTime(t *testing.T) {
+	var j Jar
+	u := mustURL(t, "http://a.b/")
+	j.Store(u, Header{{"Set-Cookie", "a=b; Max-Age=10"}, {"Set-Cookie", "c=d"}}, cookieNow)
+	for after, want := range map[time.Duration]string{9 * time.Second: "a=b; c=d", 10 * time.Second: "c=d"} {
+		if got := j.Header(u, cookieNow.Add(after)); got != want {
+			t.Errorf("after %v: %q, want %q", after, got, want)
+		}
+	}
+	if n := len(j.All()); n != 2 {
+		t.Errorf("%d cookies, want 2", n)
+	}
+	j.Store(u, Header{{"Set-Cookie", "e=f"}}, cookieNow.Add(time.Minute))
+	if n := len(j.All()); n != 2 {
+		t.Errorf("%d cookies after one expired, want 2", n)
+	}
+}
+
+// A cookie that came by https is not to be replaced, or hidden, by http.
+func TestJarShadow(t *testing.T) {
+	var j Jar
+	j.Store(mustURL(t, "https://a.b/x/y"), Header{{"Set-Cookie", "a=secure; Secure; Path=/x"}}, cookieNow)
+	j.Store(mustURL(t, "http://c.a.b/x/y"), Header{{"Set-Cookie", "a=1; Domain=a.b; Path=/x/y"}}, cookieNow)
+	j.Store(mustURL(t, "http://a.b/x/y"), Header{{"Set-Cookie", "a=2; Path=/x"}, {"Set-Cookie", "a=3; Path=/z"}, {"Set-Cookie", "b=4; Path=/x"}}, cookieNow)
+	if got, want := j.Header(mustURL(t, "https://a.b/x/y"), cookieNow), "a=secure; b=4"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestJarSet(t *testing.T) {
+	var j Jar
+	c := Cookie{Name: "a", Value: "b", Domain: ".Example.com", Path: "/", Expires: cookieNow}
+	j.Set(c)
+	c.Domain = "example.com"
+	if all := j.All(); len(all) != 1 || !reflect.DeepEqual(all[0], c) {
+		t.Errorf("All = %+v, want %+v", all, c)
+	}
+	c.Value, c.Expires = "c", time.Time{}
+	j.Set(c)
+	if got := j.Header(mustURL(t, "http://x.example.com/"), cookieNow); got != "a=c" {
+		t.Errorf("%q, want a=c", got)
+	}
+}
+
+// HC41: a server cannot fill more than its share.
+func TestJarBounds(t *testing.T) {
+	var j Jar
+	var h Header
+	for i := range 10000 {
+		h.Add("Set-Cookie", fmt.Sprintf("a%d=%s", i, rep("x", 1000)))
+	}
+	u := mustURL(t, "http://a.b/")
+	j.Store(u, h, cookieNow)
+	if n := len(j.All()); n != maxCookieDomain {
+		t.Errorf("%d cookies of a domain, want %d", n, maxCookieDomain)
+	}
+	if got := j.Header(u, cookieNow); len(got) > maxCookieField || !strings.HasPrefix(got, "a9950=") {
+		t.Errorf("%d bytes, %.10q", len(got), got)
+	}
+	for i := range maxCookies + 10 {
+		j.Set(Cookie{Name: "a", Domain: fmt.Sprint(i, ".example"), Path: "/"})
+	}
+	if n := len(j.All()); n != maxCookies {
+		t.Errorf("%d cookies in all, want %d", n, maxCookies)
+	}
+}
+
+// Dates as RFC 6265 §5.1.1 reads them.
+func TestCookieDate(t *testing.T) {
+	want := time.Date(1994, 11, 6, 8, 49, 37, 0, time.UTC)
+	for _, s := range []string{
+		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", // RFC 9110 §5.6.7
+		"6 november 94 8:49:37", "1994 nov 6 8:49:37", "Nov-6-1994;08:49:37 x", "08:49:37x 6th Nov 1994y", "Sun, 06-Nov-1994 08:49:37 +0200",
+	} {
+		if got, ok := parseCookieDate(s); !ok || !got.Equal(want) {
+			t.Errorf("%q: %v, %v; want %v", s, got, ok, want)
+		}
+	}
+	for year, want := range map[string]int{"00": 2000, "69": 2069, "70": 1970, "99": 1999, "1601": 1601, "9999": 9999} {
+		if got, ok := parseCookieDate("1 Jan " + year + " 0:0:0"); !ok || got.Year() != want {
+			t.Errorf("year %s: %v, %v; want %d", year, got, ok, want)
+		}
+	}
+	for _, s := range []string{"", "x", "Sun, 06 Nov 1994", "06 Nov 08:49:37", "Nov 1994 08:49:37", "06 1994 08:49:37", "06 Nov 1600 08:49:37", "00 Nov 1994 08:49:37",
+		"32 Nov 1994 08:49:37", "31 Nov 1994 08:49:37", "06 Nov 1994 24:00:00", "06 Nov 1994 08:60:00", "06 Nov 1994 08:49:60", "06 Nov 1994 08:49", "06 Nov 1994 08:49:",
+		"06 Nov 1994 8:4:377", "06 Nov 19945 08:49:37", "06 anf 1994 08:49:37", "06 no 1994 08:49:37"} {
+		if got, ok := parseCookieDate(s); ok {
+			t.Errorf("%q: %v, want none", s, got)
+		}
+	}
+}
+
+// Against net/http's jar: what it gives back of cookies that both take is the same.
+func FuzzJar(f *testing.F) {
+	f.Add("a=b; Path=/; Domain=example.com", "c=d; Max-Age=5; Secure", "/x/y", true)
+	f.Add("a=b; Expires=Wed, 09 Jun 2027 10:18:14 GMT", "__Host-c=d", "/", false)
+	f.Fuzz(func(t *testing.T, first, second, path string, secure bool) {
+		scheme := "http"
+		if secure {
+			scheme = "https"
+		}
+		u := &url.URL{Scheme: scheme, Host: "www.example.com", Path: "/" + path}
+		var j Jar
+		j.Store(u, Header{{"Set-Cookie", first}, {"Set-Cookie", second}}, time.Now())
+		for _, c := range j.All() {
+			if c.Domain != "www.example.com" && (c.Domain != "example.com" || c.HostOnly) || !strings.HasPrefix(c.Path, "/") || c.Name == "" ||
+				!secure && c.Secure || len(c.Name)+len(c.Value) > maxCookie {
+				t.Errorf("%q, %q from %s: %+v", first, second, u, c)
+			}
+		}
+		for _, other := range []string{scheme + "://example.org/" + path, scheme + "://com/", scheme + "://xexample.com/"} {
+			o, err := url.Parse(other)
+			if err != nil {
+				continue
+			}
+			if got := j.Header(o, time.Now()); got != "" {
+				t.Errorf("%q, %q from %s go to %s: %q", first, second, u, other, got)
+			}
+		}
+		c, err := http.ParseSetCookie(first)
+		if err != nil || c.Quoted || c.Secure {
+			return
+		}
+		std, _ := cookiejar.New(nil)
+		std.SetCookies(u, []*http.Cookie{c})
+		var alone Jar
+		alone.Store(u, Header{{"Set-Cookie", first}}, time.Now())
+		if got := alone.Header(u, time.Now()); len(std.Cookies(u)) > 0 && got != c.Name+"="+c.Value && !strings.HasPrefix(c.Name, "__") {
+			t.Errorf("%q from %s: %q; net/http's jar has %v", first, u, got, std.Cookies(u))
+		}
+	})
+}
