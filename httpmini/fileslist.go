@@ -12,7 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-const maxListed = 10_000 // entries of a directory
+// maxListed is how many entries of a directory are listed. It is a variable for
+// tests.
+var maxListed = 10_000
 
 // An entry is a line of a list.
 type entry struct {
