@@ -156,6 +156,9 @@ const headStart = 250 * time.Millisecond
 // one address of each family only: the second of the same family would wait for
 // the time-out of a first that is a black hole.
 func race(ctx context.Context, addrs []netip.Addr, dial func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn, error) {
+	if len(addrs) == 1 {
+		return dial(ctx, addrs[0])
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
