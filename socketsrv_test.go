@@ -361,6 +361,57 @@ func TestProcess(t *testing.T) {
 	})
 }
 
+// TestCompletion has each shell load its script and complete words with it.
+func TestCompletion(t *testing.T) {
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, filepath.Join(dir, "socketsrv"))
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+	for shell, ask := range map[string]string{
+		"bash": `source "$0"; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _socketsrv; printf '%s\n' "${COMPREPLY[@]}"`,
+		"zsh": `compdef() { } ; source "$0"; _describe() { print -rl -- ${(P)argv[-1]%%:*} } ; _files() { }
+			words=("$@") CURRENT=$#; _socketsrv`,
+		"fish": `source $argv[1]; complete -C (string join -- ' ' $argv[2..]) | cut -f 1`,
+	} {
+		t.Run(shell, func(t *testing.T) {
+			path, err := exec.LookPath(shell)
+			if err != nil {
+				t.Skip(err)
+			}
+			script, err := command(t, "program", "-completion", shell).Output()
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, shell), script, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, tt := range []struct{ words, want string }{
+				{"-ech", "-echo -echo_server"},
+				{"ech", "echo echo_server"},
+				{"--ech", "--echo --echo_server"},
+				{"-completion ", "bash zsh fish"},
+				{"-help tr", "transfer"},
+				{"--broadcast --slow ", "drop close"},
+				{"-allow-h", "-allow-host"}, // with a * in what it says
+			} {
+				cmd := command(t, "program", append([]string{"-c", ask, filepath.Join(dir, shell), "socketsrv"}, strings.Split(tt.words, " ")...)...)
+				cmd.Path, cmd.Args[0] = path, shell
+				cmd.Env = append(cmd.Env, "PATH="+dir+":"+os.Getenv("PATH"), "HOME="+dir)
+				var stderr bytes.Buffer
+				cmd.Stderr = &stderr
+				out, err := cmd.Output()
+				if got := strings.Join(strings.Fields(string(out)), " "); got != tt.want || err != nil || stderr.Len() > 0 {
+					t.Errorf("%q completes to %q, %v, %s; want %q", tt.words, got, err, &stderr, tt.want)
+				}
+			}
+		})
+	}
+}
+
 // TestModes states what holds for every mode of the program.
 func TestModes(t *testing.T) {
 	for _, m := range modes {

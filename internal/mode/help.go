@@ -41,7 +41,9 @@ func (t Table) ask(env *Env, args []string) (done bool, err error) {
 	case "V", "version":
 		return true, writeVersion(env.Stdout)
 	case "completion":
-		return true, t.writeCompletion(env.Stdout, topic)
+		return true, writeCompletion(env.Stdout, topic)
+	case "complete": // for those scripts
+		return true, t.writeComplete(env.Stdout, args[1:])
 	case "man":
 		return true, t.writeMan(env.Stdout)
 	}

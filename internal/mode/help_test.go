@@ -3,7 +3,6 @@ package mode
 import (
 	"fmt"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -33,16 +32,17 @@ func TestHelpIsOneScreen(t *testing.T) {
 }
 
 func TestHelpNamesEveryFlag(t *testing.T) {
-	for _, m := range testTable(new(spoken)).expand() {
+	for _, m := range testTable(new(spoken)) {
+		fs, _ := m.prepare(nil)
 		var b strings.Builder
-		if err := testTable(nil).writeHelp(&b, m.Mode, m.fs); err != nil {
+		if err := testTable(nil).writeHelp(&b, m, fs); err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range m.fs.all() {
+		for _, f := range fs.all() {
 			if !strings.Contains(b.String(), "\n  "+f.form()+" ") && !strings.Contains(b.String(), ", "+f.form()) && !strings.Contains(b.String(), "  "+f.form()+",") {
 				t.Errorf("-help %s lacks %s", m.Name, f.form())
 			}
-			if f.usage == "" && m.fs.usageOf(f) == "" {
+			if f.usage == "" && fs.usageOf(f) == "" {
 				t.Errorf("%s of %s is not explained", f.form(), m.Name)
 			}
 		}
@@ -95,69 +95,52 @@ func TestExitCodesAndVersion(t *testing.T) {
 	}
 }
 
-// TestBashCompletion asks the script as a shell would.
-func TestBashCompletion(t *testing.T) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("no bash here")
-	}
-	_, script, _ := runTable(testTable(new(spoken)), "-completion", "bash")
-	complete := func(words ...string) []string {
-		ask := script + "\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _socketsrv; printf '%s\\n' \"${COMPREPLY[@]}\"\n"
-		out, err := exec.Command(bash, append([]string{"-c", ask, "bash"}, words...)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%q: %v: %s", words, err, out)
-		}
-		return strings.Fields(string(out))
-	}
-	for _, tt := range []struct {
-		words []string
-		want  []string
-	}{
-		{[]string{"socketsrv", "-ec"}, []string{"-echo", "-echo_server"}},
-		{[]string{"socketsrv", "-tcp-p"}, []string{"-tcp-port"}},
-		{[]string{"socketsrv", "-compl"}, []string{"-completion"}},
-		{[]string{"socketsrv", "-completion", ""}, []string{"bash", "zsh", "fish"}},
-		{[]string{"socketsrv", "-help", "ex"}, []string{"exit-codes"}},
-		{[]string{"socketsrv", "-help", "se"}, []string{"send"}},
-		{[]string{"socketsrv", "-fetch", "-cou"}, []string{"-count"}},
-		{[]string{"socketsrv", "fetch", "-pick", ""}, []string{"one", "two"}},
-		{[]string{"socketsrv", "-fetch", "-pick", "t"}, []string{"two"}},
-		{[]string{"socketsrv", "-echo", "-greet", "x"}, nil}, // files, by the shell
-		{[]string{"socketsrv", "-tls", "-tcp-a"}, []string{"-tcp-addr"}},
+// TestComplete asks what the words after the program's name may become.
+func TestComplete(t *testing.T) {
+	for _, tt := range []struct{ words, want string }{
+		{"-ec", "-echo -echo_server"},
+		{"ec", "echo echo_server"},
+		{"--ec", "--echo --echo_server"},
+		{"-tcp-p", "-tcp-port"},
+		{"-compl", "-completion"},
+		{"-hel", "-help"},
+		{"-completion ", "bash zsh fish"},
+		{"--completion z", "zsh"},
+		{"-help ex", "exit-codes"},
+		{"help se", "send"},
+		{"-h -se", "-send"},
+		{"-fetch -cou", "-count"},
+		{"-fetch --cou", "--count"},
+		{"fetch -pick ", "one two"},
+		{"-fetch x -pick t", "two"},
+		{"-fetch --pick t", "two"},
+		{"-echo -greet ", ""}, // files, by the shell
+		{"-echo -greet -", ""},
+		{"-echo ", ""},
+		{"-fetch -hel", "-help"},
+		{"-tls -tcp-a", "-tcp-addr"},
+		{"nothing -tcp-a", "-tcp-addr"},
+		{"-version ", ""},
 	} {
-		if got := complete(tt.words...); !slices.Equal(got, tt.want) {
-			t.Errorf("%q completes to %q; want %q", tt.words, got, tt.want)
+		code, stdout, stderr := runTable(testTable(new(spoken)), append([]string{"-complete"}, strings.Split(tt.words, " ")...)...)
+		var got []string
+		for line := range strings.Lines(stdout) {
+			word, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+			got = append(got, word)
+		}
+		if strings.Join(got, " ") != tt.want || code != 0 || stderr != "" {
+			t.Errorf("%q completes to %q, exit %d, %q; want %q", tt.words, got, code, stderr, tt.want)
 		}
 	}
-}
-
-// TestOtherCompletions has the shells themselves check the syntax where they are.
-func TestOtherCompletions(t *testing.T) {
-	for _, shell := range []string{"zsh", "fish"} {
-		t.Run(shell, func(t *testing.T) {
-			_, script, _ := runTable(testTable(new(spoken)), "-completion", shell)
-			for _, want := range []string{"echo_server", "tcp-port", "auto text hex raw", "how many"} {
-				if !strings.Contains(script, want) {
-					t.Errorf("the script lacks %q", want)
-				}
-			}
-			path, err := exec.LookPath(shell)
-			if err != nil {
-				t.Skipf("no %s here to check the syntax", shell)
-			}
-			cmd := exec.Command(path, "-n", "/dev/stdin")
-			cmd.Stdin = strings.NewReader(script)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s -n: %v: %s", shell, err, out)
-			}
-		})
+	_, stdout, _ := runTable(testTable(new(spoken)), "-complete", "")
+	if !strings.Contains(stdout, "\n-echo\tsend it back\n") || strings.Contains(stdout, "port") {
+		t.Errorf("before anything is typed: %q", stdout)
 	}
 }
 
 func TestManPage(t *testing.T) {
 	_, page, _ := runTable(testTable(new(spoken)), "-man")
-	for _, want := range []string{".TH SOCKETSRV 1\n", "\n.SH EXIT STATUS\n", "\n.SH FETCH\n", "\n.B \\-c, \\-count N\nhow many (3)\n", "\n.B 143\n"} {
+	for _, want := range []string{".TH SOCKETSRV 1\n", "\n.SH EXIT STATUS\n", "\n.SH FETCH\n", "\n.B \\-c, \\-count N\nhow many (3)\n", "\n.B 143\n", "\n.B \\-echo_server\nis the same with \\-ws\\-port 8008 \\-x.\n"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -52,7 +52,7 @@ func (m Mode) man(p func(format string, args ...any), fs *Flags) {
 	p(".SH %s\n%s.", roff(strings.ToUpper(m.Name)), roff(m.Brief))
 	p(".PP\n.B %s\n[\\fIflags\\fR]%s", roff(program+" -"+m.Name), roff(space(m.Args)))
 	for _, alias := range m.Aliases {
-		p(".PP\n.B %s\nis the same with the defaults\n.BR %s .", roff("-"+alias.Name), roff(`"`+strings.Join(alias.Defaults, " ")+`"`))
+		p(".PP\n.B %s\nis the same%s.", roff("-"+alias.Name), roff(with(alias.Defaults)))
 	}
 	for _, g := range fs.groups {
 		p(".SS %s", roff(g.title))
@@ -64,6 +64,14 @@ func (m Mode) man(p func(format string, args ...any), fs *Flags) {
 	for _, example := range m.Examples {
 		p(".PP\n.nf\n%s\n.fi", roff(example))
 	}
+}
+
+// with says what flags an alias comes with.
+func with(flags []string) string {
+	if len(flags) == 0 {
+		return ""
+	}
+	return " with " + strings.Join(flags, " ")
 }
 
 // roff escapes what the formatter would take as its own.
