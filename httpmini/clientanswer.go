@@ -128,12 +128,14 @@ func (l *link) toFile(file *os.File) (n int64, err error) {
 	if b.err != nil || b.chunked || b.left >= 0 && b.left < spliceWorth || !canSplice(l.nc, file) {
 		return 0, nil
 	}
-	// What was read ahead goes first, and shows whether the file takes part.
+	// What was read ahead goes first, all of it, and shows whether the file takes part.
 	buf := streams.get()
 	defer streams.put(buf)
-	m, err := b.Read(buf[:max(l.br.Buffered(), 1)])
-	if err != nil && err != io.EOF {
-		return 0, err
+	m, err := b.Read(buf[:1])
+	if ahead := l.br.Buffered(); err == nil && ahead > 0 {
+		var more int
+		more, err = b.Read(buf[1 : 1+ahead])
+		m += more
 	}
 	spliced := m > 0 && spliceByte(file, buf[0])
 	if spliced {

@@ -26,6 +26,11 @@ func TestClientToFile(t *testing.T) {
 		case "/length":
 			w.Header().Set("Content-Length", fmt.Sprint(len(big)))
 			io.WriteString(w, big)
+		case "/late":
+			w.Header().Set("Content-Length", fmt.Sprint(len(big)))
+			w.(http.Flusher).Flush()
+			time.Sleep(20 * time.Millisecond) // the head comes alone
+			io.WriteString(w, big)
 		case "/chunks":
 			w.(http.Flusher).Flush()
 			io.WriteString(w, big)
@@ -51,7 +56,7 @@ func TestClientToFile(t *testing.T) {
 		path, want string
 		err        error
 	}{
-		{"/length", big, nil}, {"/chunks", big, nil}, {"/end", big, nil}, {"/small", "small", nil}, {"/none", "", nil}, {"/cut", big, io.ErrUnexpectedEOF}, {"/reset", "", errAny},
+		{"/length", big, nil}, {"/late", big, nil}, {"/chunks", big, nil}, {"/end", big, nil}, {"/small", "small", nil}, {"/none", "", nil}, {"/cut", big, io.ErrUnexpectedEOF}, {"/reset", "", errAny},
 	} {
 		for _, flag := range []int{0, os.O_APPEND} {
 			name := filepath.Join(dir, "f")
