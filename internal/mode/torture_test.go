@@ -1,0 +1,251 @@
+package mode
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"socketsrv/wsproto"
+)
+
+// TestTorture cuts clients off in the middle of everything, in rounds, in front of
+// servers that must be after each round what they were before: in goroutines, in
+// descriptors, in memory, and to an honest client (RL10, RL11).
+func TestTorture(t *testing.T) {
+	rounds, clients := 6, 400
+	if testing.Short() {
+		rounds, clients = 3, 100
+	}
+	var victims []*victim
+	for _, line := range []string{
+		"echo -v -ws-port 0 -tcp-port 0",
+		"echo -ws-port off -tcp-port 0 -framing length",
+		"echo -ws-port 0 -tcp-port 0 -framing line",
+		"broadcast -v -ws-port 0 -tcp-port 0 -queue 64k -slow drop",
+		"broadcast -ws-port 0 -tcp-port 0 -queue 64k -rooms",
+		"dump -v -host 127.0.0.1 -ws-port 0 -tcp-port 0 -udp-port off -reply {}",
+	} {
+		victims = append(victims, newVictims(t, line)...)
+	}
+	for _, v := range victims {
+		v.check(t)
+	}
+	before := usage{goroutines: runtime.NumGoroutine(), files: openFiles()}
+	for round := range rounds {
+		rnd := rand.New(rand.NewPCG(1, uint64(round)))
+		var all sync.WaitGroup
+		stay := make(chan struct{})
+		for range clients {
+			v, seed := victims[rnd.IntN(len(victims))], rnd.Uint64()
+			all.Go(func() { v.hurt(t, rand.New(rand.NewPCG(2, seed)), stay) })
+		}
+		for _, v := range victims {
+			v.check(t) // meanwhile
+		}
+		close(stay)
+		all.Wait()
+		for _, v := range victims {
+			v.check(t)
+			v.forget()
+		}
+		now := settle(t, before)
+		switch {
+		case round == 1: // pools have filled, tables have grown
+			before.heap = now.heap
+		case round > 1 && now.heap > before.heap+2<<20:
+			t.Errorf("after round %d the heap has %d KiB, after the second it had %d", round, now.heap>>10, before.heap>>10)
+		}
+	}
+}
+
+// usage is what must not grow.
+type usage struct {
+	goroutines, files int
+	heap              uint64
+}
+
+// settle waits until no more goroutines and files are in use than in want.
+func settle(t *testing.T, want usage) usage {
+	t.Helper()
+	for late := time.Now().Add(patience); runtime.NumGoroutine() > want.goroutines || openFiles() > want.files; time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines and %d files, before %d and %d:\n%s", runtime.NumGoroutine(), openFiles(), want.goroutines, want.files,
+				stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+	runtime.GC()
+	runtime.GC() // pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return usage{heap: m.HeapAlloc}
+}
+
+// openFiles is how many descriptors this process has, 0 where the system does not say.
+func openFiles() int {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries)
+}
+
+// A victim is a port of a server.
+type victim struct {
+	*run
+	line, proto, addr string
+}
+
+// newVictims starts a server and returns its ports.
+func newVictims(t *testing.T, line string) (ports []*victim) {
+	t.Helper()
+	r := background(t, map[string]Mode{"echo": Echo, "broadcast": Broadcast, "dump": Dump}[strings.Fields(line)[0]], strings.Fields(line)[1:]...)
+	for _, proto := range []string{"ws", "tcp"} {
+		if !strings.Contains(line, proto+"-port off") {
+			ports = append(ports, &victim{r, line, proto, r.addr(proto)})
+		}
+	}
+	return ports
+}
+
+// forget drops what the server wrote, which takes memory, too.
+func (v *victim) forget() {
+	for _, r := range []*record{v.stdout.record, v.stderr.record} {
+		r.mu.Lock()
+		r.text = bytes.Buffer{}
+		r.mu.Unlock()
+	}
+}
+
+// check has an honest client send a message and get it back.
+func (v *victim) check(t *testing.T) {
+	t.Helper()
+	if v.proto == "ws" {
+		c, _, err := wsproto.Dial(t.Context(), "ws://"+v.addr+"/honest", wsproto.DialOptions{})
+		if err != nil {
+			t.Fatalf("%s: %v", v.line, err)
+		}
+		defer c.Close(wsproto.StatusNormalClosure, "")
+		c.SetReadDeadline(time.Now().Add(patience))
+		c.WriteMessage(wsproto.OpText, []byte("honest"))
+		for {
+			m, err := c.ReadMessage()
+			if err != nil {
+				t.Fatalf("%s: %v", v.line, err)
+			}
+			if string(m.Data) == "honest" {
+				return
+			}
+		}
+	}
+	nc, err := net.Dial("tcp", v.addr)
+	if err != nil {
+		t.Fatalf("%s: %v", v.line, err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	fmt.Fprint(nc, v.packet("honest"))
+	for got := []byte(nil); !bytes.Contains(got, []byte("honest")); {
+		p := make([]byte, 4096)
+		n, err := nc.Read(p)
+		if err != nil {
+			t.Fatalf("%s: %v after %q", v.line, err, got)
+		}
+		got = append(got, p[:n]...)
+	}
+}
+
+// packet is a message in the framing of the port.
+func (v *victim) packet(s string) string {
+	if strings.Contains(v.line, "-framing length") {
+		return string([]byte{0, 0, byte(len(s) >> 8), byte(len(s))}) + s
+	}
+	return s + "\n"
+}
+
+// hurt is a client that does a part of what one may do, and then goes, in one of
+// several ways.
+func (v *victim) hurt(t *testing.T, rnd *rand.Rand, stay <-chan struct{}) {
+	nc, err := net.Dial("tcp", v.addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer nc.Close()
+	script := v.script(rnd)
+	script = script[:rnd.IntN(len(script)+1)]
+	how := rnd.IntN(5)
+	if how != 0 { // who does not read
+		go io.Copy(io.Discard, nc)
+	}
+	nc.SetWriteDeadline(time.Now().Add(patience))
+	for len(script) > 0 {
+		n := min(1+rnd.IntN(1<<rnd.IntN(17)), len(script))
+		if _, err := nc.Write(script[:n]); err != nil {
+			return // refused
+		}
+		script = script[n:]
+		runtime.Gosched()
+	}
+	switch how {
+	case 1:
+		nc.(*net.TCPConn).SetLinger(0) // a reset
+	case 2:
+		nc.(*net.TCPConn).CloseWrite()
+	case 3:
+		<-stay
+	}
+}
+
+// script is what a client might send from its first byte to its last.
+func (v *victim) script(rnd *rand.Rand) []byte {
+	text := func() string { return strings.Repeat("grüße ", rnd.IntN(1<<rnd.IntN(13))) }
+	var b []byte
+	if v.proto == "tcp" {
+		for range 1 + rnd.IntN(5) {
+			s := text()
+			b = append(b, v.packet(s[:min(len(s), 65535)])...)
+		}
+		return b
+	}
+	switch rnd.IntN(8) {
+	case 0:
+		return []byte("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	case 1:
+		return []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + text())
+	}
+	b = []byte("GET /torture HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+	frame := func(first byte, payload string) {
+		head := wsproto.AppendHeader(nil, wsproto.Header{Masked: true, PayloadLen: int64(len(payload))})
+		head[0] = first
+		b = append(append(b, head...), payload...)
+	}
+	for range 1 + rnd.IntN(6) {
+		switch rnd.IntN(8) {
+		case 0:
+			frame(0x01, text())
+			frame(0x00, text())
+			frame(0x89, "between")
+			frame(0x80, text())
+		case 1:
+			frame(0xC1, "\xf2\x48\xcd\xc9\xc9\x07\x00") // "Hello", RFC 7692 §7.2.3.1
+		case 2:
+			frame(0x89, "ping")
+		case 3:
+			frame(0x82, string(make([]byte, rnd.IntN(200_000))))
+		case 4:
+			frame([]byte{0x83, 0xF1, 0x80, 0x8B, 0x09}[rnd.IntN(5)], text()) // against the rules
+		case 5:
+			frame(0x88, "\x03\xe8bye")
+		default:
+			frame(0x81, text())
+		}
+	}
+	return b
+}
