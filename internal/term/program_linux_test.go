@@ -103,6 +103,7 @@ func TestShellCtrlZ(t *testing.T) {
 	if p.modes() != before {
 		t.Error("stopped, and the terminal is not as it was")
 	}
+	time.Sleep(2 * stopWait) // which goes by for who is stopped, too
 	p.send("fg\r")
 	p.shows("> typed", 6)
 	if !p.isRaw() {

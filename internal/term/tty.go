@@ -11,6 +11,7 @@ import (
 
 const (
 	stopWait       = 200 * time.Millisecond // until Ctrl-Z has stopped the program, if it can
+	stopLooks      = 20                     // in that time
 	backgroundWait = 250 * time.Millisecond // between looks whether it is in the foreground
 )
 
@@ -155,9 +156,13 @@ func (e *Editor) suspend() {
 	if stopGroup() != nil {
 		return
 	}
-	select {
-	case <-e.going:
-	case <-e.closing:
-	case <-time.After(stopWait):
+	for range stopLooks { // time goes by while we are stopped: no more than one of these
+		select {
+		case <-e.going:
+			return
+		case <-e.closing:
+			return
+		case <-time.After(stopWait / stopLooks):
+		}
 	}
 }
