@@ -3,9 +3,11 @@ package httpmini
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -417,4 +419,88 @@ func TestClientCanceledLate(t *testing.T) {
 			t.Error("the connection is kept")
 		}
 	}, staying(ok2))
+}
+
+// What the hooks are told, in its order, and the times.
+func TestClientTrace(t *testing.T) {
+	perform(t, func(s *stage) {
+		s.c.Proxy, s.c.Tunnel = proxyTo("http://p/"), true
+		var seen []string
+		var last Connection
+		s.c.Trace = Trace{
+			Connected: func(c Connection) { last = c; seen = append(seen, "connected") },
+			Sent:      func(r *Request) { seen = append(seen, r.Method) },
+			Received:  func(r *Response) { seen = append(seen, strings.TrimSuffix(r.Raw, "\r\n\r\n")) },
+			Progress:  func(sent, received int64) { seen = append(seen, fmt.Sprint(sent, " ", received)) },
+		}
+		a, err := s.c.Do(s.t.Context(), "http://a/", &Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, a.Body)
+		a.Close()
+		want := []string{"CONNECT", "HTTP/1.0 200", "connected", "GET", "HTTP/1.1 103 Early", "HTTP/1.1 200 OK\r\nContent-Length: 2", "0 2"}
+		if !slices.Equal(seen, want) {
+			t.Errorf("seen %q, want %q", seen, want)
+		}
+		for i, later := range []time.Duration{a.Conn.Connected.Sub(a.Conn.Started), a.Conn.Tunneled.Sub(a.Conn.Connected), a.Sending.Sub(a.Conn.Tunneled), a.First.Sub(a.Sending)} {
+			if want := []time.Duration{0, time.Second, 0, time.Second}[i]; later != want {
+				t.Errorf("step %d took %v, want %v", i, later, want)
+			}
+		}
+		if last.NetConn == nil || last.Remote == nil || last.Local == nil || last.Proxy.Host != "p" || a.URL.Host != "a" || a.Started.IsZero() {
+			t.Errorf("%+v", last)
+		}
+	}, func(p *part) {
+		ReadRequest(p.br, Limits{})
+		time.Sleep(time.Second)
+		p.send("HTTP/1.0 200\r\n\r\n")
+		p.request()
+		time.Sleep(time.Second)
+		p.send("HTTP/1.1 103 Early\r\n\r\n" + ok2)
+		p.stay()
+	})
+}
+
+// A 101 that was asked for: the rest of the connection is its body.
+func TestClientUpgrade(t *testing.T) {
+	perform(t, func(s *stage) {
+		got, err := s.do(&Request{Header: Header{{"Connection", "Upgrade"}, {"Upgrade", "x"}}})
+		if got != "101 and so on" || err != nil || len(s.c.idle) > 0 {
+			t.Errorf("%q, %v, %d kept", got, err, len(s.c.idle))
+		}
+	}, answers("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nand so on"))
+}
+
+// A negative time-out is none.
+func TestClientPatience(t *testing.T) {
+	perform(t, func(s *stage) {
+		s.c = Client{Dial: s.dial, ConnectTimeout: -1, HeadTimeout: -1, StallTimeout: -1, IdleTimeout: -1}
+		got, err := fetch(context.Background(), &s.c, "http://a/", put(strings.NewReader("tea"), 3))
+		if got != "200 ok" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		time.Sleep(1000 * time.Hour)
+		s.want(&Request{}, "200 ok", nil)
+		s.wantRequests("PUT / ", "GET / ")
+	}, func(p *part) {
+		p.request()
+		time.Sleep(1000 * time.Hour)
+		p.send(ok2[:len(ok2)-1])
+		time.Sleep(1000 * time.Hour)
+		p.send("k")
+		p.request()
+		p.send(ok2)
+		p.stay()
+	})
+}
+
+func TestClientNobody(t *testing.T) {
+	perform(t, func(s *stage) { s.want(&Request{}, "", errNoScript) })
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &Client{Dial: func(context.Context, string, string) (net.Conn, error) { cancel(); return nil, errNoScript }}
+	_, err := c.Do(ctx, "http://a/", &Request{})
+	if !errors.Is(err, context.Canceled) || err.Error() != "http: connect: context canceled" {
+		t.Errorf("canceled while dialing: %v", err)
+	}
 }

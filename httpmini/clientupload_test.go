@@ -348,3 +348,50 @@ func TestClientSendsFile(t *testing.T) {
 		t.Errorf("a file at its end: %v, want %v", err, ErrBodyLength)
 	}
 }
+
+// Files over sockets: a server that goes, one that does not read, one that had
+// enough, and a client that ends.
+func TestClientSendFileEnds(t *testing.T) {
+	big := tempFile(t, 0)
+	if err := big.Truncate(1 << 30); err != nil {
+		t.Skip(err)
+	}
+	for _, tt := range []struct {
+		name, op string
+		err      error
+		serve    func(nc net.Conn)
+	}{
+		{"goes", "", nil, func(nc net.Conn) { nc.Read(make([]byte, 1)) }},
+		{"does not read", "send", os.ErrDeadlineExceeded, func(nc net.Conn) { io.Copy(io.Discard, io.LimitReader(nc, 1)); <-t.Context().Done() }},
+		{"has enough", "", errHalted, func(nc net.Conn) {
+			io.WriteString(nc, "HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n")
+			<-t.Context().Done()
+		}},
+	} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		go func() {
+			if nc, err := ln.Accept(); err == nil {
+				tt.serve(nc)
+				nc.Close()
+			}
+		}()
+		big.Seek(0, io.SeekStart)
+		c := &Client{StallTimeout: 50 * time.Millisecond}
+		a, err := c.Do(t.Context(), "http://"+ln.Addr().String(), put(big, 1<<30))
+		if tt.err == errHalted {
+			if err != nil || a.Status != 413 || a.Wait() == nil {
+				t.Errorf("%s: %+v, %v", tt.name, a, err)
+				continue
+			}
+			a.Close()
+			continue
+		}
+		if e, ok := errors.AsType[*OpError](err); !ok || tt.op != "" && e.Op != tt.op || tt.err != nil && !errors.Is(err, tt.err) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}

@@ -171,3 +171,26 @@ func FuzzDecoded(f *testing.F) {
 		}
 	})
 }
+
+// Where there is no body, its coding does not matter.
+func TestDecodedNothing(t *testing.T) {
+	perform(t, func(s *stage) {
+		a, err := s.c.Do(s.t.Context(), "http://a/", &Request{Method: "HEAD"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		r, err := a.Decoded(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	}, staying("HTTP/1.1 200 OK\r\nContent-Encoding: zstd, br\r\nContent-Length: 5\r\n\r\n"))
+	a := &Answer{Response: &Response{Header: Header{{"Content-Encoding", "gzip"}}, Body: strings.NewReader(gzipped("tea"))}}
+	r, _ := a.Decoded(0)
+	if n, err := r.Read(nil); n != 0 || err != nil {
+		t.Errorf("Read of nothing: %d, %v", n, err)
+	}
+}

@@ -186,7 +186,7 @@ func parseCookie(s string, u *url.URL, now time.Time) (c Cookie, ok bool) {
 	pair, attributes, _ := strings.Cut(s, ";")
 	name, value, found := strings.Cut(pair, "=")
 	c = Cookie{Name: trim(name), Value: trim(value), Created: now, Domain: cookieHost(u), HostOnly: true, Path: defaultPath(cookiePath(u))}
-	if !found || c.Name == "" || len(c.Name)+len(c.Value) > maxCookie {
+	if !found || c.Name == "" || len(c.Name)+len(c.Value) > maxCookie || !isValue(s) {
 		return c, false
 	}
 	domain, maxAge := "", false

@@ -62,6 +62,7 @@ func TestJar(t *testing.T) {
 		{"value with =", at, "a=b=c==", at, "a=b=c=="},
 		{"quotes stay", at, `a="b c"`, at, `a="b c"`},
 		{"white space", at, " a \t=\t b ; path = / ", at, "a=b"},
+		{"control character", at, "a\r=b|c=\x7f|d=e\x00", at, ""},
 		{"no =", at, "a", at, ""},
 		{"no name", at, "=b", at, ""},
 		{"no value", at, "a=", at, "a="},
