@@ -19,6 +19,7 @@ const (
 	lingerTime  = time.Second // likewise
 	gatherLimit = 16 << 10    // of answers that wait for the requests that came with theirs
 	writePiece  = 256 << 10   // has WriteTimeout to leave
+	sendPiece   = 4 << 20     // goes to the kernel in one call
 	slack       = 32          // a timeout may be short by this part of it: to set a deadline costs as much as to parse a head
 )
 
@@ -166,7 +167,8 @@ func (c *conn) exchange() bool {
 	if err := cmp.Or(c.broken, x.bodyError()); err != nil {
 		c.log(err)
 	}
-	c.lingers = x.close
+	// A client that asked for the end sends nothing any more, unless it sent it already.
+	c.lingers = x.close && (r.KeepAlive() || c.br.Buffered() > 0 || x.body != nil && x.body.err != io.EOF)
 	return !x.close && c.broken == nil && c.drain(x.body)
 }
 

@@ -302,13 +302,18 @@ func (x *Exchange) copy(body io.Reader, length int64) error {
 	return err
 }
 
-// copyFile lets the kernel send n bytes of file.
+// copyFile lets the kernel send n bytes of file, sendPiece at a time. That takes
+// more than WriteTimeout allows for on a slow line: who took writePiece meanwhile
+// goes on.
 func (c *conn) copyFile(file *os.File, n int64) (sent int64, err error) {
 	for err = c.flush(); err == nil && sent < n; {
 		c.setWriteDeadline()
 		var m int64
-		m, err = io.Copy(c.nc, &io.LimitedReader{R: file, N: min(n-sent, writePiece)})
+		m, err = io.Copy(c.nc, &io.LimitedReader{R: file, N: min(n-sent, sendPiece)})
 		sent += m
+		if m >= writePiece && errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil
+		}
 		if err == nil && m == 0 {
 			err = io.ErrUnexpectedEOF
 		}

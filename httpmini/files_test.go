@@ -718,3 +718,43 @@ func TestContentType(t *testing.T) {
 		}
 	}
 }
+
+// A stutter takes so many bytes of a file before each of its deadlines.
+type stutter struct {
+	net.Conn
+	takes []int64
+}
+
+func (s *stutter) ReadFrom(r io.Reader) (int64, error) {
+	n, _ := io.CopyN(io.Discard, r, s.takes[0])
+	if s.takes = s.takes[1:]; len(s.takes) == 0 {
+		return n, nil
+	}
+	return n, os.ErrDeadlineExceeded
+}
+
+// TestSlowButSteady: who takes writePiece in WriteTimeout gets a large file whole.
+func TestSlowButSteady(t *testing.T) {
+	root := plant(t, tree{"a": string(noise)})
+	for _, tt := range []struct {
+		takes []int64
+		sent  int64
+		err   error
+	}{
+		{[]int64{writePiece, 300_000 - writePiece}, 300_000, nil},
+		{[]int64{writePiece - 1, 300_000}, writePiece - 1, os.ErrDeadlineExceeded},
+		{[]int64{0, 300_000}, 0, os.ErrDeadlineExceeded},
+		{[]int64{300_000}, 300_000, nil},
+	} {
+		file, err := root.Open("a")
+		must(t, err)
+		end, _ := net.Pipe()
+		c := newConn(new(Server), &stutter{end, tt.takes})
+		sent, err := c.copyFile(file, 300_000)
+		if sent != tt.sent || !errors.Is(err, tt.err) {
+			t.Errorf("%d: sent %d, %v; want %d, %v", tt.takes, sent, err, tt.sent, tt.err)
+		}
+		file.Close()
+		end.Close()
+	}
+}
