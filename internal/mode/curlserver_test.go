@@ -220,6 +220,7 @@ func (r *labRequest) readBody(br *bufio.Reader, nc net.Conn) error {
 
 var (
 	labBoundary = regexp.MustCompile(`-{24}[0-9a-zA-Z]{16,22}`)
+	labPercent  = regexp.MustCompile(`%[0-9a-f]{2}`) // curl writes %7b with -G, %7B without
 	labAgent    = regexp.MustCompile(`(?m)^User-Agent: (curl/\S+|socketsrv-curl/1)$`)
 )
 
@@ -250,7 +251,8 @@ func (r *labRequest) String() string {
 	if len(body) > 2000 {
 		body = fmt.Sprintf("(%d bytes)", len(body))
 	}
-	text := r.method + " " + r.target + " " + r.version + "\n" + strings.Join(append(fields, framing...), "\n") + "\n\n" + body
+	target := labPercent.ReplaceAllStringFunc(r.target, strings.ToUpper)
+	text := r.method + " " + target + " " + r.version + "\n" + strings.Join(append(fields, framing...), "\n") + "\n\n" + body
 	text = labBoundary.ReplaceAllString(text, "BOUNDARY")
 	text = regexp.MustCompile(`(?m)^Content-Length: \d+(\n\n--BOUNDARY)`).ReplaceAllString(text, "Content-Length: N$1")
 	return labAgent.ReplaceAllString(text, "User-Agent: curl")

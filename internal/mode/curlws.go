@@ -78,10 +78,11 @@ func (t *curlTransfer) converse(ctx context.Context, conn *wsproto.Conn, message
 			return err
 		}
 		t.down += int64(len(m.Data))
-		if m.Opcode == wsproto.OpText {
-			m.Data = append(m.Data, '\n')
+		_, err = t.out.Write(m.Data)
+		if err == nil && m.Opcode == wsproto.OpText {
+			_, err = t.out.Write([]byte{'\n'})
 		}
-		if _, err := t.out.Write(m.Data); err != nil {
+		if err != nil {
 			return err
 		}
 	}
