@@ -116,6 +116,7 @@ func (c *Client) open(ctx context.Context, r route) (l *link, err error) {
 		l.close()
 		return nil, err
 	}
+	l.nc.SetDeadline(time.Time{}) // whatever TLS and Dial left
 	l.info.Local, l.info.Remote, l.info.NetConn = l.raw.LocalAddr(), l.raw.RemoteAddr(), l.nc
 	return l, nil
 }
@@ -207,8 +208,11 @@ func (l *link) close() {
 	if l.stop != nil {
 		l.stop()
 	}
-	l.raw.Close() // first: to say goodbye in TLS can block
+	if l.up != nil && !l.up.whole() {
+		l.raw.Close() // first: to say goodbye in TLS would wait for what does not leave
+	}
 	l.nc.Close()
+	l.raw.Close()
 	l.release()
 }
 
@@ -381,6 +385,7 @@ func (c *Client) expired(l *link) bool {
 // keep takes a connection back, and closes what is too old or too much.
 func (c *Client) keep(l *link) {
 	l.release()
+	l.up, l.body, l.ctx, l.stop = nil, nil, nil, nil // all that the exchange held
 	l.nc.SetDeadline(time.Time{})
 	l.idleFrom = time.Now()
 	max := c.MaxIdle
