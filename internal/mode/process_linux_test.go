@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -248,5 +249,34 @@ func TestIdleMemory(t *testing.T) {
 	if each > 12<<10 || more > 8<<10 {
 		t.Errorf("a client takes %d bytes and %d more for one of a message, want at most 12 KiB and 8 KiB", each, more)
 	}
+	p.end()
+}
+
+// TestEmptyRoot: process 1 of a system in which there is nothing else, not even an
+// environment (RL12).
+func TestEmptyRoot(t *testing.T) {
+	if testing.Short() || os.Getuid() != 0 {
+		t.Skip("builds the program and needs root")
+	}
+	t.Setenv("CGO_ENABLED", "0") // no libraries
+	root := filepath.Dir(buildProgram(t))
+	stderr := written{newRecord()}
+	cmd := exec.Command("/socketsrv", "echo", "-port", "0")
+	cmd.Dir, cmd.Env, cmd.Stderr = "/", []string{}, stderr.record
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Cloneflags: syscall.CLONE_NEWPID}
+	if err := cmd.Start(); err != nil {
+		t.Skip(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cmd.Wait()
+	}()
+	p := &process{t, cmd, stderr, ended}
+	t.Cleanup(p.kill)
+	c := letIn(t, p.waitFor(`listening on ws (\S+)`)[1])
+	c.echoes(t, "hello")
+	c.Close()
+	p.waitFor("Closed connection")
 	p.end()
 }
