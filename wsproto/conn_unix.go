@@ -31,14 +31,17 @@ func waitable(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
-// readFD reads what fd has: errWouldBlock if nothing, io.EOF at the end.
+// readFD reads what fd has: errWouldBlock if nothing, io.EOF at the end. Other
+// errors are as the methods of net have them.
 func readFD(fd uintptr, p []byte) (int, error) {
 	for {
 		n, err := syscall.Read(int(fd), p)
 		switch {
 		case err == syscall.EINTR:
-		case err != nil:
+		case err == errWouldBlock:
 			return 0, err
+		case err != nil:
+			return 0, &net.OpError{Op: "read", Err: err}
 		case n == 0:
 			return 0, io.EOF
 		default:
@@ -76,6 +79,8 @@ func (c *Conn) writeStep(fd uintptr) bool {
 			continue
 		case syscall.EAGAIN:
 			o.tryErr = nil
+		default:
+			o.tryErr = &net.OpError{Op: "write", Err: o.tryErr}
 		}
 		o.tried = 0
 		return true

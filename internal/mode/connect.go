@@ -20,7 +20,7 @@ import (
 // It is one-shot where stdin is no terminal or a flag says what to send or what
 // to wait for: connectonce.go. Else it is a prompt: connectprompt.go. Both see the
 // connection, whatever its kind, as messages: connectlink.go. What came goes out
-// through connectshow.go, what goes back by itself is in connectreply.go.
+// through connectshow.go, what goes back by itself is in answer.go.
 var Connect = Mode{
 	Name: "connect", Args: "URL",
 	Brief: "client with a prompt, or one-shot: ws wss tcp tls udp unix line; host:port is ws",

@@ -517,6 +517,15 @@ func runReal(stdin io.Reader, args ...string) ran {
 	return ran{code: code, stdout: stdout.String(), stderr: stderr.String()}
 }
 
+// TestConnectReset: who resets the connection has not closed it.
+func TestConnectReset(t *testing.T) {
+	addr := listenFor(t, "tcp", wsRaw(goodAnswer(""), func(nc net.Conn) { nc.(*net.TCPConn).SetLinger(0) }))
+	got := runReal(nil, "-connect", addr, "-count", "1", "-timeout", "10s")
+	if got.code != 56 {
+		t.Errorf("exit %d, %q; want 56", got.code, got.stderr)
+	}
+}
+
 // TestConnectStreams has the kinds of targets that are no WebSocket.
 func TestConnectStreams(t *testing.T) {
 	back := func(nc net.Conn) { io.Copy(nc, nc) }
