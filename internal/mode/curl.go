@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/tlsconf"
 )
 
 // Curl is an HTTP client with the command line of curl.
@@ -20,14 +21,32 @@ var Curl = Mode{
 	Brief: "HTTP client with curl's command line",
 	Examples: []string{
 		"socketsrv -curl -fsSL -o page.html http://localhost:8008/",
-		`socketsrv -curl --json '{"name":"x"}' http://localhost:8008/items`,
-		"socketsrv -curl -s -o /dev/null -w '%{http_code} %{time_total}\\n' localhost:8008",
+		"socketsrv -curl -I http://localhost:8008/",
+		"socketsrv -curl -s -o page -w '%{http_code} %{time_total}\\n' localhost:8008",
 	},
 	Setup: func(fs *Flags) Func {
 		c := &curl{}
 		c.flags(fs)
 		return c.run
 	},
+	Checks: []Check{
+		curlCheck("a form", "http"),
+		curlCheck("a form over TLS", "https", "-tls"),
+	},
+}
+
+// curlCheck sends a form to httpd, which answers OK.
+func curlCheck(name, scheme string, server ...string) Check {
+	return Check{name, func(ctx context.Context, b *Bench) error {
+		if scheme == "https" && !tlsconf.Available {
+			return nil
+		}
+		_, addr, err := b.start(ctx, scheme, append([]string{"httpd", "-D", "-port", "0"}, server...)...)
+		if err != nil {
+			return err
+		}
+		return b.run(ctx, "OK\n200 POST", "curl", "-s", "-k", "-m", "4", "-F", "a=b", "-w", "%{http_code} %{method}", scheme+"://"+addr+"/")
+	}}
 }
 
 // curl is what the flags said.

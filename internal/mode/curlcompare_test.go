@@ -117,7 +117,7 @@ func runCurl(t *testing.T, s *labServer, line, program string) curlResult {
 // neutral takes out what differs from run to run.
 func (s *labServer) neutral(text string) string {
 	for _, base := range []struct{ url, name string }{{s.http, "http"}, {s.other, "other"}, {s.https, "https"}} {
-		if addr := base.url[max(strings.LastIndexByte(base.url, '/'), 0)+1:]; addr != "" {
+		if _, addr, _ := strings.Cut(base.url, "//"); addr != "" {
 			text = strings.ReplaceAll(text, addr, base.name)
 			text = strings.ReplaceAll(text, addr[strings.IndexByte(addr, ':'):], ":PORT")
 		}

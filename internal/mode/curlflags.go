@@ -38,6 +38,9 @@ func (c *curl) flags(fs *Flags) {
 	c.wayFlags(fs)
 	c.retryFlags(fs)
 	ignoredFlags(fs)
+	for alias, name := range map[string]string{"data-ascii": "data", "compress": "compressed", "max-redirects": "max-redirs", "transfer-timeout": "max-time"} {
+		fs.alias(name, alias)
+	}
 }
 
 func (c *curl) requestFlags(fs *Flags) {
@@ -52,10 +55,10 @@ func (c *curl) requestFlags(fs *Flags) {
 		c.urls = append(c.urls, s)
 		return nil
 	})
-	fs.Func("X request", "METHOD", "one more URL; the method", c.setMethod)
+	fs.Func("X request", "METHOD", "a URL more; the method", c.setMethod)
 	fs.Switch(&c.head, "I head", "")
 	fs.Switch(&c.get, "G get", "HEAD; GET with the data in the URL")
-	fs.Func("d data data-ascii", "DATA", "POST; several are joined by &; @FILE", add(dataPlain))
+	fs.Func("d data", "DATA", "POST; several are joined by &; @FILE", add(dataPlain))
 	fs.Func("data-raw", "DATA", "", add(dataRaw))
 	fs.Func("data-binary", "DATA", "without @; with files as they are", add(dataBinary))
 	fs.Func("data-urlencode", "DATA", "", add(dataEncode))
@@ -78,11 +81,11 @@ func (c *curl) requestFlags(fs *Flags) {
 		c.requestTarget = s
 		return (&httpmini.Request{Method: "GET", Target: s}).Check()
 	})
-	fs.Switch(&c.asIs, "path-as-is", "")
-	fs.Switch(&c.noGlob, "g globoff", "keep /../; no {a,b} and [1-3] in URLs")
+	fs.Switch(&c.asIs, "path-as-is", "leave /../ in the URL")
+	fs.Switch(&c.noGlob, "g globoff", "")
 	fs.Switch(&c.http10, "0 http1.0", "HTTP/1.0")
-	fs.unlist("url-query", "request-target", "form-string", "http1.0")
-	fs.add("next :", &flag{usage: "new flags for the URLs that follow", set: func(string) error {
+	fs.unlist("url-query", "request-target", "form-string", "http1.0", "path-as-is")
+	fs.add("next :", &flag{usage: "no {a,b} [1-3] in URLs; other flags from here on", set: func(string) error {
 		c.ops = append(c.ops, c.curlOptions)
 		c.curlOptions = defaultCurl()
 		return nil
@@ -101,17 +104,17 @@ func (c *curl) fieldFlags(fs *Flags) {
 	})
 	fs.Func("oauth2-bearer", "TOKEN", "Authorization: Basic; Bearer", fieldText(&c.bearer))
 	fs.Func("A user-agent", "NAME", "", fieldText(&c.agent))
-	fs.Func("e referer", "URL", "URL;auto: after a redirect, where it was", fieldText(&c.referer))
+	fs.Func("e referer", "URL", "URL;auto: where it was", fieldText(&c.referer))
 	fs.Func("b cookie", "N=V|FILE", "", func(s string) error {
 		c.cookies = append(c.cookies, s)
 		return noControl(s)
 	})
-	fs.String(&c.cookieJar, "c cookie-jar", "FILE", "cookies to send; where to write all")
+	fs.String(&c.cookieJar, "c cookie-jar", "FILE", "to send; to write")
 	fs.Switch(&c.junkSession, "j junk-session-cookies", "leave out those of a session")
-	fs.Switch(&c.compressed, "compressed compress", "gzip and deflate, decoded")
 	fs.Func("r range", "N-M", "", c.setRange)
-	fs.Func("C continue-at", "N", "part of it; from N on, -: where the file ends", c.setResume)
-	fs.Func("z time-cond", "DATE", "if newer than DATE or FILE; -DATE: if older", fieldText(&c.timeCond))
+	fs.Func("C continue-at", "N", "a part; from N, or the file's end (-)", c.setResume)
+	fs.Switch(&c.compressed, "compressed", "")
+	fs.Func("z time-cond", "DATE", "gzip, deflate; if newer (-: older)", fieldText(&c.timeCond))
 	fs.hide("H", "u", "oauth2-bearer", "b", "e")
 	fs.unlist("junk-session-cookies")
 }
@@ -123,16 +126,16 @@ func (c *curl) answerFlags(fs *Flags) {
 		c.follow, c.redirects.Trusted = s == "true", s == "true"
 		return nil
 	}})
-	fs.Func("max-redirs max-redirects", "N", fmt.Sprintf("at most; -1: no limit (%d)", curlRedirects), c.setMaxRedirects)
+	fs.Func("max-redirs", "N", fmt.Sprintf("at most; -1: no limit (%d)", curlRedirects), c.setMaxRedirects)
 	fs.Switch(&c.redirects.Keep301, "post301", "a POST stays one")
 	fs.Switch(&c.redirects.Keep302, "post302", "a POST stays one")
 	fs.Switch(&c.redirects.Keep303, "post303", "a POST stays one")
-	fs.Switch(&c.redirects.Downgrade, "allow-downgrade", "follow from https to http")
+	fs.Switch(&c.redirects.Downgrade, "allow-downgrade", "follow from https to http too")
 	fs.Switch(&c.fail, "f fail", "")
 	fs.Switch(&c.failBody, "fail-with-body", "exit 22 after 400 and up, no body; with it")
 	fs.Switch(&c.failEarly, "fail-early", "stop at the first error")
 	fs.Size(&c.maxFile, "max-filesize", "refuse more (exit 63)")
-	fs.unlist("max-filesize", "post301", "post302", "post303", "fail-early")
+	fs.unlist("max-filesize", "post301", "post302", "post303", "fail-early", "allow-downgrade")
 }
 
 func (c *curl) outputFlags(fs *Flags) {
@@ -170,9 +173,9 @@ func (c *curl) wayFlags(fs *Flags) {
 	c.dialer = &Dialer{ConnectTimeout: curlConnectTime}
 	fs.Group("Way")
 	fs.Func("x proxy", "URL", "", c.setProxy(""))
-	fs.Func("U proxy-user", "USER:PASS", "http, socks5 (*_PROXY); who we are there", fieldText(&c.proxyUser))
+	fs.Func("U proxy-user", "USER:PASS", "http, socks5; its user", fieldText(&c.proxyUser))
 	fs.String(&c.dialer.NoProxy, "noproxy", "LIST", "")
-	fs.Switch(&c.tunnel, "p proxytunnel", "hosts without it; CONNECT for http too")
+	fs.Switch(&c.tunnel, "p proxytunnel", "direct; CONNECT for http too")
 	fs.Func("socks5", "H:P", "", c.setProxy("socks5"))
 	fs.Func("socks5-hostname", "H:P", "proxies", c.setProxy("socks5h"))
 	fs.Func("resolve", "H:P:ADDR", "", c.dialer.addResolve)
@@ -186,8 +189,8 @@ func (c *curl) wayFlags(fs *Flags) {
 	}
 	fs.add("4 ipv4", &flag{set: network("tcp4")})
 	fs.add("6 ipv6", &flag{usage: "connect there; IPv4 only; IPv6 only", set: network("tcp6")})
-	fs.Duration(&c.dialer.ConnectTimeout, "connect-timeout", "for name, connection and TLS together")
-	fs.Duration(&c.maxTime, "m max-time transfer-timeout", "for all of a transfer")
+	fs.Duration(&c.dialer.ConnectTimeout, "connect-timeout", "")
+	fs.Duration(&c.maxTime, "m max-time", "in all")
 	fs.Size(&c.limitRate, "limit-rate", "bytes/s")
 	fs.Func("speed-limit Y", "N", "", count(&c.speedLimit))
 	fs.Duration(&c.speedTime, "speed-time y", "end when slower than N bytes/s for so long")
@@ -195,7 +198,7 @@ func (c *curl) wayFlags(fs *Flags) {
 	fs.Func("proto", "LIST", "protocols allowed", c.setProtocols)
 	fs.String(&c.protoDefault, "proto-default", "NAME", "where the URL has none")
 	fs.hide("x", "U")
-	fs.unlist("socks5", "socks5-hostname", "expect100-timeout", "proto", "proto-default", "speed-limit", "speed-time")
+	fs.unlist("socks5", "socks5-hostname", "expect100-timeout", "proto", "proto-default", "speed-limit", "speed-time", "limit-rate")
 	c.tls = fs.ClientTLS()
 	fs.Func("E", "FILE", "as -cert", fs.byName["cert"].set)
 	fs.Func("pinnedpubkey", "PIN", "as -pin", fs.byName["pin"].set)
@@ -207,7 +210,7 @@ func (c *curl) retryFlags(fs *Flags) {
 	fs.Group("Again")
 	fs.Func("retry", "N", "after time-outs, 408, 429, 500, 502, 503 and 504", count(&c.retries))
 	fs.Duration(&c.retryDelay, "retry-delay", "")
-	fs.Duration(&c.retryMax, "retry-max-time", "the pause (1s, doubling); none after that")
+	fs.Duration(&c.retryMax, "retry-max-time", "pause (1s, doubling); in all")
 	fs.Switch(&c.retryRefused, "retry-connrefused", "")
 	fs.Switch(&c.retryAll, "retry-all-errors", "when nobody listens; after any error")
 }

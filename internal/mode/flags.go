@@ -194,6 +194,9 @@ func (fs *Flags) unlist(names ...string) {
 	}
 }
 
+// alias gives a flag another name, which is not listed either.
+func (fs *Flags) alias(of, name string) { fs.byName[name] = fs.byName[of] }
+
 func setter[T any](p *T, parse func(string) (T, error)) func(string) error {
 	return func(s string) error {
 		v, err := parse(s)
