@@ -103,6 +103,11 @@ func (a *Answer) WriteTo(w io.Writer) (n int64, err error) {
 	defer streams.put(buf)
 	for {
 		m, err := a.Body.Read(buf[:])
+		for err == nil && m < len(buf) && a.plenty() {
+			var more int
+			more, err = a.Body.Read(buf[m:])
+			m += more
+		}
 		if m > 0 {
 			m, werr := w.Write(buf[:m])
 			n += int64(m)
@@ -114,6 +119,13 @@ func (a *Answer) WriteTo(w io.Writer) (n int64, err error) {
 			return n, unlessEOF(err)
 		}
 	}
+}
+
+// plenty reports whether so much of a chunked body was read ahead that there is
+// more than the line of a chunk: a Read does not wait.
+func (a *Answer) plenty() bool {
+	b := a.l.body
+	return b != nil && b.chunked && a.Body == io.Reader(b) && a.l.br.Buffered() > len("\r\n")+maxChunkLine+len("\r\n")
 }
 
 const (

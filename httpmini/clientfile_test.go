@@ -206,3 +206,50 @@ func TestClientWriteTo(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write(p []byte) (int, error) { return 1, f.err }
+
+// What comes is written at once, however it is framed; small chunks that come
+// together are written together.
+func TestClientWriteToStream(t *testing.T) {
+	perform(t, func(s *stage) {
+		for range 2 {
+			a, err := s.c.Do(s.t.Context(), "http://a/", &Request{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &noting{start: time.Now()}
+			if _, err := a.WriteTo(w); err != nil {
+				t.Error(err)
+			}
+			a.Close()
+			if want := "0s 3, 1s 3, 2s 10000, "; !strings.HasPrefix(w.note, want) {
+				t.Errorf("written %q, want %q", w.note, want)
+			}
+		}
+	}, func(p *part) {
+		p.request()
+		p.send(okChunked)
+		p.send("3\r\nabc\r\n")
+		time.Sleep(time.Second)
+		p.send("3\r\nabc\r\n")
+		time.Sleep(time.Second)
+		p.send(rep("3e8\r\n"+rep("x", 1000)+"\r\n", 14) + "0\r\n\r\n")
+		p.request()
+		p.send(okHead + "Content-Length: 20006\r\n\r\n")
+		for _, n := range []int{3, 3, 10000} {
+			p.send(rep("x", n))
+			time.Sleep(time.Second)
+		}
+		p.send(rep("x", 10000))
+	})
+}
+
+// noting notes when how much is written.
+type noting struct {
+	start time.Time
+	note  string
+}
+
+func (w *noting) Write(p []byte) (int, error) {
+	w.note += fmt.Sprint(time.Since(w.start), " ", len(p), ", ")
+	return len(p), nil
+}

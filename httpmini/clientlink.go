@@ -191,15 +191,18 @@ func (l *link) begin(ctx context.Context) {
 	}
 }
 
+// Answers can have much in small chunks: a read is to take several.
+var wideReaders = newPool(func() *bufio.Reader { return bufio.NewReaderSize(nil, 16<<10) })
+
 func (l *link) acquire() {
-	l.br = readers.get()
+	l.br = wideReaders.get()
 	l.br.Reset(l)
 }
 
 func (l *link) release() {
 	if l.br != nil {
 		l.br.Reset(nil)
-		readers.put(l.br)
+		wideReaders.put(l.br)
 		l.br = nil
 	}
 }
