@@ -168,11 +168,8 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 	}
 	x.url, x.body, x.start = u, r.Body, -1
 	x.route = route{scheme: u.Scheme, addr: address(u), host: u.Hostname()}
-	if c.Proxy != nil {
-		if x.route.proxy, err = c.Proxy(u); err != nil {
-			return &OpError{"proxy", err}
-		}
-		x.route.tunnel = x.route.proxy != nil && (c.Tunnel || u.Scheme == "https")
+	if err := c.chooseProxy(x); err != nil {
+		return &OpError{"proxy", err}
 	}
 	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, ContentLength: r.ContentLength, Trailer: r.Trailer}
 	if x.r.Target == "" {
@@ -189,6 +186,24 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 		return ErrHost
 	}
 	return x.checkBody()
+}
+
+// chooseProxy makes the route one by a proxy, if there is one for the URL.
+func (c *Client) chooseProxy(x *prepared) error {
+	if c.Proxy == nil {
+		return nil
+	}
+	p, err := c.Proxy(x.url)
+	switch {
+	case err != nil || p == nil:
+		return err
+	case p.Scheme != "http" && p.Scheme != "https":
+		return ErrScheme
+	case p.Hostname() == "":
+		return ErrURL
+	}
+	x.route.proxy, x.route.tunnel = p, c.Tunnel || x.url.Scheme == "https"
+	return nil
 }
 
 // header makes the fields that are sent of h.

@@ -9,7 +9,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -290,5 +292,57 @@ func TestClientShared(t *testing.T) {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A storm of faults over sockets leaves no goroutine behind.
+func TestClientLeavesNothing(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var served sync.WaitGroup
+	served.Go(func() {
+		for i := 0; ; i++ {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			served.Go(func() {
+				defer nc.Close()
+				nc.SetDeadline(time.Now().Add(20 * time.Second))
+				if i%2 == 0 {
+					ReadRequest(bufio.NewReader(nc), Limits{})
+				}
+				io.WriteString(nc, []string{"", "x", okHead, ok2, okChunked + "5\r\nab", "HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"}[i%7])
+				switch i % 3 {
+				case 0:
+					nc.(*net.TCPConn).SetLinger(0)
+				case 1:
+					nc.(*net.TCPConn).CloseWrite()
+				}
+				if i%5 == 0 {
+					io.Copy(io.Discard, nc)
+				}
+			})
+		}
+	})
+	before := runtime.NumGoroutine()
+	c := &Client{HeadTimeout: 20 * time.Millisecond, StallTimeout: 20 * time.Millisecond, ExpectWait: time.Millisecond}
+	for i := range 300 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%30)*time.Millisecond)
+		r := []*Request{{}, put(strings.NewReader(rep("x", 100000)), 100000), put(zeros{}, -1), put(strings.NewReader("x"), 1, Field{"Expect", "100-continue"})}[i%4]
+		fetch(ctx, c, "http://"+ln.Addr().String(), r)
+		cancel()
+	}
+	c.CloseIdle()
+	ln.Close()
+	served.Wait()
+	for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // those of context.AfterFunc end on their own
+	}
+	if now := runtime.NumGoroutine(); now > before {
+		b := make([]byte, 1<<20)
+		t.Errorf("%d goroutines, %d before:\n%s", now, before, b[:runtime.Stack(b, true)])
 	}
 }

@@ -68,7 +68,7 @@ func (c *Client) connect(ctx context.Context, r route, fresh bool) (*link, error
 		}
 	}
 	timeout, cancel := ctx, context.CancelFunc(func() {})
-	if d := orDefault(c.ConnectTimeout, 10*time.Second); d > 0 {
+	if d := cmp.Or(c.ConnectTimeout, 10*time.Second); d > 0 {
 		timeout, cancel = context.WithTimeout(ctx, d)
 	}
 	defer cancel()
@@ -149,7 +149,7 @@ func (l *link) tunnel(ctx context.Context) error {
 	l.acquire()
 	defer l.release()
 	l.c.sent(r)
-	l.awaitHead(orDefault(l.c.HeadTimeout, 60*time.Second))
+	l.awaitHead(cmp.Or(l.c.HeadTimeout, 60*time.Second))
 	if _, err := l.nc.Write(r.AppendHead(nil)); err != nil {
 		return l.fault("proxy", err)
 	}
@@ -258,7 +258,7 @@ func (l *link) Read(p []byte) (int, error) {
 
 // setReadDeadline gives the peer StallTimeout for its next bytes.
 func (l *link) setReadDeadline() {
-	timeout := orDefault(l.c.StallTimeout, 60*time.Second)
+	timeout := cmp.Or(l.c.StallTimeout, 60*time.Second)
 	if timeout < 0 {
 		return
 	}
@@ -381,7 +381,7 @@ func (c *Client) pop(r route) *link {
 }
 
 func (c *Client) expired(l *link) bool {
-	timeout := orDefault(c.IdleTimeout, 60*time.Second)
+	timeout := cmp.Or(c.IdleTimeout, 60*time.Second)
 	return timeout >= 0 && time.Since(l.idleFrom) >= timeout
 }
 
@@ -437,5 +437,3 @@ func (l *link) alive() bool {
 	})
 	return err == nil && found == errAgain
 }
-
-func orDefault(d, standard time.Duration) time.Duration { return cmp.Or(d, standard) }

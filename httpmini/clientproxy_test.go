@@ -172,3 +172,13 @@ func TestClientTunnelRefused(t *testing.T) {
 		t.Errorf("broken field for the proxy: %v", err)
 	}
 }
+
+// A proxy that is none of ours.
+func TestClientProxyURL(t *testing.T) {
+	for proxy, want := range map[string]error{"socks5://p:1080": ErrScheme, "http://": ErrURL, "http:///x": ErrURL, "p:3128": ErrScheme} {
+		c := &Client{Proxy: proxyTo(proxy)}
+		if _, err := c.Do(t.Context(), "http://a/", &Request{}); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", proxy, err, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package httpmini
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -62,7 +63,7 @@ func (u *upload) end(err error) {
 	u.mu.Unlock()
 	switch e, _ := errors.AsType[*OpError](err); {
 	case err == nil:
-		u.l.awaitHead(orDefault(u.l.c.HeadTimeout, 60*time.Second))
+		u.l.awaitHead(cmp.Or(u.l.c.HeadTimeout, 60*time.Second))
 	case e != nil && e.Op == "body":
 		u.l.abort(err)
 	default: // an answer may be there all the same
@@ -112,7 +113,7 @@ func (u *upload) instant() bool {
 
 // expected waits until the body may go out, and reports whether it may.
 func (u *upload) expected() bool {
-	timer := time.NewTimer(orDefault(u.l.c.ExpectWait, time.Second))
+	timer := time.NewTimer(cmp.Or(u.l.c.ExpectWait, time.Second))
 	defer timer.Stop()
 	select {
 	case <-u.stop:
@@ -187,7 +188,7 @@ func (u *upload) count(n int64) {
 func (u *upload) arm() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if timeout := orDefault(u.l.c.StallTimeout, 60*time.Second); timeout >= 0 && !u.stopped {
+	if timeout := cmp.Or(u.l.c.StallTimeout, 60*time.Second); timeout >= 0 && !u.stopped {
 		u.l.nc.SetWriteDeadline(time.Now().Add(timeout))
 	}
 	return !u.stopped
