@@ -136,7 +136,7 @@ var errRewind = errors.New("what came from standard input cannot be sent again")
 func (b *curlBody) Seek(offset int64, whence int) (int64, error) {
 	began := b.at > 0 || b.open != nil
 	switch {
-	case slices.ContainsFunc(b.pieces, func(p piece) bool { return p.file == "-" }):
+	case b.hasStdin():
 		return 0, errRewind
 	case offset != 0, whence == io.SeekCurrent && began, whence == io.SeekEnd:
 		return 0, errors.New("only to the start")
@@ -146,6 +146,13 @@ func (b *curlBody) Seek(offset int64, whence int) (int64, error) {
 	b.sent.Store(0)
 	return 0, nil
 }
+
+func (b *curlBody) hasStdin() bool {
+	return slices.ContainsFunc(b.pieces, func(p piece) bool { return p.file == "-" })
+}
+
+// spent says whether something was read that does not come again.
+func (b *curlBody) spent() bool { return b.hasStdin() && (b.at > 0 || b.open != nil) }
 
 // remaining reads size bytes, less being an error: the length went out already.
 // size < 0: all there is.

@@ -53,6 +53,8 @@ func (t *curlTransfer) explain(err error) *curlError {
 		return own
 	case as[*errInput](err):
 		e.code, e.text = ExitRead, "Failed to open/read local data from file/application: "+errorText(err)
+	case as[*errOutput](err) && isClosedPipe(err):
+		e.code, e.text = ExitWrite, "" // whoever read it has had enough
 	case as[*errOutput](err):
 		e.code, e.text = ExitWrite, "Failure writing output to destination: "+errorText(err)
 	case errors.Is(err, errSlow):

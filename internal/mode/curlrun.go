@@ -161,7 +161,7 @@ func (r *curlRun) fatal(code int, format string, args ...any) error {
 
 // say prints an error as curl does.
 func (r *curlRun) say(code int, text string) {
-	if !r.silent || r.showError {
+	if text != "" && (!r.silent || r.showError) {
 		fmt.Fprintf(r.env.Stderr, "curl: (%d) %s\n", code, show.AppendCut(nil, text, maxErrorLine))
 	}
 }

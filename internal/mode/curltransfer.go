@@ -168,7 +168,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // retryAfter says whether curl would try again, why, and when.
 func (t *curlTransfer) retryAfter(why *curlError, pause time.Duration) (wait time.Duration, reason string) {
-	if t.o.retries == 0 {
+	if t.o.retries == 0 || t.body != nil && t.body.spent() {
 		return 0, ""
 	}
 	if t.o.retryDelay > 0 {
@@ -350,6 +350,10 @@ func (t *curlTransfer) send(ctx context.Context, rawURL string, r *httpmini.Requ
 	if err != nil {
 		return nil, err
 	}
+	if t.headErr != nil {
+		a.Close()
+		return nil, t.headErr
+	}
 	if a.Status == 417 && sent.Header.Has("Expect") {
 		a.Close()
 		r.Header.Del("Expect")
@@ -394,7 +398,6 @@ func (t *curlTransfer) redirected(a *httpmini.Answer, to string, r *httpmini.Req
 	r.Header.Del("Proxy-Authorization")
 	t.setCookies(&r.Header)
 	t.info("Issue another request to this URL: '%s'", to)
-	t.response = nil
 }
 
 // deliver judges an answer and passes its body on.
