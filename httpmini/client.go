@@ -179,7 +179,7 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 		}
 	}
 	x.header(r.Header)
-	if err := x.r.Check(); err != nil {
+	if err := cmp.Or(x.r.Check(), x.r.Trailer.Check()); err != nil {
 		return err
 	}
 	if x.r.Header.Count("Host") > 1 {

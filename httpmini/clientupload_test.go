@@ -89,6 +89,7 @@ func TestClientRefuses(t *testing.T) {
 		{"LF in a value", "http://a/", field("User-Agent", "a\nb"), ErrField},
 		{"request in the method", "http://a/", &Request{Method: "GET /x HTTP/1.1\r\n"}, ErrRequestLine},
 		{"space in the target", "http://a/", &Request{Target: "/a b"}, ErrTarget},
+		{"LF in a trailer", "http://a/", &Request{Method: "PUT", Body: zeros{}, ContentLength: -1, Trailer: Header{{"A", "b\nc"}}}, ErrField},
 		{"two Hosts", "http://a/", &Request{Header: Header{{"Host", "a"}, {"host", "b"}}}, ErrHost},
 		{"URL", "http://a b/", &Request{}, ErrURL},
 		{"scheme", "ftp://a/", &Request{}, ErrScheme},
