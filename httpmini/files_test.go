@@ -69,6 +69,20 @@ func plant(t testing.TB, files tree) *os.Root {
 	return root
 }
 
+// warmAndCold runs test with files that are never kept in memory, and with files
+// that are at once.
+func warmAndCold(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	for name, d := range map[string]time.Duration{"cold": 1 << 62, "warm": -1 << 62} {
+		t.Run(name, func(t *testing.T) {
+			was := settling
+			settling = d
+			t.Cleanup(func() { settling = was }) // when what the test serves has ended
+			test(t)
+		})
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -299,7 +313,9 @@ func TestFilesMethods(t *testing.T) {
 }
 
 // TestFilesFields: what comes with a file, the same for HEAD.
-func TestFilesFields(t *testing.T) {
+func TestFilesFields(t *testing.T) { warmAndCold(t, testFilesFields) }
+
+func testFilesFields(t *testing.T) {
 	root := plant(t, tree{"a.txt": "content", "big.txt": longText, "noise.bin": string(noise), "empty": "", "p.png": string(noise[:5000])})
 	addr := serveFiles(t, &Files{Root: root, Header: Header{{"Cache-Control", "no-store"}, {"ETag", `"own"`}}}, nil)
 	for _, method := range []string{"GET", "HEAD"} {
@@ -346,7 +362,9 @@ func gunzip(t *testing.T, s string) string {
 }
 
 // TestFilesGzip: who gets what compressed.
-func TestFilesGzip(t *testing.T) {
+func TestFilesGzip(t *testing.T) { warmAndCold(t, testFilesGzip) }
+
+func testFilesGzip(t *testing.T) {
 	root := plant(t, tree{"big.txt": longText, "mid.html": longText[:3000], "small.css": longText[:1399], "noise.bin": string(noise), "x.svg": longText[:1400]})
 	addr := serveFiles(t, &Files{Root: root}, nil)
 	for _, tt := range []struct {

@@ -14,8 +14,11 @@ import (
 const (
 	maxCached  = 64 << 10 // bytes of a file
 	cacheFiles = 128
-	settling   = 2 * time.Second // more than a tick of any clock that files are stamped by
 )
+
+// settling is more than a tick of any clock that files are stamped by. It is a
+// variable for tests.
+var settling = 2 * time.Second
 
 // A stamp tells a state of a file from all others.
 type stamp struct {

@@ -208,7 +208,9 @@ func conditional(fields []string, etag string, modified time.Time) []string {
 	return out
 }
 
-func TestConditions(t *testing.T) {
+func TestConditions(t *testing.T) { warmAndCold(t, testConditions) }
+
+func testConditions(t *testing.T) {
 	root := plant(t, tree{"ten.txt": "0123456789", "big.bin": string(noise)})
 	addr := serveFiles(t, &Files{Root: root}, nil)
 	for _, name := range []string{"/ten.txt", "/big.bin"} {
@@ -290,7 +292,9 @@ var multiRanges = []string{
 
 // TestMultipartRanges reads what comes with mime/multipart's rules, by net/http's
 // own client side.
-func TestMultipartRanges(t *testing.T) {
+func TestMultipartRanges(t *testing.T) { warmAndCold(t, testMultipartRanges) }
+
+func testMultipartRanges(t *testing.T) {
 	root := plant(t, tree{"big.bin": string(noise), "ten.txt": "0123456789"})
 	addr := serveFiles(t, &Files{Root: root}, nil)
 	for _, field := range multiRanges {
@@ -426,7 +430,9 @@ func compare(t *testing.T, theirs, ours, other string) {
 }
 
 // TestFilesAgainstNginx: the same answers to the same requests.
-func TestFilesAgainstNginx(t *testing.T) {
+func TestFilesAgainstNginx(t *testing.T) { warmAndCold(t, testFilesAgainstNginx) }
+
+func testFilesAgainstNginx(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
 		nginx = "/usr/sbin/nginx"
@@ -502,7 +508,9 @@ func bridge(t *testing.T, sock string) (addr string) {
 }
 
 // TestFilesAgainstNetHTTP: likewise, where net/http is of our mind.
-func TestFilesAgainstNetHTTP(t *testing.T) {
+func TestFilesAgainstNetHTTP(t *testing.T) { warmAndCold(t, testFilesAgainstNetHTTP) }
+
+func testFilesAgainstNetHTTP(t *testing.T) {
 	root := plant(t, comparedFiles)
 	etags := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		file, err := root.Open(strings.TrimPrefix(r.URL.Path, "/"))
