@@ -2,6 +2,7 @@ package mode
 
 import (
 	"errors"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -81,8 +82,9 @@ func parseGlob(s string) (*curlGlob, error) {
 
 // isBracketed says whether s begins with an IPv6 address in brackets.
 func isBracketed(s string) bool {
-	end := strings.IndexByte(s, ']')
-	return end > 0 && urlHost(s[:end+1]) != ""
+	inner, _, ok := strings.Cut(s[1:], "]")
+	addr, err := netip.ParseAddr(strings.Replace(inner, "%25", "%", 1))
+	return ok && err == nil && addr.Is6()
 }
 
 // parsePattern reads the pattern that s, n bytes of it, begins with.

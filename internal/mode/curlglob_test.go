@@ -65,6 +65,7 @@ func TestCurlURL(t *testing.T) {
 		{"https://example.com:80/a", "https://example.com:80/a", "example.com:80", ""},
 		{"localhost:8080/x", "http://localhost:8080/x", "localhost:8080", ""},
 		{"u:p%40@h/", "http://h/", "h", "u:p@"},
+		{"u@h/", "http://h/", "h", "u:"},
 		{"h?q", "http://h/?q", "h", ""},
 		{"h/?", "http://h/?", "h", ""},
 		{"h/a?x=http://b/c@d", "http://h/a?x=http://b/c@d", "h", ""},
@@ -92,12 +93,12 @@ func TestCurlURL(t *testing.T) {
 		}
 	}
 	for raw, want := range map[string]error{
-		"": errURLHost, "http://": errURLHost, "http:///x": errURLHost, "h:99999/": errURLPort, "h:x/": errURLPort, "h:-1": errURLPort,
-		"http://h/a b": errURLChars, "h/\r\nX": errURLChars, "h/\x00": errURLChars, "http://a@b@c/": errURLHost,
-		"http://[::1": errURLHost, "http://h:80:90/": errURLHost, "http://127.1/": errURLHost, "http://0x7f.1/": errURLHost,
-		"http://2130706433/": errURLHost, "http://256.1.1.1/": errURLHost, "http://a..b/": errURLHost, "h%41": errURLHost,
+		"": errURL, "http://": errURL, "http:///x": errURL, "h:99999/": errURL, "h:x/": errURL, "h:-1": errURL,
+		"http://h/a b": errURL, "h/\r\nX": errURL, "h/\x00": errURL, "http://a@b@c/": errURL,
+		"http://[::1": errURL, "http://h:80:90/": errURL, "http://127.1/": errURL, "http://0x7f.1/": errURL,
+		"http://2130706433/": errURL, "http://256.1.1.1/": errURL, "http://a..b/": errURL, "h%41": errURL,
 		"ftp://h/": errURLScheme, "file:///etc/passwd": errURLScheme, "ftp.h.org": errURLScheme, "javascript://x": errURLScheme,
-		"http://%0a@h/": errURLUser, "http://%zz@h/": errURLUser,
+		"http://%0a@h/": errURL, "http://%zz@h/": errURL,
 	} {
 		if _, err := parseCurlURL(raw, "", false); err != want {
 			t.Errorf("%q: %v; want %v", raw, err, want)

@@ -193,11 +193,7 @@ func (t *curlTransfer) authorization() string {
 	case t.o.hasUser:
 		return basicField(t.o.user)
 	case t.url.hasUser:
-		user := t.url.user
-		if !strings.Contains(user, ":") {
-			user += ":"
-		}
-		return basicField(user)
+		return basicField(t.url.user)
 	}
 	return ""
 }

@@ -250,7 +250,7 @@ func (t *curlTransfer) begin() (err error) {
 		t.at.scheme = t.url.scheme
 		return curlErrorf(curlUnsupported, "Protocol %q not supported or disabled", t.url.scheme)
 	case err != nil:
-		return curlErrorf(curlBadURL, "URL using bad/illegal format or missing URL: %v", err)
+		return curlErrorf(curlBadURL, "URL using bad/illegal format or missing URL")
 	}
 	t.at = place{raw: t.url.String(), scheme: t.url.scheme, host: t.url.host, port: t.url.port}
 	if t.url.secure() {

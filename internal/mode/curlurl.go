@@ -2,32 +2,28 @@ package mode
 
 import (
 	"errors"
-	"net/netip"
-	"net/url"
 	"path"
-	"strconv"
 	"strings"
+
+	"socketsrv/httpmini"
 )
 
 // A curlURL is a URL as curl reads one: the scheme may be missing, and what is in
 // the path goes to the server as it was typed.
 type curlURL struct {
 	scheme   string // in lower case
-	user     string // name[:password], decoded
+	user     string // name:password, decoded
 	hasUser  bool
-	host     string // as urlHost returns it
+	host     string // as httpmini.ParseURL has it
 	port     string // as typed; "" is the scheme's
 	path     string // begins with "/"
 	query    string // with its question mark; "" is none
 	fragment string // with its #
 }
 
-// What is wrong with a URL; curl's number for all but the last is 3.
+// What is wrong with a URL; curl's number for the first is 3, for the other 1.
 var (
-	errURLChars  = errors.New("blank or control character")
-	errURLHost   = errors.New("no host, or one that is neither a name nor an address in its usual form")
-	errURLPort   = errors.New("the port is not between 0 and 65535")
-	errURLUser   = errors.New("malformed user")
+	errURL       = errors.New("not a URL that can be fetched")
 	errURLScheme = errors.New("protocol not supported")
 )
 
@@ -36,7 +32,7 @@ var (
 func parseCurlURL(raw, scheme string, asIs bool) (*curlURL, error) {
 	for i := range len(raw) {
 		if raw[i] <= ' ' || raw[i] == 0x7f {
-			return nil, errURLChars
+			return nil, errURL
 		}
 	}
 	u := &curlURL{scheme: scheme}
@@ -89,59 +85,32 @@ func isOneOf(s string, words ...string) bool {
 }
 
 func (u *curlURL) parseAuthority(s string) error {
-	if user, after, ok := strings.Cut(s, "@"); ok {
-		var err error
-		if u.user, err = url.PathUnescape(user); err != nil || strings.ContainsFunc(u.user, isControl) {
-			return errURLUser
-		}
-		u.hasUser, s = true, after
+	scheme := "http"
+	if u.secure() {
+		scheme = "https"
 	}
-	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
-		port := s[i+1:]
-		s = s[:i]
-		if port != "" {
-			n, err := strconv.ParseUint(port, 10, 16)
-			if err != nil {
-				return errURLPort
-			}
-			u.port = strconv.FormatUint(n, 10)
+	if i := strings.IndexByte(s, '['); i >= 0 && !strings.Contains(s[i:], "%25") {
+		s = s[:i] + strings.Replace(s[i:], "%", "%25", 1) // a zone as people write it (RFC 6874 §3)
+	}
+	parsed, err := httpmini.ParseURL(scheme + "://" + s + "/")
+	if err != nil {
+		return errURL
+	}
+	if parsed.User != nil {
+		password, _ := parsed.User.Password()
+		u.user, u.hasUser = parsed.User.Username()+":"+password, true
+		if strings.ContainsFunc(u.user, isControl) {
+			return errURL
 		}
 	}
-	if u.host = urlHost(s); u.host == "" {
-		return errURLHost
+	u.host, u.port = parsed.Hostname(), parsed.Port()
+	if _, port := cutHostPort(s); u.port == "" && isDigits(port) && !strings.HasSuffix(s, "]") && strings.Contains(s, ":") {
+		u.port = (&curlURL{scheme: u.scheme}).realPort() // as it was typed
 	}
 	return nil
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
-
-// urlHost returns a host as net.Dial takes it, "" if it is not valid. An IPv6
-// address stands in brackets, with or without a zone.
-func urlHost(s string) string {
-	if inner, ok := strings.CutPrefix(s, "["); ok {
-		inner, ok = strings.CutSuffix(inner, "]")
-		addr, err := netip.ParseAddr(strings.Replace(inner, "%25", "%", 1))
-		if !ok || err != nil || !addr.Is6() || strings.ContainsAny(addr.Zone(), "%[]") {
-			return ""
-		}
-		return addr.String()
-	}
-	if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
-		return s
-	}
-	labels := strings.Split(strings.TrimSuffix(strings.ToLower(s), "."), ".")
-	for _, label := range labels {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return ""
-		}
-	}
-	// 127.1, 0x7f.1 and 2130706433 are addresses to some (WHATWG URL §3.5).
-	last := labels[len(labels)-1]
-	if isDigits(last) || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" || len(s) > 253 {
-		return ""
-	}
-	return strings.ToLower(s)
-}
 
 // withoutDots removes dot segments (RFC 3986 §5.2.4), and nothing else: empty
 // segments stay.
