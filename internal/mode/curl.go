@@ -60,6 +60,7 @@ type curl struct {
 	unixSocket  string
 	connectTo   [][2]string
 	tunnel      bool // -p
+	stall       time.Duration
 	proxyUser   string
 	tlsMin13    bool
 	silent      bool

@@ -532,10 +532,42 @@ func TestCurlProxyVariables(t *testing.T) {
 	}
 }
 
+// TestCurlStandsStill: a body that does not come ends by -y and -Y, or by the time
+// that it may stand still, and the meter is told of it all.
+func TestCurlStandsStill(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			defer nc.Close()
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nsome")
+		}
+	}()
+	for _, tt := range []struct{ flags, want string }{
+		{"-Y 1000 -y 0.3", "Operation too slow. Less than 1000 bytes/sec transferred the last 0 seconds"},
+		{"--stall-timeout 0.2", "with 4 out of 1000000 bytes received"},
+	} {
+		env, stdout, stderr := curlEnv()
+		env.TTYErr = os.Stderr
+		args := append(strings.Fields(tt.flags), "-o", filepath.Join(t.TempDir(), "out"), "http://"+ln.Addr().String()+"/")
+		exit := doCurl(t, env, args...)
+		if exit != ExitTimeout || !strings.Contains(stderr.String(), tt.want) {
+			t.Errorf("curl %s: exit %d, %q, %q; want 28, %q", tt.flags, exit, stdout, stderr, tt.want)
+		}
+	}
+}
+
 func TestCurlMeter(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	tr := &curlTransfer{o: &curlOptions{speedLimit: 1000, speedTime: 2 * time.Second}}
-	tr.expected.Store(4 << 20)
+	tr.toCome.Store(4 << 20)
 	tr.got.Store(1 << 20)
 	m := &curlMeter{t: tr, begun: now}
 	if got, want := m.line(now.Add(2*time.Second)), "\r 25  4.0M   25  1.0M    0     0 512.0k      0  0:00:08  0:00:02  0:00:06      0"; got != want {

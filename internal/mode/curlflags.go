@@ -15,7 +15,7 @@ import (
 // Where curl itself has no limit, or a wide one.
 const (
 	curlConnectTime = time.Minute
-	curlStallTime   = 5 * time.Minute // without a byte, in either direction
+	curlStallTime   = 5 * time.Minute
 	curlRedirects   = 10
 )
 
@@ -28,7 +28,7 @@ func defaultCurl() curlOptions {
 // means nothing here is taken by ignored.
 func (c *curl) flags(fs *Flags) {
 	c.curlOptions = defaultCurl()
-	c.meter = true
+	c.meter, c.stall = true, curlStallTime
 	fs.negated, fs.foreign = true, foreignToCurl
 	fs.each = func(word string) { c.urls = append(c.urls, word) }
 	c.requestFlags(fs)
@@ -191,6 +191,7 @@ func (c *curl) wayFlags(fs *Flags) {
 	fs.add("6 ipv6", &flag{usage: "connect there; IPv4 only; IPv6 only", set: network("tcp6")})
 	fs.Duration(&c.dialer.ConnectTimeout, "connect-timeout", "")
 	fs.Duration(&c.maxTime, "m max-time", "in all")
+	fs.Duration(&c.stall, "stall-timeout", "for an answer, and between two bytes")
 	fs.Size(&c.limitRate, "limit-rate", "bytes/s")
 	fs.Func("speed-limit Y", "N", "", count(&c.speedLimit))
 	fs.Duration(&c.speedTime, "speed-time y", "end when slower than N bytes/s for so long")

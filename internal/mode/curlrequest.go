@@ -78,6 +78,7 @@ func (t *curlTransfer) prepare() (*httpmini.Request, error) {
 	}
 	if t.body != nil {
 		r.Body, r.ContentLength = t.body, t.body.size()
+		t.toGo.Store(r.ContentLength)
 	}
 	if o.chunked() {
 		r.ContentLength = -1

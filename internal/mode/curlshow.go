@@ -49,7 +49,7 @@ func (t *curlTransfer) received(r *httpmini.Response) {
 	head = append(head, "\r\n"...)
 	t.headerSize += int64(len(head))
 	t.fields = len(r.Header)
-	t.expected.Store(r.ContentLength)
+	t.toCome.Store(r.ContentLength)
 	if t.verbose {
 		t.verboseHead("< ", statusText(r), r.Header, func(name string) bool { return strings.EqualFold(name, "Set-Cookie") })
 	}
@@ -237,10 +237,7 @@ func (m *curlMeter) end() {
 
 func (m *curlMeter) line(now time.Time) string {
 	got, gone := m.t.got.Load(), m.t.gone.Load()
-	down, up := max(m.t.expected.Load(), 0), int64(0)
-	if m.t.body != nil {
-		up = max(m.t.body.size(), 0)
-	}
+	down, up := max(m.t.toCome.Load(), 0), max(m.t.toGo.Load(), 0)
 	took := now.Sub(m.begun).Seconds()
 	total, left := "--:--:--", "--:--:--"
 	if done := got + gone; down+up > 0 && done > 0 && done <= down+up {
@@ -272,10 +269,7 @@ func clockTime(seconds float64) string {
 // barLine is the bar of -#.
 func (m *curlMeter) barLine() string {
 	width := max(term.Width(os.Stderr)-8, 10)
-	part := share(m.t.got.Load()+m.t.gone.Load(), m.t.expected.Load())
-	if m.t.upload != "" && m.t.body != nil {
-		part = share(m.t.gone.Load(), m.t.body.size())
-	}
+	part := share(m.t.got.Load()+m.t.gone.Load(), max(m.t.toCome.Load(), 0)+max(m.t.toGo.Load(), 0))
 	filled := min(part, 100) * width / 100
 	return fmt.Sprintf("\r%s%s %3d%%", strings.Repeat("#", filled), strings.Repeat(" ", width-filled), part)
 }

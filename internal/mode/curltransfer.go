@@ -61,8 +61,11 @@ type curlTry struct {
 	headerSize          int64
 	requestSize         int64
 	down, up            int64
-	headErr             error        // of writing a head
-	gone, got, expected atomic.Int64 // bytes of bodies so far, for the meter
+	headErr             error // of writing a head
+
+	// For the meter, which looks on from its own goroutine: bytes of bodies so far,
+	// and in all where that is known.
+	gone, got, toGo, toCome atomic.Int64
 
 	exit    int
 	message string
