@@ -36,6 +36,7 @@ type Files struct {
 	NoList   bool     // a directory without index.html is 403 in place of a list
 	NoGzip   bool     // text is sent as it is to those who accept gzip, too
 	Allow    string   // the methods that Allow names; "" means GET, HEAD, OPTIONS
+	Form     bool     // lists have a form that posts files to them; to take those is the caller's
 
 	cache fileCache
 }

@@ -33,12 +33,16 @@ func (f *Files) list(x *Exchange, name string) {
 	}
 	by, order := sortOrder(x.Request.Query())
 	sortEntries(entries, by, order)
-	page := appendList(nil, name, entries, more, by, order)
+	page := f.appendList(nil, name, entries, more, by, order)
+	forms := "'none'"
+	if f.Form {
+		forms = "'self'"
+	}
 	h := f.with(Header{
 		{"Content-Type", "text/html; charset=utf-8"},
-		{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+		{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action " + forms + "; frame-ancestors 'none'"},
 		{"X-Content-Type-Options", "nosniff"},
-		{"Referrer-Policy", "no-referrer"},
+		{"Referrer-Policy", "same-origin"}, // with no-referrer the form would come with Origin: null
 		{"Cache-Control", "no-cache"},
 	})
 	x.Respond(200, h, page)
@@ -132,12 +136,13 @@ th a{display:block;padding:.4rem 0;color:inherit}
 .n{text-align:right;white-space:nowrap;padding-left:1rem;color:var(--dim);font-variant-numeric:tabular-nums}
 tbody tr:hover{background:var(--hover)}
 p{color:var(--dim)}
+form{margin-top:1.2rem}input,button{font:inherit;max-width:100%;margin:.3rem 0}
 @media(max-width:34rem){.t{display:none}body{padding:.6rem}}
 </style></head><body><h1>`
 
 // appendList appends the page. Nothing in it comes from elsewhere, and it needs no
 // script: the heads of the columns are links.
-func appendList(dst []byte, dir string, entries []entry, more bool, by, order string) []byte {
+func (f *Files) appendList(dst []byte, dir string, entries []entry, more bool, by, order string) []byte {
 	title := "/"
 	if dir != "." {
 		title += dir + "/"
@@ -162,8 +167,14 @@ func appendList(dst []byte, dir string, entries []entry, more bool, by, order st
 	case len(entries) == 0:
 		dst = append(dst, "<p>Nothing here.</p>\n"...)
 	}
+	if f.Form {
+		dst = append(dst, listForm...)
+	}
 	return append(dst, "</body></html>\n"...)
 }
+
+const listForm = `<form method="post" enctype="multipart/form-data" action="./"><label>Add files: <input type="file" name="file" multiple required></label> <button>Send</button></form>
+`
 
 // appendColumn appends the head of a column, which is a link to the list sorted
 // by it, or the other way round where it is already.

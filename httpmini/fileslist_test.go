@@ -31,7 +31,7 @@ func TestListing(t *testing.T) {
 	addr := serveFiles(t, &Files{Root: plant(t, files)}, nil)
 	r := ask(t, addr, "GET /d/")
 	for name, value := range map[string]string{
-		"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+		"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
 	} {
 		if r.Header.Get(name) != value {
 			t.Errorf("%s: %q, want %q", name, r.Header.Get(name), value)
@@ -101,7 +101,13 @@ func TestListingAnswers(t *testing.T) {
 			t.Errorf("NoList, GET %s: %d %v, want %d", target, r.Status, r.Header, want)
 		}
 	}
+	if r := ask(t, serveFiles(t, &Files{Root: root, Form: true}, nil), "GET /"); !strings.Contains(r.body, `<form method="post" enctype="multipart/form-data" action="./">`) || !strings.Contains(r.Header.Get("Content-Security-Policy"), "form-action 'self'") {
+		t.Errorf("no form, or one that may not be used: %v %s", r.Header, r.body)
+	}
 	addr = serveFiles(t, &Files{Root: root}, nil)
+	if r := ask(t, addr, "GET /"); strings.Contains(r.body, "<form") {
+		t.Error("a form that nobody wanted")
+	}
 	if r := ask(t, addr, "GET /empty/"); !strings.Contains(r.body, "Nothing here.") {
 		t.Errorf("an empty directory: %s", r.body)
 	}
@@ -135,7 +141,7 @@ func TestListingMany(t *testing.T) {
 	if err != nil || !more || len(entries) != maxListed {
 		t.Errorf("%d entries, %v, %v", len(entries), more, err)
 	}
-	if page := string(appendList(nil, ".", nil, true, "name", "asc")); !strings.Contains(page, "more than 20 entries") {
+	if page := string(new(Files).appendList(nil, ".", nil, true, "name", "asc")); !strings.Contains(page, "more than 20 entries") {
 		t.Error("the page does not say so")
 	}
 	f.Root.Close()
@@ -170,7 +176,7 @@ func TestListingOrder(t *testing.T) {
 			t.Errorf("?%s: %s, want %s", query, strings.Join(got, " "), want)
 		}
 	}
-	page := string(appendList(nil, "d", entries, false, "size", "asc"))
+	page := string(new(Files).appendList(nil, "d", entries, false, "size", "asc"))
 	for _, want := range []string{
 		`<th class="n" aria-sort="ascending"><a href="./?sort=size&amp;order=desc">Size ▲</a>`, `<th><a href="./?sort=name&amp;order=asc">Name</a>`,
 		`<td class="n" title="30 bytes">30 B</td>`, `2024-03-01 12:34`, "<title>/d/</title>",
@@ -179,7 +185,7 @@ func TestListingOrder(t *testing.T) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
-	if page := string(appendList(nil, "d", entries, false, "time", "desc")); !strings.Contains(page, `aria-sort="descending"><a href="./?sort=time&amp;order=asc">Changed (UTC) ▼`) {
+	if page := string(new(Files).appendList(nil, "d", entries, false, "time", "desc")); !strings.Contains(page, `aria-sort="descending"><a href="./?sort=time&amp;order=asc">Changed (UTC) ▼`) {
 		t.Error("by time, descending: the head of the column does not say so")
 	}
 }

@@ -165,7 +165,8 @@ var conditions = []struct {
 	{fields: []string{"If-Modified-Since: {date}"}, want: 304},
 	{fields: []string{"If-Modified-Since: {later}"}, want: 304, nginx: 200}, // nginx compares for equality
 	{fields: []string{"If-Modified-Since: {earlier}"}, want: 200},
-	{fields: []string{"If-Modified-Since: garbage"}, want: 200}, // SF28
+	{fields: []string{"If-Modified-Since: garbage"}, want: 200},                                         // SF28
+	{fields: []string{"If-Modified-Since: {date}", "If-Modified-Since: {date}"}, want: 200, nginx: 400}, // two are none; nginx takes no second line
 	{fields: []string{"If-Modified-Since: {rfc850}"}, want: 304},
 	{fields: []string{"If-Modified-Since: {asctime}"}, want: 304},
 	{fields: []string{"If-Unmodified-Since: {date}"}, want: 200},

@@ -105,7 +105,7 @@ func (h *httpd) check() error {
 			httpmini.Field{Name: "Access-Control-Expose-Headers", Value: "*"})
 	}
 	if h.upload.on {
-		h.files.Allow = "GET, HEAD, OPTIONS, PUT, POST"
+		h.files.Allow, h.files.Form = "GET, HEAD, OPTIONS, PUT, POST", true
 	}
 	return nil
 }

@@ -618,4 +618,15 @@ func TestHttpdBrowser(t *testing.T) {
 	if got := b.eval(`return document.contentType + document.body.textContent.length;`); got != "text/plain100" {
 		t.Errorf("the other file: %q", got)
 	}
+	p = background(t, Httpd, "-port", "0", "-upload", dir)
+	base = "http://" + p.addr("http")
+	open(base + "/sub/")
+	got := b.eval(`const d = new DataTransfer(); d.items.add(new File(['from a "form"'], 'ä "new".txt')); document.querySelector('input').files = d.files;
+		setTimeout(() => document.querySelector('button').click(), 0);
+		return await new Promise(done => setTimeout(() => done('clicked'), 0));`)
+	p.stderr.waitFor(t, `took /sub/`)
+	if c := contents(t, filepath.Join(dir, "sub")); len(c) != 2 || c["x"] != "" || got != "clicked" {
+		t.Errorf("after the form was sent there is %q", c)
+	}
+	p.stdout.waitFor(t, `"POST /sub/ HTTP/1\.1" 303 (?s:.*)"GET /sub/ HTTP/1\.1" 200`)
 }
