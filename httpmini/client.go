@@ -36,7 +36,7 @@ type Client struct {
 
 	ConnectTimeout time.Duration // for name, connection, tunnel and TLS together; 0 means 10 s
 	HeadTimeout    time.Duration // from the end of the request to that of the final head; 0 means 60 s
-	StallTimeout   time.Duration // without a byte of a body in either direction (up to twice that where the kernel copies); 0 means 60 s
+	StallTimeout   time.Duration // without a byte of a body in either direction (an eighth longer where the kernel copies); 0 means 60 s
 	ExpectWait     time.Duration // for a 100 (Continue) that the request expects; 0 means 1 s
 	IdleTimeout    time.Duration // for which a connection is kept for another request; 0 means 60 s
 	MaxIdle        int           // connections kept at once, beyond which the oldest is closed; 0 means 8, negative none
@@ -55,7 +55,7 @@ type Trace struct {
 	Received  func(r *Response) // a head came: interim (1xx), to CONNECT, final
 
 	// Progress is told how much of the bodies went out and came in so far, after
-	// every piece (256 KiB at the most). Where both go at once it is called from two
+	// every piece, or four times a second where the kernel copies slowly. Where both go at once it is called from two
 	// goroutines at a time. What it takes slows the transfer down.
 	Progress func(sent, received int64)
 }

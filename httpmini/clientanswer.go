@@ -128,10 +128,8 @@ func (a *Answer) plenty() bool {
 	return b != nil && b.chunked && a.Body == io.Reader(b) && a.l.br.Buffered() > len("\r\n")+maxChunkLine+len("\r\n")
 }
 
-const (
-	splicePiece = 4 << 20   // between two reports of progress
-	spliceWorth = 256 << 10 // bytes from which on the preparations pay
-)
+// spliceWorth is how many bytes of a body pay for the preparations.
+const spliceWorth = 256 << 10
 
 // toFile writes the body to file as long as the kernel can do that; the error is
 // nil if it cannot, else io.EOF at the body's end.
@@ -164,10 +162,10 @@ func (l *link) toFile(file *os.File) (n int64, err error) {
 
 // splice lets the kernel copy the rest of the body to file.
 func (l *link) splice(file *os.File) (n int64, err error) {
-	b := l.body
+	b, p := l.body, newPace(l.c)
 	for b.err == nil {
-		l.setReadDeadline()
-		want := int64(splicePiece)
+		l.nc.SetReadDeadline(p.deadline())
+		want := int64(sendPiece)
 		if b.left >= 0 {
 			want = min(want, b.left)
 		}
@@ -178,8 +176,7 @@ func (l *link) splice(file *os.File) (n int64, err error) {
 		}
 		l.count(m)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && m > 0:
-			// slow, but not stalled
+		case p.goesOn(m, err):
 		case err != nil && !l.broken(err):
 			return n, err
 		case err != nil:
@@ -194,6 +191,38 @@ func (l *link) splice(file *os.File) (n int64, err error) {
 		}
 	}
 	return n, b.err
+}
+
+// A pace is what the kernel is asked to do at once where it copies: so much that
+// there is something to report four times a second, and that a stall is noticed.
+type pace struct {
+	stall, tick time.Duration // negative: none
+	last        time.Time     // when something moved
+}
+
+func newPace(c *Client) *pace {
+	p := &pace{stall: cmp.Or(c.StallTimeout, 60*time.Second), last: time.Now()}
+	if p.tick = p.stall / 8; c.Trace.Progress != nil && (p.stall < 0 || p.tick > time.Second/4) {
+		p.tick = time.Second / 4
+	}
+	return p
+}
+
+// deadline returns that of the next piece, zero for none.
+func (p *pace) deadline() time.Time {
+	if p.tick < 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(p.tick)
+}
+
+// goesOn reports whether err, of a piece of which n bytes moved, is no more than
+// its deadline.
+func (p *pace) goesOn(n int64, err error) bool {
+	if n > 0 {
+		p.last = time.Now()
+	}
+	return errors.Is(err, os.ErrDeadlineExceeded) && (p.stall < 0 || time.Since(p.last) < p.stall)
 }
 
 // broken reports whether err, of a copy to a file, is the connection's.

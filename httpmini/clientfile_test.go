@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -252,4 +253,54 @@ type noting struct {
 func (w *noting) Write(p []byte) (int, error) {
 	w.note += fmt.Sprint(time.Since(w.start), " ", len(p), ", ")
 	return len(p), nil
+}
+
+// Pauses that are no stalls end no copy by the kernel, in either direction, and
+// what moved before them is reported meanwhile.
+func TestClientPauses(t *testing.T) {
+	const size = 16 << 20
+	paused, reported := make(chan struct{}), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "PUT" {
+			n, err := io.CopyN(io.Discard, r.Body, size/2)
+			paused <- struct{}{}
+			<-reported
+			rest, err2 := io.Copy(io.Discard, r.Body)
+			fmt.Fprint(w, n+rest, err, err2)
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		w.Write(make([]byte, size/2))
+		w.(http.Flusher).Flush()
+		paused <- struct{}{}
+		<-reported
+		w.Write(make([]byte, size/2))
+	}))
+	defer s.Close()
+	file := tempFile(t, 0)
+	if err := file.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*Request{{}, put(file, size)} {
+		var moved atomic.Int64
+		go func() {
+			<-paused
+			for deadline := time.Now().Add(20 * time.Second); moved.Load() < size/2 && time.Now().Before(deadline); {
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(600 * time.Millisecond) // two pieces without a byte
+			reported <- struct{}{}
+		}()
+		c := &Client{Trace: Trace{Progress: func(sent, received int64) { moved.Store(max(sent, received)) }}}
+		a, err := c.Do(t.Context(), s.URL, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := a.WriteTo(tempFile(t, 0))
+		if want := int64(size); err != nil || moved.Load() != size || r.Body == nil && n != want {
+			t.Errorf("%q: %d bytes, %v, reported %d", r.Method, n, err, moved.Load())
+		}
+		a.Close()
+		c.CloseIdle()
+	}
 }

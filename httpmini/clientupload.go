@@ -133,15 +133,16 @@ func (u *upload) sendFile(tcp *net.TCPConn, head []byte, file *os.File, length i
 			return err
 		}
 	}
+	p := newPace(u.l.c)
 	for left := length; left > 0; {
-		if !u.arm() {
+		if !u.arm(p.deadline()) {
 			return errHalted
 		}
-		n, err := io.Copy(tcp, &io.LimitedReader{R: file, N: min(left, writePiece)})
+		n, err := io.Copy(tcp, &io.LimitedReader{R: file, N: min(left, sendPiece)})
 		left -= n
 		u.count(n)
 		switch {
-		case n > 0 && errors.Is(err, os.ErrDeadlineExceeded): // slow, but not stalled
+		case p.goesOn(n, err): // if it was halt that set the deadline, arm says so
 		case err != nil:
 			return u.l.fault("send", err)
 		case n == 0:
@@ -184,18 +185,22 @@ func (u *upload) count(n int64) {
 	}
 }
 
-// arm gives the next piece StallTimeout to leave, and reports whether it may.
-func (u *upload) arm() bool {
+// arm sets the deadline of the next piece, and reports whether it may leave.
+func (u *upload) arm(by time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if timeout := cmp.Or(u.l.c.StallTimeout, 60*time.Second); timeout >= 0 && !u.stopped {
-		u.l.nc.SetWriteDeadline(time.Now().Add(timeout))
+	if !u.stopped {
+		u.l.nc.SetWriteDeadline(by)
 	}
 	return !u.stopped
 }
 
 func (u *upload) write(p []byte) error {
-	if !u.arm() {
+	var by time.Time
+	if timeout := cmp.Or(u.l.c.StallTimeout, 60*time.Second); timeout >= 0 {
+		by = time.Now().Add(timeout)
+	}
+	if !u.arm(by) {
 		return errHalted
 	}
 	if _, err := u.l.nc.Write(p); err != nil {
