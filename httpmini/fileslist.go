@@ -137,7 +137,8 @@ th a{display:block;padding:.4rem 0;color:inherit}
 tbody tr:hover{background:var(--hover)}
 p{color:var(--dim)}
 form{margin-top:1.2rem}input,button{font:inherit;max-width:100%;margin:.3rem 0}
-@media(max-width:34rem){.t{display:none}body{padding:.6rem}}
+th:first-child{width:99%}
+@media(max-width:34rem){.n{font-size:.8rem;padding-left:.6rem}.t{white-space:normal;min-width:5.6rem}body{padding:.6rem}}
 </style></head><body><h1>`
 
 // appendList appends the page. Nothing in it comes from elsewhere, and it needs no
