@@ -68,6 +68,7 @@ func TestCurlMisuse(t *testing.T) {
 		{"-F =x u", "want NAME=VALUE"},
 		{"-F f=@a,b u", "several files"},
 		{"-F 'f=(;type=x' u", "forms within forms"},
+		{"-F 'f=x;type=a\nb' u", "no control characters in the type"},
 		{"-H 'A: b\r\nX: y' u", "want 'Name: value', without control characters"},
 		{"-H 'A\n: b' u", "without control characters"},
 		{"-H nocolon u", "want 'Name: value'"},

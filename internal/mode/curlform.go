@@ -48,6 +48,9 @@ func parseFormPart(s string, literal bool) (formPart, error) {
 			return p, Usagef("-F %q: want ;type= or ;filename= in place of %q", clip(s, maxShown), clip(option, maxShown))
 		}
 	}
+	if noControl(p.kind) != nil {
+		return p, Usagef("-F %q: want no control characters in the type", clip(s, maxShown))
+	}
 	if p.from == '@' && strings.Contains(p.value, ",") && !strings.HasPrefix(s[len(name)+2:], `"`) {
 		return p, Usagef("-F %q: several files in one part are not supported; quote a name with a comma", clip(s, maxShown))
 	}

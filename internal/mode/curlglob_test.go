@@ -108,3 +108,58 @@ func TestCurlURL(t *testing.T) {
 		t.Errorf("as it is: %v %v", u, err)
 	}
 }
+
+// FuzzCurlURL: what is taken as a URL is one in its own words, too, and leads to the
+// same place; a glob without patterns is what it was.
+func FuzzCurlURL(f *testing.F) {
+	for _, seed := range []string{"example.com", "http://u:p@h:80/a/../b?c#d", "h/{a,b}/[1-3]", "http://[::1]:8080/[01-10:3]", "https://h/%zz?\xff", `h/\{a\}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if g, err := parseGlob(raw); err == nil {
+			last, values := g.at(g.size() - 1)
+			if len(values) == 0 && !strings.Contains(raw, `\`) && last != raw {
+				t.Errorf("%q without patterns became %q", raw, last)
+			}
+			if len(values) == 0 && globName(raw, values) != raw {
+				t.Errorf("the name %q became %q", raw, globName(raw, values))
+			}
+		}
+		u, err := parseCurlURL(raw, "", false)
+		if err != nil {
+			return
+		}
+		again, err := parseCurlURL(u.String(), "", false)
+		if err != nil || again.String() != u.String() || again.authority() != u.authority() {
+			t.Errorf("%q is %q, which is %v (%v)", raw, u, again, err)
+		}
+		if strings.ContainsFunc(u.String(), func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			t.Errorf("%q leaves %q", raw, u)
+		}
+	})
+}
+
+// FuzzCurlForm: a part either is refused or makes a body whose pieces are as long as
+// they say, between boundaries.
+func FuzzCurlForm(f *testing.F) {
+	for _, seed := range []string{"a=b", "f=<x;type=text/plain; charset=utf-8;filename=y", `a="b;c\"";filename="q\\"`, "=", "a=;type="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := parseFormPart(s, false)
+		if err != nil || p.from != 0 {
+			return
+		}
+		pieces, kind, err := formPieces([]formPart{p}, nil)
+		body := &curlBody{pieces: pieces}
+		text, rerr := joinPieces(pieces)
+		boundary := strings.TrimPrefix(kind, "multipart/form-data; boundary=")
+		if err != nil || rerr != nil || int64(len(text)) != body.size() || strings.Count(text, boundary) != 2 {
+			t.Errorf("%q makes %q (%v, %v)", s, text, err, rerr)
+		}
+		head, _, _ := strings.Cut(text, "\r\n\r\n")
+		if lines := strings.Count(head, "\n"); lines > 2 {
+			t.Errorf("%q makes a head of %d lines: %q", s, lines, head)
+		}
+	})
+}

@@ -147,6 +147,9 @@ func (o *curlOutput) openEnd() (err error) {
 
 // openFresh opens a temporary file, or the target itself where that is right.
 func (o *curlOutput) openFresh() (err error) {
+	if strings.HasPrefix(o.name, "/dev/") {
+		return o.openStraight() // /dev/stdout may lead to a file that others have open
+	}
 	o.target = o.name
 	info, err := os.Lstat(o.name)
 	if err == nil && info.Mode()&os.ModeSymlink != 0 && !o.exclusive {
@@ -172,7 +175,7 @@ func (o *curlOutput) openFresh() (err error) {
 		o.temp = ""
 		return o.openStraight()
 	}
-	if info != nil && mode != 0o666 {
+	if info != nil {
 		o.file.Chmod(mode)
 	}
 	return nil
