@@ -494,7 +494,9 @@ func TestPageLooks(t *testing.T) {
 			name := fmt.Sprintf("%dx%d-%s", at.width, at.height, scheme)
 			b.eval(`document.querySelector('#log').scrollTop = 1e9`)
 			b.shot(name)
-			b.eval(`document.querySelector('#log').scrollTop = 0; document.querySelector('#options').open = true`)
+			b.eval(`document.querySelector('#log').scrollTop = 0`)
+			b.shot(name + "-top")
+			b.eval(`document.querySelector('#options').open = true`)
 			b.shot(name + "-options")
 			if found := b.eval(pageFaults); found != "" {
 				t.Errorf("%s: %s", name, found)
