@@ -48,6 +48,7 @@ var errQuiet = errors.New("quiet")
 func (s *script) Close() error   { return nil }
 func (s *script) Addr() net.Addr { return &net.TCPAddr{} }
 
+// TestServeErrors: what passes does not end the loop (RL06).
 func TestServeErrors(t *testing.T) {
 	const ms = time.Millisecond
 	for _, tt := range []struct {

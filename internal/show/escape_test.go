@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// escapes are bytes and what is shown of them.
+// escapes are bytes and what is shown of them (TL01 to TL09).
 var escapes = []struct{ name, in, want string }{
 	{"empty", "", ""},
 	{"printable", "hello, wörld ✓ 😀", "hello, wörld ✓ 😀"},
@@ -96,6 +96,7 @@ func TestEveryCharacter(t *testing.T) {
 	}
 }
 
+// TestEscapeRandom: what is shown is printable and lossless (TL10).
 func TestEscapeRandom(t *testing.T) {
 	n := 50_000
 	if testing.Short() {

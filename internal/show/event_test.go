@@ -185,7 +185,7 @@ func TestStyle(t *testing.T) {
 }
 
 // TestPeersWords puts hostile bytes wherever a peer's words go: one line each
-// must come out, printable throughout.
+// must come out, printable throughout, and cut (TL12, TL14).
 func TestPeersWords(t *testing.T) {
 	const evil = "/x\n[info] fake\x1b[2J\r\u202e\xff"
 	for _, kind := range []string{Listening, Open, Message, Ping, Close, Error, Summary, "own\n"} {

@@ -22,7 +22,7 @@ import (
 )
 
 // TestClientVerifies: what must be accepted is, what must not is refused with
-// ErrCertificate before a byte of a request is sent.
+// ErrCertificate before a byte of a request is sent (TS10, TS11, TS13, TS14).
 func TestClientVerifies(t *testing.T) {
 	a := newAuthority(t)
 	rsa1024, err := rsa.GenerateKey(rand.Reader, 1024)

@@ -86,7 +86,7 @@ func misbehave(t *testing.T, config *tls.Config, evil func(nc *recorded, client 
 	return <-done, client
 }
 
-// TestKeyUpdates sends 10,000 KeyUpdate messages (RFC 8446 §4.6.3) at once.
+// TestKeyUpdates sends 10,000 KeyUpdate messages (RFC 8446 §4.6.3) at once (TS05).
 func TestKeyUpdates(t *testing.T) {
 	expand := func(secret []byte, label string, n int) []byte { // RFC 8446 §7.1
 		info := binary.BigEndian.AppendUint16(nil, uint16(n))
@@ -123,7 +123,7 @@ func TestKeyUpdates(t *testing.T) {
 	}
 }
 
-// TestRenegotiation sends a ClientHello within a connection of TLS 1.2.
+// TestRenegotiation sends a ClientHello within a connection of TLS 1.2 (TS06).
 func TestRenegotiation(t *testing.T) {
 	prf := func(secret, seed []byte, n int) (out []byte) { // P_SHA256, RFC 5246 §5
 		sum := func(p []byte) []byte { m := hmac.New(sha256.New, secret); m.Write(p); return m.Sum(nil) }

@@ -24,6 +24,7 @@ import (
 	"time"
 )
 
+// TestSelfSigned has what stands in a certificate of our own (TS08).
 func TestSelfSigned(t *testing.T) {
 	c := mustServer(t, Options{Hosts: []string{"Lab.Example.", "192.0.2.7", "[2001:db8::1%eth0]", "0.0.0.0", "::", "unix:/run/x", "a b", "", "localhost", "*.lab"}})
 	cert := c.leaf
@@ -161,6 +162,7 @@ func TestSavePair(t *testing.T) {
 	}
 }
 
+// TestServerOptions: files that are of no use, and why (TS09).
 func TestServerOptions(t *testing.T) {
 	a := newAuthority(t)
 	dir := t.TempDir()
@@ -211,7 +213,7 @@ func TestServerOptions(t *testing.T) {
 	}
 }
 
-// TestNotTLS sends a TLS port what is no TLS.
+// TestNotTLS sends a TLS port what is no TLS (TS01, TS02).
 func TestNotTLS(t *testing.T) {
 	const answer = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" +
 		"client sent an HTTP request to an HTTPS server\n"
@@ -250,7 +252,7 @@ func TestNotTLS(t *testing.T) {
 	}
 }
 
-// TestClients has the client of crypto/tls offer this and that.
+// TestClients has the client of crypto/tls offer this and that (TS02, TS04, TS07).
 func TestClients(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
