@@ -38,7 +38,7 @@ type conn struct {
 	s   *Server
 	nc  net.Conn
 	br  *bufio.Reader // reads from the conn itself: see Read
-	out *buffer       // answers that are not sent yet
+	out *buffer       // answers that are not sent yet; nil where none was begun
 
 	raw     syscall.RawConn // nil where next cannot use it
 	tryRead func(fd uintptr) bool
@@ -265,7 +265,13 @@ func (c *conn) acquire() {
 		c.br = readers.get()
 		c.br.Reset(c)
 	}
-	c.out = buffers.get()
+}
+
+// begin makes room for an answer. Who only sends a head, slowly, needs none.
+func (c *conn) begin() {
+	if c.out == nil {
+		c.out = buffers.get()
+	}
 }
 
 // release gives the buffers back.
@@ -275,7 +281,7 @@ func (c *conn) release() {
 		readers.put(c.br)
 		c.br = nil
 	}
-	if cap(c.out.b) <= 2*gatherLimit {
+	if c.out != nil && cap(c.out.b) <= 2*gatherLimit {
 		c.out.b = c.out.b[:0]
 		buffers.put(c.out)
 	}
@@ -304,6 +310,7 @@ func (c *conn) beforeRead() error {
 	if c.phase == atBody && c.x.expect {
 		c.x.expect = false
 		if !c.x.answered || c.x.held {
+			c.begin()
 			c.out.b = append(c.out.b, "HTTP/1.1 100 Continue\r\n\r\n"...)
 		}
 	}
@@ -364,7 +371,7 @@ func (c *conn) setReadDeadline() {
 
 // flush sends the gathered answers.
 func (c *conn) flush() error {
-	if len(c.out.b) == 0 {
+	if c.out == nil || len(c.out.b) == 0 {
 		return c.broken
 	}
 	err := c.write(c.out.b)

@@ -202,6 +202,7 @@ func (x *Exchange) writeHead(status int, reason string, h Header, length int64) 
 	}
 	x.answered, x.status = true, status
 	x.close = x.close || !x.canDrain() || status < 200
+	x.c.begin()
 	b := appendStatusLine(x.c.out.b, status, reason)
 	if x.c.s.Date && status >= 200 {
 		b = append(appendDate(append(b, "Date: "...)), "\r\n"...)
