@@ -310,7 +310,7 @@ func TestClientRedirectBody(t *testing.T) {
 		}
 	}, func(p *part) {
 		p.br.Peek(10)
-		p.send("HTTP/1.1 307 X\r\nLocation: /t\r\nContent-Length: 0\r\n\r\n")
+		p.send("HTTP/1.1 307 X\r\nLocation: /t\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		p.stay()
 	}, staying(ok2))
 }
