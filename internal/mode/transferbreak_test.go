@@ -174,6 +174,30 @@ func TestTransferServerStays(t *testing.T) {
 	}
 }
 
+// TestTransferStopped has a receiver that is told to stop in the middle: it leaves
+// nothing behind (RL04).
+func TestTransferStopped(t *testing.T) {
+	t.Parallel()
+	path, _ := fileOf(t, "x", 8<<20)
+	var r *run
+	var chunks atomic.Int64
+	_, addr := testRelay(t, "127.0.0.1:0", func(m wsproto.Message) [][]byte {
+		if _, ok := parseChunk(m.Data); ok && chunks.Add(1) == 40 {
+			r.inner.stop()
+			<-r.done
+		}
+		return [][]byte{m.Data}
+	})
+	dir := t.TempDir()
+	r = receiverInto(t, dir, "ws://"+addr+"/")
+	s := background(t, Send, "-timeout", "500ms", "ws://"+addr+"/", path)
+	r.wantEnd(ExitSignal+15, "")
+	s.wantEnd(ExitFailure, "nothing heard")
+	if left := filesIn(t, dir, ""); len(left) > 0 {
+		t.Errorf("there is left: %q", left)
+	}
+}
+
 // TestTransferResumes has a receiver that ends in the middle and keeps the part.
 func TestTransferResumes(t *testing.T) {
 	t.Parallel()
