@@ -15,7 +15,7 @@ import (
 // around that. curlrun.go goes through the URLs, curltransfer.go does one with its
 // redirects and retries, curlws.go one of ws or wss. What comes goes to a place of
 // curloutput.go; curlshow.go is -v, -i and the meter, curlwriteout.go is -w,
-// curlcookies.go files of cookies, curlerrors.go curl's numbers and words.
+// curlcookies.go files of cookies, curlconfig.go -K, curlerrors.go curl's numbers and words.
 var Curl = Mode{
 	Name: "curl", Args: "[URL...]",
 	Brief: "HTTP client with curl's command line",
@@ -52,6 +52,7 @@ func curlCheck(name, scheme string, server ...string) Check {
 // curl is what the flags said.
 type curl struct {
 	ops         []curlOptions // those before each --next
+	configs     int           // files of -K
 	curlOptions               // those after the last
 
 	// Of the whole run.

@@ -55,6 +55,9 @@ func (t *curlTransfer) explain(err error) *curlError {
 		e.code, e.text = ExitRead, "Failed to open/read local data from file/application: "+errorText(err)
 	case as[*errOutput](err) && isClosedPipe(err):
 		e.code, e.text = ExitWrite, "" // whoever read it has had enough
+	case errors.Is(err, errBinary):
+		t.warn(`Binary output can mess up your terminal. Use "--output -" to have it there all the same, or "--output FILE".`)
+		e.code, e.text = ExitWrite, "Failure writing output to destination"
 	case as[*errOutput](err):
 		e.code, e.text = ExitWrite, "Failure writing output to destination: "+errorText(err)
 	case errors.Is(err, errSlow):

@@ -29,7 +29,7 @@ func defaultCurl() curlOptions {
 func (c *curl) flags(fs *Flags) {
 	c.curlOptions = defaultCurl()
 	c.meter, c.stall = true, curlStallTime
-	fs.negated, fs.foreign = true, foreignToCurl
+	fs.negated, fs.foreign = true, fs.foreignToCurl
 	fs.each = func(word string) { c.urls = append(c.urls, word) }
 	c.requestFlags(fs)
 	c.fieldFlags(fs)
@@ -83,8 +83,9 @@ func (c *curl) requestFlags(fs *Flags) {
 	})
 	fs.Switch(&c.asIs, "path-as-is", "leave /../ in the URL")
 	fs.Switch(&c.noGlob, "g globoff", "")
+	fs.Func("K config", "FILE", "flags, one a line", func(s string) error { return c.readConfig(fs, s) })
 	fs.Switch(&c.http10, "0 http1.0", "HTTP/1.0")
-	fs.unlist("url-query", "request-target", "form-string", "http1.0", "path-as-is")
+	fs.unlist("url-query", "request-target", "form-string", "http1.0", "path-as-is", "config")
 	fs.add("next :", &flag{usage: "no {a,b} [1-3] in URLs; other flags from here on", set: func(string) error {
 		c.ops = append(c.ops, c.curlOptions)
 		c.curlOptions = defaultCurl()
@@ -435,19 +436,29 @@ func (c *curl) check() error {
 }
 
 // foreignToCurl knows the flags of curl that are not taken here.
-func foreignToCurl(word string) error {
+func (fs *Flags) foreignToCurl(word string) error {
 	name, _ := undash(word)
-	short := len(word) == 2
+	letter := ""
+	for i := 0; i < len(name) && !strings.HasPrefix(word, "--"); i++ {
+		if f := fs.byName[name[i:i+1]]; f != nil && f.arg == "" {
+			continue // one of a bundle
+		}
+		letter = name[i : i+1]
+		break
+	}
 	for flag := range strings.FieldsSeq(curlFlags) {
-		if letter, long, _ := strings.Cut(flag, "/"); name == long || short && name == letter {
+		switch short, long, _ := strings.Cut(flag, "/"); {
+		case name == long:
 			return Usagef("%q is a flag of curl's that is not supported here", word)
+		case letter != "" && letter == short:
+			return Usagef("\"-%s\" (--%s) is a flag of curl's that is not supported here", letter, long)
 		}
 	}
 	return nil
 }
 
 // curlFlags are those of curl that are missing here, with their letters.
-const curlFlags = `/abstract-unix-socket /alt-svc a/append /aws-sigv4 /capath /cert-status /cert-type /ciphers /compressed-ssh K/config
+const curlFlags = `/abstract-unix-socket /alt-svc a/append /aws-sigv4 /capath /cert-status /cert-type /ciphers /compressed-ssh 
 /create-file-mode /crlf /crlfile /curves /delegation /digest /disable-eprt /disable-epsv /disallow-username-in-url /dns-interface
 /dns-ipv4-addr /dns-ipv6-addr /dns-servers /doh-cert-status /doh-insecure /doh-url /egd-file /engine /etag-compare /etag-save
 /false-start /form-escape /ftp-account /ftp-create-dirs /ftp-method /ftp-pasv P/ftp-port /ftp-pret /ftp-skip-pasv-ip /ftp-ssl-ccc

@@ -138,7 +138,7 @@ func (o *curlOutput) open() (err error) {
 }
 
 func (o *curlOutput) openEnd() (err error) {
-	if o.file, err = os.OpenFile(o.name, os.O_WRONLY|os.O_CREATE|openLarge, 0o666); err != nil {
+	if o.file, err = os.OpenFile(o.name, os.O_WRONLY|os.O_CREATE, 0o666); err != nil {
 		return err
 	}
 	o.start, err = o.file.Seek(0, io.SeekEnd)
@@ -171,7 +171,7 @@ func (o *curlOutput) openFresh() (err error) {
 		mode = info.Mode().Perm()
 	}
 	o.temp = filepath.Join(filepath.Dir(o.target), ".curl-"+rand.Text()+".part")
-	if o.file, err = os.OpenFile(o.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|openLarge, mode); err != nil {
+	if o.file, err = os.OpenFile(o.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode); err != nil {
 		o.temp = ""
 		return o.openStraight()
 	}
@@ -182,7 +182,7 @@ func (o *curlOutput) openFresh() (err error) {
 }
 
 func (o *curlOutput) openStraight() (err error) {
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC | openLarge
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	if o.exclusive {
 		flags |= os.O_EXCL
 	}
@@ -273,7 +273,7 @@ type ttyWriter struct {
 	rest []byte // the beginning of a character whose end has not come
 }
 
-var errBinary = errors.New("binary output can mess up your terminal: use -o FILE, or -o - to have it all the same")
+var errBinary = errors.New("binary output")
 
 func (t *ttyWriter) Write(p []byte) (int, error) {
 	if !t.some && strings.IndexByte(string(p[:min(len(p), 2000)]), 0) >= 0 {

@@ -124,8 +124,8 @@ func (t *curlTransfer) run(ctx context.Context) error {
 // end says what is to be said after the last try.
 func (t *curlTransfer) end(ctx context.Context, why *curlError) error {
 	if t.out != nil {
-		if why == nil || why.code == ExitRefused && t.out.w != nil { // an error's body may be there to be read
-
+		readable := why != nil && why.code == ExitRefused && t.out.w != nil // what the server says of an error
+		if why == nil || readable {
 			if err := t.out.finish(t.fileTime()); err != nil && why == nil {
 				why = t.explain(err)
 				t.exit, t.message = why.code, why.text
@@ -305,6 +305,7 @@ func (t *curlTransfer) exchange(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.at.raw = t.url.parseable()
 	policy := t.o.redirects
 	switch policy.Max = t.o.maxRedirects; {
 	case policy.Max < 0:
@@ -312,7 +313,7 @@ func (t *curlTransfer) exchange(ctx context.Context) error {
 	case policy.Max == 0:
 		policy.Max = -1
 	}
-	for next := t.url.String(); ; {
+	for next := t.at.raw; ; {
 		a, err := t.send(ctx, next, r)
 		if err != nil {
 			return err
@@ -335,9 +336,7 @@ func (t *curlTransfer) exchange(ctx context.Context) error {
 
 // send does one request. -X names its method, whatever redirects made of it.
 func (t *curlTransfer) send(ctx context.Context, rawURL string, r *httpmini.Request) (*httpmini.Answer, error) {
-	if !t.o.follow || t.redirects == 0 {
-		t.sentReferer = r.Header.Get("Referer")
-	}
+	t.sentReferer = r.Header.Get("Referer")
 	sent := *r
 	if t.o.method != "" {
 		sent.Method = t.o.method
@@ -396,9 +395,11 @@ func (t *curlTransfer) redirected(a *httpmini.Answer, to string, r *httpmini.Req
 	t.redirectTime = t.env.Now().Sub(t.begun)
 	if strings.HasSuffix(t.o.referer, ";auto") {
 		r.Header.Set("Referer", before.raw)
-		t.sentReferer = before.raw
 	}
-	r.Header.Del("Proxy-Authorization")
+	r.Header.Del("Proxy-Authorization") // the client has it
+	if t.at.scheme != "http" {
+		r.Header.Del("Proxy-Connection")
+	}
 	t.setCookies(&r.Header)
 	t.info("Issue another request to this URL: '%s'", to)
 }

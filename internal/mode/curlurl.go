@@ -2,6 +2,7 @@ package mode
 
 import (
 	"errors"
+	"net/url"
 	"path"
 	"strings"
 
@@ -204,6 +205,18 @@ func (u *curlURL) String() string {
 		host += ":" + u.port
 	}
 	return u.scheme + "://" + host + u.target()
+}
+
+// parseable is String with the percent signs that escape nothing escaped
+// themselves, which servers get to see as they are.
+func (u *curlURL) parseable() string {
+	escaped := *u
+	for i := len(u.path) - 1; i >= 0; i-- {
+		if _, err := url.PathUnescape(u.path[i:min(i+3, len(u.path))]); u.path[i] == '%' && err != nil {
+			escaped.path = escaped.path[:i] + "%25" + escaped.path[i+1:]
+		}
+	}
+	return escaped.String()
 }
 
 // remoteName is the last segment of the path: what -O calls the file.
