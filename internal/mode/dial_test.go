@@ -106,6 +106,16 @@ func dial(t *testing.T, env *Env, scheme, network, address string, flags ...stri
 	return d.For(env, scheme)(ctx, network, address)
 }
 
+// TestLookupLoopback: nobody is asked about localhost and what is below it.
+func TestLookupLoopback(t *testing.T) {
+	for _, host := range []string{"localhost", "LocalHost.", "echo.localhost", "a.b.localhost"} {
+		addrs, err := lookup(t.Context(), host)
+		if err != nil || len(addrs) != 2 || !addrs[0].IsLoopback() || !addrs[1].IsLoopback() {
+			t.Errorf("lookup(%q) = %v, %v; want both loopback addresses", host, addrs, err)
+		}
+	}
+}
+
 var refused = os.NewSyscallError("connect", syscall.ECONNREFUSED)
 
 // TestRace: who is dialed, and when (WC21).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -334,7 +335,7 @@ func (p *wsProxy) closed(s *proxySession, byTarget bool, err error) {
 	switch {
 	case ok:
 		e.Code, e.Reason = int(ce.Code), ce.Reason
-		p.con.Status("client %d: closed by the %s: code %d reason %s", s.number, who, ce.Code, show.Field(ce.Reason))
+		p.con.Status("client %d: closed by the %s: %s", s.number, who, strings.TrimPrefix(closeText(ce), "connection closed: "))
 	case errors.Is(err, wsproto.ErrServerClosed):
 		p.con.Status("client %d: closed by us", s.number)
 	case errors.Is(err, io.EOF):

@@ -156,7 +156,7 @@ func TestProxyEcho(t *testing.T) {
 	if err := c.Close(4001, "enough"); err != nil {
 		t.Errorf("closing: %v", err)
 	}
-	p.stderr.waitFor(t, `client 0: closed by the client: code 4001 reason enough\n`)
+	p.stderr.waitFor(t, `client 0: closed by the client: code 4001 reason "enough"\n`)
 	target.stderr.waitFor(t, `code 4001 reason enough\n`)
 	p.stderr.waitFor(t, `client 0: client -> target ping 11 bytes\n`)
 	p.stderr.waitFor(t, `client 0: target -> client pong 11 bytes\n`)
@@ -719,7 +719,7 @@ func TestProxyBridge(t *testing.T) {
 		t.Errorf("the stream has %q, %v", b, err)
 	}
 	nc.Close()
-	p.stderr.waitFor(t, `client 1: closed by the client: code 4000 reason bye\n`)
+	p.stderr.waitFor(t, `client 1: closed by the client: code 4000 reason "bye"\n`)
 	ln.Close()
 	if res, _ := exchangeHeads(t, p.addr("ws"), opening()); res.Status != 502 {
 		t.Errorf("nobody listens: %d, want 502", res.Status)

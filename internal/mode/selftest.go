@@ -68,6 +68,9 @@ func (s *selftest) run(ctx context.Context, env *Env, args []string) error {
 			s.tell(con, name, env.Now().Sub(began), err)
 		}
 	}
+	if passed+failed == 0 {
+		return Usagef("-run %q: no check has that in its name", clip(s.only, maxShown))
+	}
 	if s.output.JSON {
 		con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{show.Int("passed", int64(passed)), show.Int("failed", int64(failed))}})
 	} else {

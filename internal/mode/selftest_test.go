@@ -31,6 +31,10 @@ func TestSelftest(t *testing.T) {
 			t.Errorf("stdout has no %q: %s", want, out)
 		}
 	}
+	in = startInside(t.Context(), Table{broken, Selftest}, "selftest", "-run", "wroks")
+	if code, err := in.wait(t.Context()); code != ExitUsage || err != nil {
+		t.Errorf("no check of that name: exit %d, %v; want %d", code, err, ExitUsage)
+	}
 	in = startInside(t.Context(), Table{broken, Selftest}, "selftest", "-run", "works", "-json")
 	if code, err := in.wait(t.Context()); code != 0 || err != nil {
 		t.Errorf("exit %d, %v; want 0", code, err)

@@ -26,7 +26,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		return 0, nil
 	}
 	d, err := time.ParseDuration(s)
-	if err != nil && isDecimal(s) {
+	if err != nil && isDecimal("0"+s) { // .5 too
 		d, err = time.ParseDuration(s + "s")
 	}
 	if err != nil || d < 0 {

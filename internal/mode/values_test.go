@@ -15,6 +15,7 @@ func TestParseDuration(t *testing.T) {
 		{"1h30m", 90 * time.Minute},
 		{"10", 10 * time.Second}, // a plain number is seconds
 		{"1.5", 1500 * time.Millisecond},
+		{".2", 200 * time.Millisecond},
 		{"0", 0},
 		{"off", 0},
 		{"0.0000000001", 0},
