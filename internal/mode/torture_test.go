@@ -2,6 +2,8 @@ package mode
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
 
@@ -25,14 +28,18 @@ func TestTorture(t *testing.T) {
 		rounds, clients = 3, 100
 	}
 	var victims []*victim
-	for _, line := range []string{
+	lines := []string{
 		"echo -v -ws-port 0 -tcp-port 0",
 		"echo -ws-port off -tcp-port 0 -framing length",
 		"echo -ws-port 0 -tcp-port 0 -framing line",
 		"broadcast -v -ws-port 0 -tcp-port 0 -queue 64k -slow drop",
 		"broadcast -ws-port 0 -tcp-port 0 -queue 64k -rooms",
 		"dump -v -host 127.0.0.1 -ws-port 0 -tcp-port 0 -udp-port off -reply {}",
-	} {
+	}
+	if tlsconf.Available {
+		lines = append(lines, "echo -tls -ws-port 0 -tcp-port 0", "dump -tls -v -host 127.0.0.1 -ws-port 0 -tcp-port 0 -udp-port off -reply {}")
+	}
+	for _, line := range lines {
 		victims = append(victims, newVictims(t, line)...)
 	}
 	for _, v := range victims {
@@ -99,15 +106,36 @@ func openFiles() int {
 type victim struct {
 	*run
 	line, proto, addr string
+	secure            bool
+}
+
+// dial connects, over TLS where the port speaks it; through nc if that is not nil.
+func (v *victim) dial(nc net.Conn) (net.Conn, error) {
+	if nc == nil {
+		var err error
+		if nc, err = net.Dial("tcp", v.addr); err != nil {
+			return nil, err
+		}
+	}
+	nc.SetDeadline(time.Now().Add(patience))
+	if v.secure {
+		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+	}
+	return nc, nil
 }
 
 // newVictims starts a server and returns its ports.
 func newVictims(t *testing.T, line string) (ports []*victim) {
 	t.Helper()
 	r := background(t, map[string]Mode{"echo": Echo, "broadcast": Broadcast, "dump": Dump}[strings.Fields(line)[0]], strings.Fields(line)[1:]...)
+	secure := strings.Contains(line, " -tls ")
 	for _, proto := range []string{"ws", "tcp"} {
+		announced := proto
+		if secure {
+			announced = overTLS[proto]
+		}
 		if !strings.Contains(line, proto+"-port off") {
-			ports = append(ports, &victim{r, line, proto, r.addr(proto)})
+			ports = append(ports, &victim{r, line, proto, r.addr(announced), secure})
 		}
 	}
 	return ports
@@ -126,7 +154,9 @@ func (v *victim) forget() {
 func (v *victim) check(t *testing.T) {
 	t.Helper()
 	if v.proto == "ws" {
-		c, _, err := wsproto.Dial(t.Context(), "ws://"+v.addr+"/honest", wsproto.DialOptions{})
+		c, _, err := wsproto.Dial(t.Context(), "ws://"+v.addr+"/honest", wsproto.DialOptions{
+			NetDial: func(context.Context, string, string) (net.Conn, error) { return v.dial(nil) },
+		})
 		if err != nil {
 			t.Fatalf("%s: %v", v.line, err)
 		}
@@ -143,12 +173,11 @@ func (v *victim) check(t *testing.T) {
 			}
 		}
 	}
-	nc, err := net.Dial("tcp", v.addr)
+	nc, err := v.dial(nil)
 	if err != nil {
 		t.Fatalf("%s: %v", v.line, err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(patience))
 	fmt.Fprint(nc, v.packet("honest"))
 	for got := []byte(nil); !bytes.Contains(got, []byte("honest")); {
 		p := make([]byte, 4096)
@@ -180,14 +209,18 @@ func (v *victim) hurt(t *testing.T, rnd *rand.Rand, stay <-chan struct{}) {
 	script := v.script(rnd)
 	script = script[:rnd.IntN(len(script)+1)]
 	how := rnd.IntN(5)
-	if how != 0 { // who does not read
-		go io.Copy(io.Discard, nc)
+	through := nc
+	if v.secure && rnd.IntN(3) > 0 { // else it does not speak TLS
+		through, _ = v.dial(&cutConn{nc, 1 << rnd.IntN(20)})
 	}
-	nc.SetWriteDeadline(time.Now().Add(patience))
+	nc.SetDeadline(time.Now().Add(patience))
+	if how != 0 { // who does not read
+		go io.Copy(io.Discard, through)
+	}
 	for len(script) > 0 {
 		n := min(1+rnd.IntN(1<<rnd.IntN(17)), len(script))
-		if _, err := nc.Write(script[:n]); err != nil {
-			return // refused
+		if _, err := through.Write(script[:n]); err != nil {
+			return // refused, or cut
 		}
 		script = script[n:]
 		runtime.Gosched()
@@ -200,6 +233,23 @@ func (v *victim) hurt(t *testing.T, rnd *rand.Rand, stay <-chan struct{}) {
 	case 3:
 		<-stay
 	}
+}
+
+// A cutConn is cut once so many bytes are written.
+type cutConn struct {
+	net.Conn
+	left int
+}
+
+func (c *cutConn) Write(p []byte) (int, error) {
+	n := min(len(p), c.left)
+	c.left -= n
+	n, err := c.Conn.Write(p[:n])
+	if n < len(p) {
+		c.Close()
+		err = io.ErrClosedPipe
+	}
+	return n, err
 }
 
 // script is what a client might send from its first byte to its last.
