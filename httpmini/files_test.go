@@ -678,7 +678,13 @@ func FuzzFileName(f *testing.F) {
 	for _, path := range []string{"/..", "/%2e%2e/a", "/a/../..", "/..;/", "//", "/a/", "/%5c", "/%00", "/con", "/a%2fb", "/%252e", "", "a", "/./", "/%"} {
 		f.Add(path)
 	}
+	root := plant(f, paths)
 	f.Fuzz(func(t *testing.T, path string) {
+		if name, _, err := FileName(path, false); err == nil {
+			if b, err := root.ReadFile(name); err == nil && (string(b) == secret || string(b) == "hidden") {
+				t.Fatalf("%q, as %q, leads to %q", path, name, b)
+			}
+		}
 		for _, dotfiles := range []bool{false, true} {
 			name, dir, err := FileName(path, dotfiles)
 			if err != nil {

@@ -130,8 +130,12 @@ func (h *httpd) run(ctx context.Context, env *Env, args []string) error {
 	}
 	defer ln.Close()
 	ws := h.webSocket(ln.Addr())
+	handler := ws.ServeExchange
+	if h.debug || h.redirects { // all requests are alike, handshakes too
+		handler = h.serve
+	}
 	s := &httpmini.Server{
-		Handler:     h.logged(ws.ServeExchange),
+		Handler:     h.logged(handler),
 		Date:        true,
 		HeadTimeout: h.listener.HandshakeTimeout,
 		IdleTimeout: h.listener.IdleTimeout,

@@ -125,6 +125,9 @@ func TestHttpdFiles(t *testing.T) {
 		{"-allow-host lab.example", "GET", "/a.txt", []string{"Host: lab.example"}, 200, "0123456789", ""},
 		{"-origin http://good.example", "GET", "/a.txt", []string{"Origin: http://bad.example"}, 403, "-origin", ""},
 		{"-redirect_url http://x.example/y", "GET", "/any", nil, 301, "", "Location: http://x.example/y"},
+		{"-L -redirect_url ws://x.example/", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, 301, "", "Location: ws://x.example/"},
+		{"-D", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, 200, "OK", ""},
+		{"", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 12"}, 426, "", "Upgrade: websocket"},
 		{"-L -redirect_url /y", "POST", "/any", nil, 301, "", "Location: /y"},
 	} {
 		p := background(t, Httpd, append(strings.Fields(tt.flags), "-port", "0", dir)...)
