@@ -24,8 +24,7 @@ type Redirects struct {
 // read a's body, but ends its upload.
 //
 // Where the scheme, the host or the port is another one, Host is left out, and so
-// are the user of the URL and the fields that may be secret: those whose names
-// contain auth, token, key, secret or cookie. Where the method becomes GET, the body
+// are the user of the URL and the fields that may be secret: see IsSecret. Where the method becomes GET, the body
 // and its fields are left out; else the body is taken back to its start. User
 // information in a Location is dropped.
 //
@@ -60,7 +59,7 @@ func (p Redirects) Follow(a *Answer, r *Request) (next string, nr *Request, err 
 		nr.Header.Del("Host")
 	}
 	if !same && !p.Trusted {
-		nr.Header = slices.DeleteFunc(nr.Header, func(f Field) bool { return isSecret(f.Name) })
+		nr.Header = slices.DeleteFunc(nr.Header, func(f Field) bool { return IsSecret(f.Name) })
 	}
 	if nr.Body != nil {
 		if !same && !p.Trusted {
@@ -121,8 +120,9 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && equalFold(s[:len(prefix)], prefix)
 }
 
-// isSecret reports whether a field may be for one origin's eyes only.
-func isSecret(name string) bool {
+// IsSecret reports whether a field of that name may be for one origin's eyes only:
+// whether its name contains auth, token, key, secret or cookie.
+func IsSecret(name string) bool {
 	name = strings.ToLower(name)
 	for _, s := range []string{"auth", "token", "key", "secret", "cookie"} {
 		if strings.Contains(name, s) {

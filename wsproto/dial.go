@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -281,19 +280,8 @@ func (opt *DialOptions) check() error {
 func (opt *DialOptions) leave() {
 	opt.Host = ""
 	if !opt.TrustRedirects {
-		opt.Header = slices.DeleteFunc(slices.Clone(opt.Header), func(f httpmini.Field) bool { return isSecret(f.Name) })
+		opt.Header = slices.DeleteFunc(slices.Clone(opt.Header), func(f httpmini.Field) bool { return httpmini.IsSecret(f.Name) })
 	}
-}
-
-// isSecret reports whether a field may be for one server's eyes only.
-func isSecret(name string) bool {
-	name = strings.ToLower(name)
-	for _, s := range []string{"auth", "token", "key", "secret", "cookie"} {
-		if strings.Contains(name, s) {
-			return true
-		}
-	}
-	return false
 }
 
 func isRedirect(res *httpmini.Response) bool {
@@ -345,51 +333,18 @@ func parseURL(raw string) (u target, err error) {
 		}
 		authority = after
 	}
-	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
-		port := authority[i+1:]
-		authority = authority[:i]
-		if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
-			return bad("the port is not between 1 and 65535")
-		} else if port != "" {
-			u.port = strconv.FormatUint(n, 10)
-		}
+	if i := strings.IndexByte(authority, '%'); i >= 0 && !strings.HasPrefix(authority[i:], "%25") {
+		authority = authority[:i] + "%25" + authority[i+1:] // a zone may be escaped or not (RFC 6874)
 	}
-	if u.host = parseHost(authority); u.host == "" {
-		return bad("the host is neither a name nor an address in its usual form")
+	server, err := httpmini.ParseURL("http" + scheme[len("ws"):] + "://" + authority)
+	if err != nil {
+		return target{}, fmt.Errorf("%w: %s", ErrURL, strings.TrimPrefix(err.Error(), httpmini.ErrURL.Error()+": "))
 	}
+	if server.User != nil {
+		return bad("it has a second @")
+	}
+	u.host, u.port = server.Hostname(), cmp.Or(server.Port(), u.port)
 	return u, nil
-}
-
-// parseHost returns a host as net.Dial takes it, "" if it is not valid. An IPv6
-// address stands in brackets; its zone may have its percent sign escaped (RFC 6874)
-// or not.
-func parseHost(s string) string {
-	if inner, ok := strings.CutPrefix(s, "["); ok {
-		inner, ok = strings.CutSuffix(inner, "]")
-		addr, err := netip.ParseAddr(strings.Replace(inner, "%25", "%", 1))
-		if !ok || err != nil || !addr.Is6() || strings.ContainsAny(addr.Zone(), "%[]") {
-			return ""
-		}
-		return addr.String()
-	}
-	if addr, err := netip.ParseAddr(s); err == nil && addr.Is4() {
-		return s
-	}
-	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
-	for _, label := range labels {
-		if label == "" || len(label) > 63 || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return ""
-		}
-	}
-	// 127.1, 0x7f.1 and 2130706433 are addresses to some (WHATWG URL §3.5).
-	last := strings.ToLower(labels[len(labels)-1])
-	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
-		return ""
-	}
-	if len(s) > 253 {
-		return ""
-	}
-	return strings.ToLower(s)
 }
 
 // escape percent-encodes what may not stand in a path or query (RFC 3986 §3.3).

@@ -37,7 +37,7 @@ func (t *curlTransfer) sent(r *httpmini.Request) {
 	t.requestSize += int64(len(head))
 	if t.verbose {
 		line, _, _ := strings.Cut(string(head), "\r\n")
-		t.verboseHead("> ", line, r.Header, isSecretField)
+		t.verboseHead("> ", line, r.Header, httpmini.IsSecret)
 	}
 }
 
@@ -100,17 +100,6 @@ func (t *curlTransfer) verboseHead(mark, line string, h httpmini.Header, secret 
 		b.WriteString(mark + show.Escape(f.Name+": "+f.Value) + "\n")
 	}
 	io.WriteString(t.env.Stderr, b.String()+mark+"\n")
-}
-
-// isSecretField says whether a field of a request may be for the server's eyes only.
-func isSecretField(name string) bool {
-	name = strings.ToLower(name)
-	for _, s := range []string{"auth", "token", "key", "secret", "cookie"} {
-		if strings.Contains(name, s) {
-			return true
-		}
-	}
-	return false
 }
 
 // info is a line of -v that begins with a star.
