@@ -232,6 +232,24 @@ func TestUploadStatus(t *testing.T) {
 	}
 }
 
+// TestHttpdUploadTrouble: what goes wrong on our side is said to us, not to clients,
+// and leaves nothing.
+func TestHttpdUploadTrouble(t *testing.T) {
+	defer func(was func(*os.Root, string, string) error) { linkPart = was }(linkPart)
+	linkPart = func(*os.Root, string, string) error { return &fs.PathError{Op: "link", Path: "our own disk", Err: syscall.EIO} }
+	dir := webRoot(t, nil)
+	p := background(t, Httpd, "-upload", "-port", "0", dir)
+	status, answer := rawUpload(t, p.addr("http"), "PUT", "/new", "content", nil)
+	if status != 500 || answer != "Internal Server Error\n" {
+		t.Errorf("%d %q", status, answer)
+	}
+	p.stderr.waitFor(t, "our own disk")
+	p.stop()
+	if got := contents(t, dir); len(got) != 0 {
+		t.Errorf("there is %q", got)
+	}
+}
+
 // takeForm runs a form through the parser, into a folder of its own.
 func takeForm(t testing.TB, root *os.Root, body io.Reader, boundary string) (files map[string]string, err error) {
 	t.Helper()
