@@ -15,8 +15,8 @@ import (
 // maxCookieFile bounds what is read of a file of cookies, in bytes.
 const maxCookieFile = 16 << 20
 
-// readCookies adds the cookies of a file to jar: Netscape's format, or the fields
-// of an answer as -D writes them. One that is not there is empty.
+// readCookies adds the cookies of a file in Netscape's format to jar; those without
+// an end only where session says so. A file that is not there is empty.
 func readCookies(jar *httpmini.Jar, name string, stdin io.Reader, session bool) error {
 	if name != "-" {
 		f, err := os.Open(name)
