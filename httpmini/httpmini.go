@@ -7,9 +7,10 @@
 // Content-Length, by chunks or by the end of the connection. Server answers the
 // requests of a connection one after the other with a Handler, and hands the
 // connection out where the handler takes it (Upgrade); Files is a handler that
-// serves a directory. Client sends requests over connections that it keeps, directly or by a proxy, with a body going out while the
-// answer comes in; Redirects, Jar and Answer.Decoded are what its user may want
-// on top, and Client.Get is all that for a program that wants a page.
+// serves a directory. Client sends requests over connections that it keeps,
+// directly or by a proxy, with a body going out while the answer comes in;
+// Redirects, Jar and Answer.Decoded are what its user may want on top, and
+// Client.Get is all that for a program that wants a page.
 //
 // Whatever two implementations could read differently is an error here: line
 // ends other than CRLF, folded lines, white space before the colon, control

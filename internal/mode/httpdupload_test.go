@@ -236,7 +236,9 @@ func TestUploadStatus(t *testing.T) {
 // and leaves nothing.
 func TestHttpdUploadTrouble(t *testing.T) {
 	defer func(was func(*os.Root, string, string) error) { linkPart = was }(linkPart)
-	linkPart = func(*os.Root, string, string) error { return &fs.PathError{Op: "link", Path: "our own disk", Err: syscall.EIO} }
+	linkPart = func(*os.Root, string, string) error {
+		return &fs.PathError{Op: "link", Path: "our own disk", Err: syscall.EIO}
+	}
 	dir := webRoot(t, nil)
 	p := background(t, Httpd, "-upload", "-port", "0", dir)
 	status, answer := rawUpload(t, p.addr("http"), "PUT", "/new", "content", nil)
