@@ -10,7 +10,9 @@ import (
 // through the root each time, and what is kept counts only if it finds the same
 // file, unchanged: device, inode, size, time of the last write and of the last
 // change of any kind, which no program can set back. A file that was changed so
-// lately that another change may get the same time is not kept.
+// lately that another change may get the same time is not kept. (What a program
+// writes by mmap has no time before the system notes it: then it shows late here,
+// as it does in ETag and Last-Modified.)
 const (
 	maxCached  = 64 << 10 // bytes of a file
 	cacheFiles = 128

@@ -27,6 +27,7 @@ var (
 	errNoFolder   = errors.New("there is no such folder")
 	errFormEmpty  = errors.New("no file in the request")
 	errPostFolder = errors.New("POST to a folder: want multipart/form-data")
+	errFormFolder = errors.New("a form goes to a folder: want a path that ends in a slash")
 	errUnwelcome  = errors.New("want a body without Content-Encoding")
 )
 
@@ -72,7 +73,7 @@ func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
 	case coding != "" && coding != "identity":
 		return nil, errUnwelcome
 	case form && !dir:
-		return nil, errPostFolder
+		return nil, errFormFolder
 	case dir && req.Method == "PUT":
 		return nil, errNotAFile
 	case dir && !form:
@@ -128,7 +129,7 @@ func uploadStatus(err error) int {
 		return 415
 	case is(errFileExists, errNotAFile, errNoFolder)(err):
 		return 409
-	case is(errPartial, errFormEmpty, errPostFolder, errForm, errNameEmpty, errNameLong, errNameUTF8, errNameInvisible, errNameSeparator,
+	case is(errPartial, errFormEmpty, errPostFolder, errFormFolder, errForm, errNameEmpty, errNameLong, errNameUTF8, errNameInvisible, errNameSeparator,
 		errNameStart, errNameEnd, errNameReserved)(err):
 		return 400
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
@@ -216,7 +217,10 @@ type limitedBody struct {
 }
 
 func (b *limitedBody) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
+	if int64(len(p)) > b.left {
+		p = p[:b.left+1] // the one more shows that there is more
+	}
+	n, err := b.r.Read(p)
 	if b.left -= int64(n); b.left < 0 {
 		return 0, errTooMuch
 	}

@@ -62,6 +62,10 @@ func TestHttpdUpload(t *testing.T) {
 		{"-max-upload 6", "PUT", "/new.txt", "7\r\ncontent\r\n0\r\n\r\n", []string{"Transfer-Encoding: chunked"}, 413, nil},
 		{"-max-upload 7", "PUT", "/new.txt", "7\r\ncontent\r\n0\r\n\r\n", []string{"Transfer-Encoding: chunked"}, 201, map[string]string{"new.txt": "content"}},
 
+		{"-max-upload 9223372036854775807", "PUT", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
+		{"-max-upload 0", "PUT", "/new.txt", "", nil, 201, map[string]string{"new.txt": ""}},
+		{"-max-upload 0", "PUT", "/new.txt", "x", nil, 413, nil},
+
 		{"", "PUT", "/old.txt", "content", nil, 409, nil},
 		{"-overwrite", "PUT", "/old.txt", "content", nil, 200, map[string]string{"old.txt": "content"}},
 		{"-overwrite", "PUT", "/old.txt", "content", []string{"If-None-Match: *"}, 412, nil},
