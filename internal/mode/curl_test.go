@@ -469,6 +469,42 @@ func TestCurlRetryAfter(t *testing.T) {
 	}
 }
 
+// TestCurlRetries: what is repeated begins anew, and nothing that cannot be.
+func TestCurlRetries(t *testing.T) {
+	s := newLabServer(t)
+	for _, tt := range []struct {
+		line  string
+		exit  int
+		out   string
+		files string
+		asked int
+	}{
+		{"$U/unsure/503/1", 0, "again\nat last\n", "", 2},
+		{"-f $U/unsure/503/2", 0, "at last\n", "", 3},
+		{"-f $U/unsure/503/9", 22, "", "", 3},
+		{"-o out $U/unsure/503/1", 0, "", "out: at last\n", 2},
+		{"-o out $U/unsure/503/9", 0, "", "out: again\n", 3},
+		{"-T - $U/unsure/503/1", 0, "again\n", "", 1},
+		{"-F f=@- $U/unsure/503/1", 0, "again\nat last\n", "", 2},
+		{"-d a=b $U/unsure/429/1", 0, "again\nat last\n", "", 2},
+		{"-T data $U/unsure/500/1", 0, "again\nat last\n", "", 2},
+		{"$U/unsure/501/1", 0, "again\n", "", 1},
+		{"$U/cut/", 18, "01234567", "", 1},
+		{"--retry-all-errors -o out $U/cut/", 0, "", "out: 0123456789", 2},
+		{"--retry-all-errors -C - -o part $U/cut/", 0, "", "part: 0123456789", 2},
+		{"--retry-max-time 1ms $U/unsure/503/1", 0, "again\n", "", 1},
+	} {
+		r := runCurl(t, s, "-s --retry 2 --retry-delay 10ms "+tt.line, "")
+		if r.exit != tt.exit || r.stdout != tt.out || strings.Join(r.files, "|") != tt.files || len(r.requests) != tt.asked {
+			t.Errorf("curl %s: exit %d, %q, files %q, %d requests; want %d, %q, %q, %d", tt.line, r.exit, r.stdout, r.files, len(r.requests), tt.exit, tt.out, tt.files, tt.asked)
+		}
+	}
+	r := runCurl(t, s, "--retry 1 --retry-delay 10ms -o out $U/unsure/503/1", "")
+	if want := "Warning: Problem: HTTP error. Will retry in 10ms. 1 left.\n"; r.stderr != want {
+		t.Errorf("says %q; want %q", r.stderr, want)
+	}
+}
+
 func TestCurlWriteOutJSON(t *testing.T) {
 	s := newLabServer(t)
 	env, stdout, _ := curlEnv()

@@ -424,6 +424,18 @@ func (s *labServer) made(path string, r *labRequest) string {
 			return labText(status+" Again", "Retry-After: 1", "again\n")
 		}
 		return labText("200 OK", "", "at last\n")
+	case "unsure": // STATUS, TIMES: flaky, without a word about when
+		status, times, _ := strings.Cut(rest, "/")
+		if n, _ := strconv.Atoi(times); r.try <= n {
+			return labText(status+" Again", "", "again\n")
+		}
+		return labText("200 OK", "", "at last\n")
+	case "cut": // short the first time
+		answer := labRange(r)
+		if r.try == 1 {
+			return strings.Replace(answer[:len(answer)-2], "\r\n", "\r\nConnection: close\r\n", 1)
+		}
+		return answer
 	case "auth":
 		if r.field("Authorization") == "Basic dTpw" {
 			return labText("200 OK", "", "welcome\n")

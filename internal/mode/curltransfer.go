@@ -105,8 +105,8 @@ func (t *curlTransfer) run(ctx context.Context) error {
 		if reason == "" || left == 0 || ctx.Err() != nil || t.o.retryMax > 0 && max(wait, t.env.Now().Sub(start)) > t.o.retryMax {
 			break
 		}
-		left--
 		t.warn("Problem: %s. Will retry in %v. %d left.", reason, wait, left)
+		left--
 		if !sleep(ctx, wait) {
 			break
 		}
