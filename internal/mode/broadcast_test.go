@@ -405,9 +405,10 @@ func TestBroadcastEnds(t *testing.T) {
 	p.stderr.waitFor(t, "DISCONNECTION.*disconnected: idle for too long")
 
 	p = background(t, Broadcast, "-port", "0", "-tcp-port", "0", "-v", "-ping-interval", "10ms")
-	ws, line := joins(t, p, "/", wsproto.DialOptions{}), dialTCP(t, p.addr("tcp"))
-	p.stderr.waitFor(t, `(?s)CONNECTION.*CONNECTION`)
-	ws.hears("text .* connected", "text .* connected")
+	ws := joins(t, p, "/", wsproto.DialOptions{})
+	ws.hears("text .* connected") // then it is in the room
+	line := dialTCP(t, p.addr("tcp"))
+	ws.hears("text .* connected")
 	stopped := make(chan int, 1)
 	go func() {
 		p.stderr.waitFor(t, `(?s)ping sent to `+uuidPattern+`.*pong received from `+uuidPattern)
