@@ -47,12 +47,11 @@ type curlTry struct {
 	way      httpmini.Connection
 	refused  bool // nobody listens there
 	lookedUp time.Time
-	sending  time.Time
-	first    time.Time
 
 	asked               string // the method of the last request, CONNECT too
 	method, sentReferer string
-	response            *httpmini.Response // the last final one
+	answer              *httpmini.Answer   // the last one
+	response            *httpmini.Response // the last final one, or what -z makes of it
 	connectStatus       int
 	connects, fields    int
 	redirects           int
@@ -236,6 +235,9 @@ func (t *curlTransfer) try(ctx context.Context) (why *curlError) {
 		t.up = t.body.sent.Load()
 		t.body.Close()
 	}
+	if t.answer != nil {
+		t.up = t.answer.Sent()
+	}
 	if err != nil {
 		return t.explain(err)
 	}
@@ -365,7 +367,7 @@ func (t *curlTransfer) send(ctx context.Context, rawURL string, r *httpmini.Requ
 			}
 		}
 	}
-	t.sending, t.first, t.response = a.Sending, a.First, a.Response
+	t.answer, t.response = a, a.Response
 	if t.jar != nil {
 		t.jar.Store(a.URL, a.Header, t.env.Now())
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"socketsrv/httpmini"
 	"socketsrv/internal/show"
 )
 
@@ -82,11 +83,11 @@ func (t *curlTransfer) variable(name string) (value any, ok bool) {
 	case "time_namelookup":
 		value = t.since(t.lookedUp)
 	case "time_pretransfer":
-		value = t.since(t.sending)
+		value = t.moment(func(a *httpmini.Answer) time.Time { return a.Sending })
 	case "time_redirect":
 		value = t.redirectTime
 	case "time_starttransfer":
-		value = t.since(t.first)
+		value = t.moment(func(a *httpmini.Answer) time.Time { return a.First })
 	case "time_total":
 		value = t.took
 	case "url":
@@ -99,6 +100,14 @@ func (t *curlTransfer) variable(name string) (value any, ok bool) {
 		return nil, false
 	}
 	return value, true
+}
+
+// moment is when something happened to the last answer, since the beginning.
+func (t *curlTransfer) moment(of func(*httpmini.Answer) time.Time) time.Duration {
+	if t.answer == nil {
+		return 0
+	}
+	return t.since(of(t.answer))
 }
 
 func orNil(s string) any {
