@@ -23,14 +23,25 @@ import (
 // What is here has the built program run short of descriptors and of memory, both
 // as the system counts them.
 
-// startServer runs a command line of the program by a command that ends in running
-// another, such as env, "" for none.
-func startServer(t *testing.T, by, line string) (p *process, addr string) {
-	t.Helper()
+// TestProcess builds the program once for all.
+func TestProcess(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
-	words := append(append(strings.Fields(by), buildProgram(t)), strings.Fields(line)...)
+	t.Setenv("CGO_ENABLED", "0") // no libraries: see emptyRoot
+	bin := buildProgram(t)
+	for name, test := range map[string]func(*testing.T, string){
+		"few descriptors": fewDescriptors, "no descriptors": noDescriptors, "memory limit": memoryLimit, "idle": idleMemory, "empty root": emptyRoot,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, bin) })
+	}
+}
+
+// startServer runs a command line of the program by a command that ends in running
+// another, such as env, "" for none.
+func startServer(t *testing.T, bin, by, line string) (p *process, addr string) {
+	t.Helper()
+	words := append(append(strings.Fields(by), bin), strings.Fields(line)...)
 	if _, err := exec.LookPath(words[0]); err != nil {
 		t.Skip(err)
 	}
@@ -124,9 +135,9 @@ func (c *plainWS) echoes(t *testing.T, text string) {
 	}
 }
 
-// TestFewDescriptors: 200 clients where only 64 files may be open (RL05).
-func TestFewDescriptors(t *testing.T) {
-	p, addr := startServer(t, "prlimit --nofile=64", "echo -port 0 -grace 0.1")
+// fewDescriptors: 200 clients where only 64 files may be open (RL05).
+func fewDescriptors(t *testing.T, bin string) {
+	p, addr := startServer(t, bin, "prlimit --nofile=64", "echo -port 0 -grace 0.1")
 	var in []*plainWS
 	for range 200 {
 		c := upgrade(t, addr)
@@ -157,10 +168,10 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
-// TestNoDescriptors: where they do run out, who is in is served, and the others
+// noDescriptors: where they do run out, who is in is served, and the others
 // are once there are some again (RL05).
-func TestNoDescriptors(t *testing.T) {
-	p, addr := startServer(t, "", "echo -port 0 -grace 0.1")
+func noDescriptors(t *testing.T, bin string) {
+	p, addr := startServer(t, bin, "", "echo -port 0 -grace 0.1")
 	p.limit("--nofile=48")
 	var clients []*plainWS
 	for range 80 { // those beyond wait in the system's queue
@@ -186,10 +197,10 @@ func TestNoDescriptors(t *testing.T) {
 	}
 }
 
-// TestMemoryLimit: 480 clients, half of which send messages of 1 MiB that nobody
+// memoryLimit: 480 clients, half of which send messages of 1 MiB that nobody
 // reads and half what inflates to 64 MiB (RL07).
-func TestMemoryLimit(t *testing.T) {
-	p, addr := startServer(t, "env GOMEMLIMIT=64MiB", "broadcast -port 0 -max-conns 32 -max-message 1M -no-announce -grace 0.1")
+func memoryLimit(t *testing.T, bin string) {
+	p, addr := startServer(t, bin, "env GOMEMLIMIT=64MiB", "broadcast -port 0 -max-conns 32 -max-message 1M -no-announce -grace 0.1")
 	large := frameOf(0x82, bytes.Repeat([]byte("0123456789abcdef"), 1<<16))
 	var z bytes.Buffer
 	w, _ := flate.NewWriter(&z, flate.BestCompression)
@@ -224,11 +235,11 @@ func TestMemoryLimit(t *testing.T) {
 	p.end()
 }
 
-// TestIdleMemory: what a client costs that is idle, and one that announces a message
+// idleMemory: what a client costs that is idle, and one that announces a message
 // of 1 MiB and sends one byte of it (RL08, RL09).
-func TestIdleMemory(t *testing.T) {
+func idleMemory(t *testing.T, bin string) {
 	const clients = 1000
-	p, addr := startServer(t, "", "echo -port 0 -max-conns 4000 -grace 0.1")
+	p, addr := startServer(t, bin, "", "echo -port 0 -max-conns 4000 -grace 0.1")
 	letIn(t, addr).echoes(t, "warm")
 	start := p.memory("VmRSS")
 	var in []*plainWS
@@ -252,18 +263,16 @@ func TestIdleMemory(t *testing.T) {
 	p.end()
 }
 
-// TestEmptyRoot: process 1 of a system in which there is nothing else, not even an
+// emptyRoot: process 1 of a system in which there is nothing else, not even an
 // environment (RL12).
-func TestEmptyRoot(t *testing.T) {
-	if testing.Short() || os.Getuid() != 0 {
-		t.Skip("builds the program and needs root")
+func emptyRoot(t *testing.T, bin string) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
 	}
-	t.Setenv("CGO_ENABLED", "0") // no libraries
-	root := filepath.Dir(buildProgram(t))
 	stderr := written{newRecord()}
 	cmd := exec.Command("/socketsrv", "echo", "-port", "0")
 	cmd.Dir, cmd.Env, cmd.Stderr = "/", []string{}, stderr.record
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Cloneflags: syscall.CLONE_NEWPID}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: filepath.Dir(bin), Cloneflags: syscall.CLONE_NEWPID}
 	if err := cmd.Start(); err != nil {
 		t.Skip(err)
 	}
