@@ -298,6 +298,41 @@ func TestAnswerHint(t *testing.T) {
 	}
 }
 
+// TestAdmit: the policy without a handshake.
+func TestAdmit(t *testing.T) {
+	opt := AcceptOptions{AllowHost: LocalHost(), Authorize: func(req *httpmini.Request) (int, httpmini.Header) {
+		if req.Header.Has("Authorization") {
+			return 0, nil
+		}
+		return 401, httpmini.Header{{Name: "WWW-Authenticate", Value: "Basic"}}
+	}}
+	for _, tt := range []struct {
+		host, origin, authorization string
+		status                      int // 0: let in
+	}{
+		{"localhost:80", "", "x", 0},
+		{"127.0.0.1", "http://127.0.0.1", "x", 0},
+		{"localhost", "", "", 401},
+		{"localhost", "http://evil.example", "x", 403},
+		{"evil.example", "", "x", 403},
+		{"", "", "x", 403},
+	} {
+		req := &httpmini.Request{Method: "HEAD", Target: "/", Minor: 1}
+		for name, value := range map[string]string{"Host": tt.host, "Origin": tt.origin, "Authorization": tt.authorization} {
+			if value != "" {
+				req.Header.Add(name, value)
+			}
+		}
+		res := opt.Admit(req)
+		if res == nil && tt.status != 0 || res != nil && res.Status != tt.status {
+			t.Errorf("%+v: answered with %+v", tt, res)
+		}
+		if tt.status == 401 && res.Header.Get("WWW-Authenticate") != "Basic" {
+			t.Errorf("401 with %q", res.Header)
+		}
+	}
+}
+
 func TestLocalHost(t *testing.T) {
 	own, err := os.Hostname()
 	if err != nil {

@@ -441,6 +441,12 @@ func TestPagePassword(t *testing.T) {
 		b.send("text", "hello")
 		b.rowCount("in", 2) // and the announcement
 	}
+	p := background(t, Echo, "-port", "0", "-http-authorization-header", "s3cret") // which no browser can send
+	b.open("http://" + p.addr("ws") + "/")
+	b.until(`document.querySelectorAll('#log li.note').length > 1`)
+	if got := b.rows("note")[1]; got != "Closed: 4001 private use, “Permission denied”" {
+		t.Errorf("it says %q", got)
+	}
 }
 
 // TestPageTLS: a page that came by https connects by wss.
