@@ -555,6 +555,12 @@ func TestCurlWebSocket(t *testing.T) {
 // TestCurlProxyVariables: the environment names proxies, -x "" none.
 func TestCurlProxyVariables(t *testing.T) {
 	s := newLabServer(t)
+	env, _, stderr := curlEnv()
+	env.Getenv = func(string) string { return "ftp://u:p@h" }
+	want := "curl: (2) http_proxy in the environment: want http://HOST:PORT or socks5://HOST:PORT\n"
+	if exit := doCurl(t, env, "http://example.org/"); exit != ExitUsage || stderr.String() != want {
+		t.Errorf("exit %d, %q; want 2, %q", exit, stderr, want)
+	}
 	for _, tt := range []struct {
 		args     []string
 		variable string

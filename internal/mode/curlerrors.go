@@ -47,10 +47,13 @@ func (t *curlTransfer) explain(err error) *curlError {
 	e := &curlError{code: ExitCode(err), text: errorText(err)}
 	op, _ := errors.AsType[*httpmini.OpError](err)
 	own, isOwn := errors.AsType[*curlError](err)
+	usage, isUsage := errors.AsType[*UsageError](err) // a proxy that the environment names
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
 	case isOwn:
 		return own
+	case isUsage:
+		e.text = usage.Text
 	case as[*errInput](err):
 		e.code, e.text = ExitRead, "Failed to open/read local data from file/application: "+errorText(err)
 	case as[*errOutput](err) && isClosedPipe(err):

@@ -221,7 +221,6 @@ func (c *curl) retryFlags(fs *Flags) {
 // negation of a switch.
 func ignoredFlags(fs *Flags) {
 	var none bool
-	fs.Group("Ignored")
 	for _, names := range []string{
 		"N no-buffer", "q disable", "http1.1", "http2", "basic", "proxy-basic", "anyauth", "1 tlsv1", "tlsv1.0", "tlsv1.1",
 		"tlsv1.2", "tcp-nodelay", "tcp-fastopen", "keepalive", "buffer", "alpn", "npn", "sessionid", "styled-output", "Z parallel",
@@ -356,13 +355,12 @@ func cutColons(s string) (before, after string, ok bool) {
 
 // setProtocols takes curl's list: =https,http and +, - before names.
 func (c *curl) setProtocols(s string) error {
-	all := []string{"http", "https", "ws", "wss"}
-	allowed := all
+	allowed := curlSchemes
 	for i, word := range strings.Split(s, ",") {
 		name := strings.ToLower(strings.TrimLeft(word, "=+-"))
 		set := []string{name}
 		if name == "all" {
-			set = all
+			set = curlSchemes
 		}
 		switch {
 		case strings.HasPrefix(word, "-"):

@@ -271,6 +271,8 @@ func (t *curlTransfer) cookieField() string {
 	return strings.Join(all, "; ")
 }
 
+var beforeCookie = []string{"Host", "Authorization", "Range", "User-Agent", "Accept", "Accept-Encoding", "Referer", "Proxy-Connection"}
+
 // setCookies makes the Cookie field of a request that follows a redirect right for
 // where it goes.
 func (t *curlTransfer) setCookies(h *httpmini.Header) {
@@ -284,7 +286,7 @@ func (t *curlTransfer) setCookies(h *httpmini.Header) {
 	}
 	at := 0
 	for i, f := range *h {
-		if isOneOf(f.Name, "Host", "Authorization", "Range", "User-Agent", "Accept", "Accept-Encoding", "Referer", "Proxy-Connection") {
+		if slices.Contains(beforeCookie, f.Name) {
 			at = i + 1
 		}
 	}

@@ -84,10 +84,7 @@ func (r *curlRun) all(ctx context.Context) error {
 
 // option does the transfers of one option set.
 func (r *curlRun) option(ctx context.Context, o *curlOptions) (last error) {
-	given, err := r.readCookies(o)
-	if err != nil {
-		return err
-	}
+	given := r.readCookies(o)
 	content, err := o.content(r.env.Stdin)
 	if err != nil {
 		return r.fatal(ExitRead, "Failed to open/read local data from file/application: %v", errorText(err))
@@ -137,20 +134,18 @@ func (o *curlOptions) targetOf(i int, values []string) curlTarget {
 
 // readCookies fills the jar from the files of -b, and returns what was given there
 // as it is.
-func (r *curlRun) readCookies(o *curlOptions) (given []string, err error) {
+func (r *curlRun) readCookies(o *curlOptions) (given []string) {
 	for _, s := range o.cookies {
-		if strings.Contains(s, "=") {
+		switch {
+		case strings.Contains(s, "="):
 			given = append(given, strings.TrimSpace(s))
-			continue
-		}
-		if s == "" {
-			continue
-		}
-		if err := readCookies(r.jar, s, r.env.Stdin, !o.junkSession); err != nil {
-			r.warn("failed to read cookies from %s: %v", s, err)
+		case s != "":
+			if err := readCookies(r.jar, s, r.env.Stdin, !o.junkSession); err != nil {
+				r.warn("failed to read cookies from %s: %v", s, err)
+			}
 		}
 	}
-	return given, nil
+	return given
 }
 
 // fatal is an error before there is a transfer.

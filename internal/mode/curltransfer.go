@@ -17,8 +17,7 @@ import (
 	"socketsrv/httpmini"
 )
 
-// A curlTransfer is one URL with its redirects and retries. What is below the line
-// is of the last try.
+// A curlTransfer is one URL with its redirects and retries.
 type curlTransfer struct {
 	*curlRun
 	o       *curlOptions
@@ -33,7 +32,7 @@ type curlTransfer struct {
 	curlTry
 }
 
-// A curlTry is what can be told of a transfer afterwards.
+// A curlTry is what can be told of the last try of a transfer.
 type curlTry struct {
 	url       *curlURL // what was asked for
 	at        place    // where the redirects have led
@@ -177,11 +176,11 @@ func (t *curlTransfer) retryAfter(why *curlError, pause time.Duration) (wait tim
 		pause = t.o.retryDelay
 	}
 	switch {
-	case why != nil && isAnyOf(why.code, ExitTimeout, ExitName, curlNoProxy):
+	case why != nil && slices.Contains([]int{ExitTimeout, ExitName, curlNoProxy}, why.code):
 		return pause, "timeout"
 	case why != nil && why.code == ExitConnect && t.refused && t.o.retryRefused:
 		return pause, "connection refused"
-	case (why == nil || why.code == ExitRefused) && isAnyOf(t.status(), 408, 429, 500, 502, 503, 504):
+	case (why == nil || why.code == ExitRefused) && slices.Contains(transient, t.status()):
 		if at := retryAfter(t.response.Header.Get("Retry-After"), t.env.Now()); at > 0 {
 			pause = at
 		}
@@ -192,7 +191,7 @@ func (t *curlTransfer) retryAfter(why *curlError, pause time.Duration) (wait tim
 	return 0, ""
 }
 
-func isAnyOf(n int, of ...int) bool { return slices.Contains(of, n) }
+var transient = []int{408, 429, 500, 502, 503, 504}
 
 // retryAfter reads seconds or a date (RFC 9110 §10.2.3); 0 is neither.
 func retryAfter(s string, now time.Time) time.Duration {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"socketsrv/httpmini"
@@ -21,6 +22,8 @@ type curlURL struct {
 	query    string // with its question mark; "" is none
 	fragment string // with its #
 }
+
+var curlSchemes = []string{"http", "https", "ws", "wss"}
 
 // What is wrong with a URL; curl's number for the first is 3, for the other 1.
 var (
@@ -46,7 +49,7 @@ func parseCurlURL(raw, scheme string, asIs bool) (*curlURL, error) {
 	} else {
 		u.scheme = strings.ToLower(before)
 	}
-	if !isOneOf(u.scheme, "http", "https", "ws", "wss") {
+	if !slices.Contains(curlSchemes, u.scheme) {
 		return u, errURLScheme
 	}
 	rest, u.fragment = cutBefore(rest, '#')
@@ -74,15 +77,6 @@ func guessScheme(raw string) string {
 		}
 	}
 	return "http"
-}
-
-func isOneOf(s string, words ...string) bool {
-	for _, word := range words {
-		if s == word {
-			return true
-		}
-	}
-	return false
 }
 
 func (u *curlURL) parseAuthority(s string) error {
