@@ -552,6 +552,42 @@ func TestCurlWebSocket(t *testing.T) {
 	}
 }
 
+// TestCurlSocks: a name goes to the proxy as it is.
+func TestCurlSocks(t *testing.T) {
+	s := newLabServer(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	asked := make(chan string, 1)
+	go func() {
+		nc, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		request := make([]byte, len("\x05\x01\x00\x03\x0bexample.org\x00\x50"))
+		io.ReadFull(nc, request[:3])
+		io.WriteString(nc, "\x05\x00")
+		io.ReadFull(nc, request)
+		asked <- string(request)
+		io.WriteString(nc, "\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+		to, err := net.Dial("tcp", strings.TrimPrefix(s.http, "http://"))
+		if err != nil {
+			return
+		}
+		defer to.Close()
+		go io.Copy(to, nc)
+		io.Copy(nc, to)
+	}()
+	env, stdout, stderr := curlEnv()
+	exit := doCurl(t, env, "-s", "--socks5-hostname", ln.Addr().String(), "http://example.org/ok")
+	if got, want := <-asked, "\x05\x01\x00\x03\x0bexample.org\x00\x50"; exit != 0 || stdout.String() != "ok\n" || got != want {
+		t.Errorf("exit %d, %q, %q; the proxy was asked %q; want %q", exit, stdout, stderr, got, want)
+	}
+}
+
 // TestCurlProxyVariables: the environment names proxies, -x "" none.
 func TestCurlProxyVariables(t *testing.T) {
 	s := newLabServer(t)
@@ -620,6 +656,12 @@ func TestCurlStandsStill(t *testing.T) {
 }
 
 func TestCurlMeter(t *testing.T) {
+	bar := &curlMeter{t: &curlTransfer{}}
+	bar.t.toCome.Store(4)
+	bar.t.got.Store(1)
+	if got := bar.barLine(); !strings.HasPrefix(got, "\r##") || !strings.HasSuffix(got, "  25%") {
+		t.Errorf("the bar: %q", got)
+	}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	tr := &curlTransfer{o: &curlOptions{speedLimit: 1000, speedTime: 2 * time.Second}}
 	tr.toCome.Store(4 << 20)

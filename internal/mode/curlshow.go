@@ -2,6 +2,7 @@ package mode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,10 +55,14 @@ func (t *curlTransfer) received(r *httpmini.Response) {
 		t.verboseHead("< ", statusText(r), r.Header, func(name string) bool { return strings.EqualFold(name, "Set-Cookie") })
 	}
 	if t.o.include || t.o.head {
-		_, t.headErr = t.out.Write(head)
+		if _, err := t.out.Write(head); err != nil {
+			t.headErr = err
+		}
 	}
 	if t.o.dumpHeader != "" {
-		t.dumpHead(head)
+		if err := t.dumpHead(head); err != nil {
+			t.headErr = &errOutput{err}
+		}
 	}
 	if t.asked == "CONNECT" {
 		t.connectStatus = r.Status
@@ -70,23 +75,21 @@ func statusText(r *httpmini.Response) string {
 }
 
 // dumpHead is for -D. The first head of an option set begins the file.
-func (t *curlTransfer) dumpHead(head []byte) {
+func (t *curlTransfer) dumpHead(head []byte) error {
 	if t.o.dumpHeader == "-" {
-		_, t.headErr = t.env.Stdout.Write(head)
-		return
+		_, err := t.env.Stdout.Write(head)
+		return err
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
 	if t.o.dumps++; t.o.dumps == 1 {
 		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	}
 	f, err := os.OpenFile(t.o.dumpHeader, flags, 0o666)
-	if err == nil {
-		_, err = f.Write(head)
-		f.Close()
-	}
 	if err != nil {
-		t.headErr = &errOutput{err}
+		return err
 	}
+	_, err = f.Write(head)
+	return errors.Join(err, f.Close())
 }
 
 // verboseHead shows a head, what is secret in it concealed.
