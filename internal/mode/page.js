@@ -7,7 +7,7 @@ const KEPT = 64 << 20;    // bytes of them in all
 const CUT = 1000;         // characters of a text, or bytes / 4, shown at first
 const CUT_LINES = 20;
 const MORE = 256 << 10;   // what a click adds: a page with much more stands still
-const SEARCHED = 64 << 10; // of each message, by the filter
+const SEARCHED = 16 << 10; // characters of each message, or bytes / 4, by the filter
 const MAX_PAUSE = 15000;  // ms between two attempts to connect
 const LASTED = 5000;      // ms after which a connection was a good one
 const BUFFERED = 4 << 20; // bytes that may wait to be sent before the next file is read
@@ -392,7 +392,7 @@ function save({ bytes, text, name, time }) {
 function matches({ dir, bytes, text, name = '' }) {
   const kind = $('kind').value, want = $('filter').value.toLowerCase();
   if (kind && kind !== dir) return false;
-  const found = bytes ? name + '\n' + (want && hexDigits(bytes.subarray(0, SEARCHED))) : text.slice(0, SEARCHED);
+  const found = bytes ? name + '\n' + (want && hexDigits(bytes.subarray(0, SEARCHED / 4))) : text.slice(0, SEARCHED);
   return found.toLowerCase().includes(want);
 }
 

@@ -407,6 +407,40 @@ func TestPageKeyboard(t *testing.T) {
 	b.content()
 }
 
+// TestPageNames: what a screen reader calls things.
+func TestPageNames(t *testing.T) {
+	b, _ := openPage(t, Echo, "-port", "0")
+	b.send("text", "hello")
+	b.rowCount("in", 1)
+	b.eval(`document.querySelector('#options').open = true`)
+	var tree struct {
+		Nodes []struct {
+			Ignored    bool
+			Role, Name struct{ Value any }
+		}
+	}
+	b.call("Accessibility.getFullAXTree", map[string]any{}, &tree)
+	found := map[any][]string{}
+	for _, n := range tree.Nodes {
+		if !n.Ignored {
+			found[n.Role.Value] = append(found[n.Role.Value], fmt.Sprint(n.Name.Value))
+		}
+	}
+	for _, role := range []string{"button", "textbox", "searchbox", "combobox", "checkbox", "radio", "list", "form", "toolbar"} {
+		if len(found[role]) == 0 || slices.Contains(found[role], "") {
+			t.Errorf("each %s should have a name: %q", role, found[role])
+		}
+	}
+	for _, landmark := range []string{"banner", "main", "form"} {
+		if len(found[landmark]) != 1 {
+			t.Errorf("%d landmarks %s, want one", len(found[landmark]), landmark)
+		}
+	}
+	if got := b.text("#live"); !strings.Contains(got, "hello") {
+		t.Errorf("it announces %q", got)
+	}
+}
+
 // TestPageSubprotocol: what is offered, and what is no subprotocol.
 func TestPageSubprotocol(t *testing.T) {
 	b, _ := openPage(t, Echo, "-port", "0", "-subprotocol", "chat,v2")
