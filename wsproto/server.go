@@ -28,6 +28,9 @@ type Server struct {
 	// OnHandshake may refuse a handshake that Answer would accept: its error is
 	// answered with 403, or with the Status of a *HandshakeError.
 	OnHandshake func(req *httpmini.Request, remote net.Addr) error
+	// OnRefuse hears of each handshake that was refused, after the answer to it, and
+	// what for.
+	OnRefuse func(x *httpmini.Exchange, err error)
 	// OnConnect comes first for each user, OnDisconnect last, with an error as
 	// Conn.ReadMessage returns it. Each is called once.
 	OnConnect    func(u *User, req *httpmini.Request)
@@ -246,6 +249,9 @@ func (s *Server) ServeExchange(x *httpmini.Exchange) {
 	}
 	x.Send(res)
 	if err != nil {
+		if s.OnRefuse != nil {
+			s.OnRefuse(x, err)
+		}
 		return
 	}
 	x.Takeover(func(nc net.Conn, buffered []byte) {

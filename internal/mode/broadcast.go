@@ -208,6 +208,7 @@ func (b *broadcast) webSocket(addr net.Addr) *wsproto.Server {
 		proto = "wss"
 	}
 	s := b.ws.Server(&b.listeners.Serving, b.con, addr, secure, nil)
+	b.con.Refusals(s, proto, &b.counts.refused)
 	s.Queue = int(b.queue)
 	s.Config.WriteTimeout = broadcastStall
 	s.OnHandshake = b.handshake
@@ -260,7 +261,6 @@ func (b *broadcast) handshake(_ *httpmini.Request, remote net.Addr) error {
 	b.perIP.Lock()
 	defer b.perIP.Unlock()
 	if b.perIP.open[ip] >= b.perAddress {
-		b.counts.refused.Add(1)
 		return &wsproto.HandshakeError{Status: 503, Err: errPerAddress}
 	}
 	b.perIP.open[ip]++
@@ -332,7 +332,7 @@ func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p 
 	}
 	b.con.Detail("%v %s %s %s", h.Opcode, verb, c.id, show.Field(string(p)))
 	if b.output.JSON {
-		b.con.Emit(&show.Event{Event: h.Opcode.String(), Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: dir, Payload: p})
+		b.con.Emit(&show.Event{Event: h.Opcode.String(), Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: dir, Opcode: h.Opcode.String(), Payload: p})
 	}
 }
 

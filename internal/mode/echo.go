@@ -50,7 +50,7 @@ type echo struct {
 	con     *Console
 	talks   bool // says what happens with every message
 	clients atomic.Int64
-	counts  struct{ messages, bytes, clients, suppressed, lost atomic.Int64 }
+	counts  struct{ messages, bytes, clients, suppressed, lost, refused atomic.Int64 }
 }
 
 func (e *echo) run(ctx context.Context, env *Env, args []string) error {
@@ -100,6 +100,7 @@ func (e *echo) webSocket(addr net.Addr) *wsproto.Server {
 		proto = "wss"
 	}
 	s := e.ws.Server(&e.listeners.Serving, e.con, addr, secure, nil)
+	e.con.Refusals(s, proto, &e.counts.refused)
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		u.Reply(m.Opcode, m.Data) // an error ends the connection, which OnDisconnect reports
 		e.count(len(m.Data))
@@ -209,11 +210,12 @@ func (e *echo) count(n int) {
 
 func (e *echo) summary() {
 	c := &e.counts
-	e.con.Status("%d clients, %d messages, %d bytes; %d datagrams not answered, %d answers lost",
-		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.suppressed.Load(), c.lost.Load())
+	e.con.Status("%d clients, %d messages, %d bytes; %d datagrams not answered, %d answers lost; %d refused",
+		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.suppressed.Load(), c.lost.Load(), c.refused.Load())
 	e.event(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
 		show.Int("clients", c.clients.Load()), show.Int("messages", c.messages.Load()), show.Int("bytes", c.bytes.Load()),
 		show.Int("suppressed", c.suppressed.Load()), show.Int("lost", c.lost.Load()),
+		show.Int("refused", c.refused.Load()),
 	}})
 }
 

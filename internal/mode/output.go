@@ -2,13 +2,17 @@ package mode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"socketsrv/httpmini"
 	"socketsrv/internal/show"
+	"socketsrv/wsproto"
 )
 
 // Output is what the flags about output said.
@@ -122,6 +126,28 @@ func (c *Console) Listening(proto, addr string) {
 	c.Status("listening on %s %s", proto, addr)
 	if c.flags.JSON {
 		c.Emit(&show.Event{Event: show.Listening, Client: -1, Proto: proto, Addr: addr})
+	}
+}
+
+// Refusals has c say which requests s refuses, and why; n counts them.
+func (c *Console) Refusals(s *wsproto.Server, proto string, n *atomic.Int64) {
+	s.OnRefuse = func(x *httpmini.Exchange, err error) {
+		n.Add(1)
+		if refusal, ok := errors.AsType[*wsproto.HandshakeError](err); ok {
+			err = refusal.Err
+		}
+		req, peer, reason := x.Request, peerName(x.RemoteAddr()), errorText(err)
+		c.Status("handshake of %s refused with %d: %s (%s %s)", peer, x.Status(), reason, req.Method, req.Target)
+		if c.flags.JSON {
+			c.Emit(&show.Event{Event: show.Error, Proto: proto, Client: -1, Peer: peer, Path: req.Target, Code: x.Status(), Err: reason})
+		}
+	}
+	page := s.HTTP
+	s.HTTP = func(x *httpmini.Exchange) {
+		if page(x); x.Status() != 200 {
+			_, _, err := wsproto.Answer(x.Request, s.Accept)
+			s.OnRefuse(x, err)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ type transfer struct {
 	con    *Console
 	proto  string
 	group  wsproto.Group
-	counts struct{ clients, messages, bytes, slow atomic.Int64 }
+	counts struct{ clients, messages, bytes, slow, refused atomic.Int64 }
 }
 
 func (t *transfer) run(ctx context.Context, env *Env, args []string) error {
@@ -91,6 +91,7 @@ func (t *transfer) server(addr net.Addr) *wsproto.Server {
 		u.Close(wsproto.StatusTryAgainLater, "too slow")
 	}
 	s := t.ws.Server(&t.listener.Serving, t.con, addr, secure, t.opened)
+	t.con.Refusals(s, t.proto, &t.counts.refused)
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		t.counts.messages.Add(1)
 		t.counts.bytes.Add(int64(len(m.Data)))
@@ -130,12 +131,13 @@ func (t *transfer) closed(u *wsproto.User, err error) {
 
 func (t *transfer) summary() {
 	c := &t.counts
-	t.con.Status("%d clients, %d messages, %d bytes; %d clients too slow",
-		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.slow.Load())
+	t.con.Status("%d clients, %d messages, %d bytes; %d clients too slow, %d refused",
+		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.slow.Load(), c.refused.Load())
 	if t.output.JSON {
 		t.con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
 			show.Int("clients", c.clients.Load()), show.Int("messages", c.messages.Load()),
 			show.Int("bytes", c.bytes.Load()), show.Int("slow", c.slow.Load()),
+			show.Int("refused", c.refused.Load()),
 		}})
 	}
 }
