@@ -404,6 +404,8 @@ func TestCurlTerminal(t *testing.T) {
 	}{
 		{[]string{"-s", s.http + "/esc"}, 0, "a\\x1b[2Jb\tc\r\nü\\n\\u202e\\u0085\\xff\n"},
 		{[]string{"-s", "--raw", s.http + "/esc"}, 0, "a\x1b[2Jb\tc\r\nü\\n\u202e\u0085\xff\n"},
+		{[]string{"-s", "-o", "/dev/stdout", s.http + "/ok"}, 0, "ok\n"},
+		{[]string{"-s", "-D", "/dev/stdout", "-o", os.DevNull, s.http + "/ok"}, 0, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"},
 		{[]string{"-s", "-o", "-", s.http + "/esc"}, 0, "a\x1b[2Jb\tc\r\nü\\n\u202e\u0085\xff\n"},
 		{[]string{"-s", s.http + "/binary"}, 23, ""},
 		{[]string{"-s", "-o", "-", s.http + "/binary"}, 0, "a\x00\x01\xff\r\nb"},

@@ -148,7 +148,7 @@ func (o *curlOutput) openEnd() (err error) {
 // openFresh opens a temporary file, or the target itself where that is right.
 func (o *curlOutput) openFresh() (err error) {
 	if strings.HasPrefix(o.name, "/dev/") {
-		return o.openStraight() // /dev/stdout may lead to a file that others have open
+		return o.openStraight() // /dev/stderr may lead to a file that others have open
 	}
 	o.target = o.name
 	info, err := os.Lstat(o.name)

@@ -76,8 +76,12 @@ func statusText(r *httpmini.Response) string {
 
 // dumpHead is for -D. The first head of an option set begins the file.
 func (t *curlTransfer) dumpHead(head []byte) error {
-	if t.o.dumpHeader == "-" {
+	switch t.o.dumpHeader {
+	case "-", "/dev/stdout":
 		_, err := t.env.Stdout.Write(head)
+		return err
+	case "/dev/stderr":
+		_, err := t.env.Stderr.Write(head)
 		return err
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND

@@ -274,7 +274,7 @@ func (t *curlTransfer) begin() (err error) {
 // openOutput finds out where the body is to go, and how much is there already.
 func (t *curlTransfer) openOutput() error {
 	if t.out == nil {
-		t.out = &curlOutput{env: t.env, name: t.target.name, folders: t.o.createDirs, raw: t.o.raw || t.target.name == "-"}
+		t.out = &curlOutput{env: t.env, name: t.target.name, folders: t.o.createDirs, raw: t.o.raw}
 	}
 	o := t.out
 	switch {
@@ -284,8 +284,8 @@ func (t *curlTransfer) openOutput() error {
 			return curlErrorf(ExitWrite, "Remote file name: %v", err)
 		}
 		o.name = filepath.Join(t.o.outputDir, name)
-	case o.name == "-":
-		o.name = ""
+	case o.name == "-", o.name == "/dev/stdout":
+		o.name, o.raw = "", true
 	}
 	switch {
 	case t.o.resume == "":
