@@ -303,20 +303,28 @@ func (x *Exchange) copy(body io.Reader, length int64) error {
 	return err
 }
 
-// copyFile lets the kernel send n bytes of file, sendPiece at a time. That takes
-// more than WriteTimeout allows for on a slow line: who took writePiece meanwhile
-// goes on.
+// copyFile lets the kernel send n bytes of file, in as few calls as it can. Since
+// that may take longer than WriteTimeout, the deadline comes sooner, and whoever
+// took writePiece within WriteTimeout goes on behind it.
 func (c *conn) copyFile(file *os.File, n int64) (sent int64, err error) {
+	timeout := cmp.Or(c.s.WriteTimeout, 30*time.Second)
+	by, taken := time.Time{}, int64(writePiece) // until by, and since it was set
 	for err = c.flush(); err == nil && sent < n; {
-		c.setWriteDeadline()
-		var m int64
-		m, err = io.Copy(c.nc, &io.LimitedReader{R: file, N: min(n-sent, sendPiece)})
-		sent += m
-		if m >= writePiece && errors.Is(err, os.ErrDeadlineExceeded) {
-			err = nil
+		now := time.Now()
+		if taken >= writePiece {
+			by, taken = now.Add(timeout), 0
 		}
-		if err == nil && m == 0 {
+		c.writeBy = now.Add(min(by.Sub(now), timeout/8))
+		c.nc.SetWriteDeadline(c.writeBy)
+		var m int64
+		m, err = io.Copy(c.nc, &io.LimitedReader{R: file, N: n - sent})
+		sent += m
+		taken += m
+		switch {
+		case err == nil && m == 0:
 			err = io.ErrUnexpectedEOF
+		case errors.Is(err, os.ErrDeadlineExceeded) && (taken >= writePiece || time.Now().Before(by)):
+			err = nil
 		}
 	}
 	return sent, err

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -743,42 +744,68 @@ func TestContentType(t *testing.T) {
 	}
 }
 
-// A stutter takes so many bytes of a file before each of its deadlines.
-type stutter struct {
+// A reluctant client takes bytes of a file at a steady pace from some time on and
+// until another.
+type reluctant struct {
 	net.Conn
-	takes []int64
+	pace        int64 // bytes in a second
+	from, until time.Duration
+	start, by   time.Time
 }
 
-func (s *stutter) ReadFrom(r io.Reader) (int64, error) {
-	n, _ := io.CopyN(io.Discard, r, s.takes[0])
-	if s.takes = s.takes[1:]; len(s.takes) == 0 {
-		return n, nil
-	}
-	return n, os.ErrDeadlineExceeded
-}
+func (c *reluctant) SetWriteDeadline(t time.Time) error { c.by = t; return nil }
 
-// TestSlowButSteady: who takes writePiece in WriteTimeout gets a large file whole.
-func TestSlowButSteady(t *testing.T) {
-	root := plant(t, tree{"a": string(noise)})
-	for _, tt := range []struct {
-		takes []int64
-		sent  int64
-		err   error
-	}{
-		{[]int64{writePiece, 300_000 - writePiece}, 300_000, nil},
-		{[]int64{writePiece - 1, 300_000}, writePiece - 1, os.ErrDeadlineExceeded},
-		{[]int64{0, 300_000}, 0, os.ErrDeadlineExceeded},
-		{[]int64{300_000}, 300_000, nil},
-	} {
-		file, err := root.Open("a")
-		must(t, err)
-		end, _ := net.Pipe()
-		c := newConn(new(Server), &stutter{end, tt.takes})
-		sent, err := c.copyFile(file, 300_000)
-		if sent != tt.sent || !errors.Is(err, tt.err) {
-			t.Errorf("%d: sent %d, %v; want %d, %v", tt.takes, sent, err, tt.sent, tt.err)
+func (c *reluctant) ReadFrom(r io.Reader) (n int64, err error) {
+	for err == nil {
+		if at := time.Since(c.start); c.from <= at && at < c.until {
+			var m int64
+			m, err = io.CopyN(io.Discard, r, c.pace/10)
+			n += m
+			if err == io.EOF {
+				return n, nil
+			}
 		}
-		file.Close()
-		end.Close()
+		if time.Sleep(min(100*time.Millisecond, time.Until(c.by))); !time.Now().Before(c.by) {
+			return n, os.ErrDeadlineExceeded
+		}
+	}
+	return n, err
+}
+
+// TestSlowFile: who takes writePiece in WriteTimeout gets a large file whole; who
+// stalls is left soon after that.
+func TestSlowFile(t *testing.T) {
+	const size = 300_000
+	root := plant(t, tree{"a": string(noise[:size])})
+	for _, tt := range []struct {
+		name        string
+		pace        int64
+		from, until time.Duration
+		ends, late  time.Duration // after so long, or up to so much later
+		whole       bool
+	}{
+		{"fast", 10_000_000, 0, time.Hour, 0, time.Second, true},
+		{"as slow as may be", 9_000, 0, time.Hour, 32 * time.Second, 2 * time.Second, true},
+		{"too slow", 5_000, 0, time.Hour, 30 * time.Second, 0, false},
+		{"never", 1, time.Hour, time.Hour, 30 * time.Second, 0, false},
+		{"after a pause", 100_000, 25 * time.Second, time.Hour, 27 * time.Second, time.Second + time.Second/2, true},
+		{"after too long a pause", 100_000, 31 * time.Second, time.Hour, 30 * time.Second, 0, false},
+		{"until it stalls", 270_000, 0, time.Second, 31 * time.Second, 4 * time.Second, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			file, err := root.Open("a")
+			must(t, err)
+			defer file.Close()
+			end, other := net.Pipe()
+			defer end.Close()
+			defer other.Close()
+			c := newConn(new(Server), &reluctant{Conn: end, pace: tt.pace, from: tt.from, until: tt.until, start: time.Now()})
+			start := time.Now()
+			sent, err := c.copyFile(file, size)
+			took := time.Since(start)
+			if (sent == size && err == nil) != tt.whole || !tt.whole && !errors.Is(err, os.ErrDeadlineExceeded) || took < tt.ends || took > tt.ends+tt.late {
+				t.Errorf("%s: %d bytes, %v, after %v; want whole: %v, after %v", tt.name, sent, err, took, tt.whole, tt.ends)
+			}
+		})
 	}
 }
