@@ -299,10 +299,10 @@ func (b *broadcast) connected(c *broadcastClient, origin string) {
 	b.counts.clients.Add(1)
 	b.counts.open.Add(1)
 	if origin != "" {
-		b.con.Status("[HANDSHAKE] %s origin : %s", c.id, show.Field(origin))
+		b.con.Status("[HANDSHAKE] %s origin : %s", c.id, field(origin))
 	}
 	b.con.Status("[CONNECTION] %s connected", c.id)
-	b.con.Detail("%s is %s %s%s", c.id, c.proto, c.peer, show.Field(c.path))
+	b.con.Detail("%s is %s %s%s", c.id, c.proto, c.peer, field(c.path))
 	if b.output.JSON {
 		b.con.Emit(&show.Event{Event: show.Open, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Path: c.path})
 	}
@@ -330,7 +330,7 @@ func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p 
 	if !received {
 		dir, verb = show.Out, "sent to"
 	}
-	b.con.Detail("%v %s %s %s", h.Opcode, verb, c.id, show.Field(string(p)))
+	b.con.Detail("%v %s %s %s", h.Opcode, verb, c.id, field(string(p)))
 	if b.output.JSON {
 		b.con.Emit(&show.Event{Event: h.Opcode.String(), Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: dir, Opcode: h.Opcode.String(), Payload: p})
 	}
@@ -345,9 +345,9 @@ func (b *broadcast) disconnected(c *broadcastClient, err error) {
 	reason := ""
 	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
 		ev.Code, ev.Reason = int(ce.Code), ce.Reason
-		b.con.Detail("%s closed: code %d reason %s", c.id, ce.Code, show.Field(ce.Reason))
+		b.con.Detail("%s closed: code %d reason %s", c.id, ce.Code, field(ce.Reason))
 	} else if ev.Err = endReason(err); ev.Err != "" {
-		reason = ": " + show.Field(ev.Err)
+		reason = ": " + field(ev.Err)
 	}
 	if n := c.missed.Load(); n > 0 {
 		reason += fmt.Sprintf("; it missed %d messages", n)

@@ -146,10 +146,10 @@ func (e *echo) opened(c *echoClient, req *httpmini.Request) {
 	e.con.Status("id: %d", c.number)
 	if req != nil {
 		ev.Path = req.Target
-		e.con.Status("Uri: %s", show.Field(req.Target))
+		e.con.Status("Uri: %s", field(req.Target))
 		e.con.Status("Headers:")
 		for _, f := range req.Header {
-			e.con.Status("%s: %s", show.Field(f.Name), show.Field(concealed(f)))
+			e.con.Status("%s: %s", field(f.Name), field(concealed(f)))
 		}
 	}
 	e.event(ev)
@@ -178,7 +178,7 @@ func (e *echo) control(c *echoClient, received bool, op wsproto.Opcode, p []byte
 	if !received {
 		dir, verb = show.Out, "Sent"
 	}
-	e.con.Detail("%s %v %s", verb, op, show.Field(string(p)))
+	e.con.Detail("%s %v %s", verb, op, field(string(p)))
 	e.event(&show.Event{Event: kind, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: dir, Opcode: op.String(), Payload: p})
 }
 
@@ -186,12 +186,12 @@ func (e *echo) closed(c *echoClient, err error) {
 	ev := &show.Event{Event: show.Close, Proto: c.proto, Client: c.number, Peer: c.peer}
 	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
 		ev.Code, ev.Reason = int(ce.Code), ce.Reason
-		e.con.Status("Closed connection: client id %d code %d reason %s", c.number, ce.Code, show.Field(ce.Reason))
+		e.con.Status("Closed connection: client id %d code %d reason %s", c.number, ce.Code, field(ce.Reason))
 	} else if reason := endReason(err); reason == "" {
 		e.con.Status("Closed connection: client id %d", c.number)
 	} else {
 		ev.Err = reason
-		e.con.Status("Closed connection: client id %d: %s", c.number, show.Field(reason))
+		e.con.Status("Closed connection: client id %d: %s", c.number, field(reason))
 	}
 	e.event(ev)
 }

@@ -183,7 +183,7 @@ func (m *line) handle(c *linesrv.Conn, cmd linesrv.Command) error {
 	env := "SOCKETSRV_COMMAND=" + strings.ReplaceAll(cmd.String(), "\x00", "")
 	out, err := m.program.run(c.Context(), append(bytes.Clone(cmd.Line), '\n'), m.listener.MaxMessage, env)
 	if err != nil {
-		m.con.Error(fmt.Errorf("command %s of line connection #%d: %w", show.Field(cmd.String()), c.ID(), err))
+		m.con.Error(fmt.Errorf("command %s of line connection #%d: %w", field(cmd.String()), c.ID(), err))
 		return c.SendString("error internal")
 	}
 	for packet := range bytes.Lines(out) {

@@ -17,7 +17,9 @@ import (
 	"syscall"
 	"testing"
 
+	"socketsrv/internal/show"
 	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
 )
 
 // listenEnv is an Env that listens and dials for real.
@@ -373,5 +375,26 @@ func TestRefusals(t *testing.T) {
 		exchangeHeads(t, addr, page+"Accept: text/html\r\nConnection: close\r\n\r\n") // not refused
 		r.stop()
 		r.stdout.waitFor(t, `"event":"summary",.*"refused":3\b`)
+	}
+}
+
+// TestReasonsOnce: what a peer chose is escaped once in what servers say of it, and
+// cut where it is long.
+func TestReasonsOnce(t *testing.T) {
+	target := background(t, Echo, "-port", "0").addr("ws")
+	for _, tt := range []struct {
+		mode Mode
+		more string
+	}{{Echo, ""}, {Broadcast, ""}, {Transfer, ""}, {Proxy, "-remote-host=ws://" + target}} {
+		r := background(t, tt.mode, strings.Fields("-port 0 -v "+tt.more)...)
+		c := joins(t, r, "/", wsproto.DialOptions{})
+		c.Close(4000, "a\x1b\\b")
+		r.stderr.waitFor(t, `code 4000 reason "?a\\x1b\\\\b"?\n`)
+	}
+	var b strings.Builder
+	c := &Console{flags: new(Output), status: &b}
+	c.Status("%s", field("\x1b"+strings.Repeat("x", show.FieldMax)))
+	if want := `\x1b` + strings.Repeat("x", show.FieldMax-1) + "…(+1)\n"; b.String() != want {
+		t.Errorf("a long name is %q; want %q", &b, want)
 	}
 }

@@ -137,7 +137,7 @@ func (c *Console) Refusals(s *wsproto.Server, proto string, n *atomic.Int64) {
 			err = refusal.Err
 		}
 		req, peer, reason := x.Request, peerName(x.RemoteAddr()), errorText(err)
-		c.Status("handshake of %s refused with %d: %s (%s %s)", peer, x.Status(), reason, req.Method, req.Target)
+		c.Status("handshake of %s refused with %d: %s (%s %s)", peer, x.Status(), reason, req.Method, field(req.Target))
 		if c.flags.JSON {
 			c.Emit(&show.Event{Event: show.Error, Proto: proto, Client: -1, Peer: peer, Path: req.Target, Code: x.Status(), Err: reason})
 		}
@@ -150,6 +150,10 @@ func (c *Console) Refusals(s *wsproto.Server, proto string, n *atomic.Int64) {
 		}
 	}
 }
+
+// field is s, which a peer may have chosen, as a part of a status line or of an
+// error, which are escaped as a whole.
+func field(s string) string { return show.Cut(s, show.FieldMax) }
 
 const maxStatusLine = 4 << 10 // bytes, before escaping
 

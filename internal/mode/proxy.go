@@ -293,7 +293,7 @@ func (p *wsProxy) relay(s *proxySession, nc net.Conn, buffered []byte, up *proxy
 }
 
 func (p *wsProxy) opened(s *proxySession, req *httpmini.Request) {
-	p.con.Status("client %d: %s %s to %s", s.number, s.peer, show.Field(req.Target), s.target)
+	p.con.Status("client %d: %s %s to %s", s.number, s.peer, field(req.Target), s.target)
 	if p.output.JSON {
 		p.con.Emit(&show.Event{Event: show.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
 			Fields: []show.Data{show.Text("target", s.target.String())}})
@@ -343,7 +343,7 @@ func (p *wsProxy) closed(s *proxySession, byTarget bool, err error) {
 		p.con.Status("client %d: the %s left without a close frame", s.number, who)
 	default:
 		e.Err = errorText(err)
-		p.con.Status("client %d: %s: %s", s.number, who, show.Field(e.Err))
+		p.con.Status("client %d: %s: %s", s.number, who, field(e.Err))
 	}
 	if p.output.JSON {
 		p.con.Emit(e)

@@ -261,7 +261,7 @@ func (g *receiving) tell(c *control) {
 func (g *receiving) saved(name string, size int64, sum string, took time.Duration) {
 	g.got++
 	g.bar.clear()
-	g.con.Status("received %s: %d bytes in %v, sha256 %s", show.Field(name), size, roundTime(took), sum)
+	g.con.Status("received %s: %d bytes in %v, sha256 %s", field(name), size, roundTime(took), sum)
 	if g.output.JSON {
 		g.con.Emit(fileEvent(show.In, name, size, sum))
 	}
@@ -269,7 +269,7 @@ func (g *receiving) saved(name string, size int64, sum string, took time.Duratio
 
 func (g *receiving) failed(name string, err error) error {
 	g.bar.clear()
-	err = fmt.Errorf("%s: %w", show.Field(name), err)
+	err = fmt.Errorf("%s: %w", field(name), err)
 	if g.keep {
 		g.con.Error(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
-
-	"socketsrv/internal/show"
 )
 
 // An incoming is a file on its way to us, from its offer to its end.
@@ -84,7 +82,7 @@ func (g *receiving) control(c *control) {
 	case "done":
 		g.done(t, c)
 	case "abort":
-		g.give(t, fmt.Errorf("the sender gave up: %s", show.Field(c.reason)))
+		g.give(t, fmt.Errorf("the sender gave up: %s", field(c.reason)))
 	}
 }
 
@@ -174,10 +172,10 @@ func (g *receiving) refuse(c *control, err error) {
 	} else if errors.Is(err, errFileExists) {
 		reason = "exists: " + reason
 	}
-	g.con.Status("refused %s: %s", show.Field(c.name), reason)
+	g.con.Status("refused %s: %s", field(c.name), reason)
 	g.remember(&control{kind: "refuse", id: c.id, receiver: g.id, reason: reason})
 	if c.batch == g.batch && c.file == c.files && g.got > 0 && !g.keep {
-		g.end(fmt.Errorf("%s: refused: %s", show.Field(c.name), reason)) // no more will come
+		g.end(fmt.Errorf("%s: refused: %s", field(c.name), reason)) // no more will come
 	}
 }
 
@@ -221,7 +219,7 @@ func (g *receiving) ready(t *incoming) {
 	g.batch = t.offer.batch
 	t.state = incomingWaits
 	g.bar.begin(t.offer.name, t.offer.size)
-	g.con.Detail("receiving %s: %d bytes, %d of them here", show.Field(t.offer.name), t.offer.size, t.part.size)
+	g.con.Detail("receiving %s: %d bytes, %d of them here", field(t.offer.name), t.offer.size, t.part.size)
 	g.accept(t)
 }
 
@@ -344,7 +342,7 @@ func (g *receiving) give(t *incoming, err error) {
 // drop gives a file up.
 func (g *receiving) drop(t *incoming, err error) {
 	delete(g.incoming, t.offer.id)
-	g.con.Detail("dropped %s: %v", show.Field(t.offer.name), err)
+	g.con.Detail("dropped %s: %v", field(t.offer.name), err)
 	t.part.discard(g.resume)
 }
 

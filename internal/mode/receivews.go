@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"socketsrv/internal/show"
 	wiremsg "socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )
@@ -32,7 +31,7 @@ func (g *receiving) takeWire(b []byte) bool {
 		return answer
 	}
 	if g.wireJobs >= maxWireJobs {
-		g.con.Error(fmt.Errorf("%s: ignored: too many files at once", show.Field(f.Name)))
+		g.con.Error(fmt.Errorf("%s: ignored: too many files at once", field(f.Name)))
 		return true
 	}
 	answer := wiremsg.Answer{ID: f.ID, Name: f.Name}

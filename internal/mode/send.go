@@ -77,7 +77,7 @@ func openSource(path, name string) (*source, error) {
 	}
 	err := checkFileName(name)
 	if err != nil {
-		return nil, &Failure{ExitRead, fmt.Errorf("%s: %w; -name gives it another", show.Field(path), err)}
+		return nil, &Failure{ExitRead, fmt.Errorf("%s: %w; -name gives it another", field(path), err)}
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
 	if err != nil {
@@ -85,7 +85,7 @@ func openSource(path, name string) (*source, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", show.Field(path))
+		err = fmt.Errorf("%s: not a regular file", field(path))
 	}
 	if err != nil {
 		f.Close()
@@ -205,11 +205,11 @@ func (s *sending) all(files []*source) error {
 	for i, f := range files {
 		started := s.con.now()
 		if err := s.one(f, i+1); err != nil {
-			return fmt.Errorf("%s: %w", show.Field(f.name), err)
+			return fmt.Errorf("%s: %w", field(f.name), err)
 		}
 		s.bar.clear()
 		s.con.Status("sent %s: %d bytes in %v, %d receivers, sha256 %s",
-			show.Field(f.name), f.size, roundTime(s.con.now().Sub(started)), s.peers.count(peerSaved), f.sum())
+			field(f.name), f.size, roundTime(s.con.now().Sub(started)), s.peers.count(peerSaved), f.sum())
 		if s.output.JSON {
 			s.con.Emit(fileEvent(show.Out, f.name, f.size, f.sum()))
 		}

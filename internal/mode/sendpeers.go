@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"socketsrv/internal/show"
 	"socketsrv/wsproto"
 )
 
@@ -341,9 +340,9 @@ func (ps *sendPeers) reasons() error {
 		p := ps.peers[id]
 		switch p.state {
 		case peerRefused:
-			errs = append(errs, fmt.Errorf("refused: %s", show.Field(p.reason)))
+			errs = append(errs, fmt.Errorf("refused: %s", field(p.reason)))
 		case peerFailed:
-			errs = append(errs, fmt.Errorf("receiver %s: %s", id, show.Field(p.reason)))
+			errs = append(errs, fmt.Errorf("receiver %s: %s", id, field(p.reason)))
 		}
 	}
 	if len(errs) == 0 {

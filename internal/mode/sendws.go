@@ -24,10 +24,10 @@ func (s *send) sendWire(ctx context.Context, con *Console, conn *wsproto.Conn, f
 	for _, f := range files {
 		w := &wireFile{send: s, ctx: ctx, answers: answers, ended: ended}
 		if err = w.one(conn, format, f); err != nil {
-			err = fmt.Errorf("%s: %w", show.Field(f.name), err)
+			err = fmt.Errorf("%s: %w", field(f.name), err)
 			break
 		}
-		con.Status("sent %s: %d bytes, %d receivers, djb2 %s", show.Field(f.name), f.size, s.receivers, w.hash)
+		con.Status("sent %s: %d bytes, %d receivers, djb2 %s", field(f.name), f.size, s.receivers, w.hash)
 		if s.output.JSON {
 			con.Emit(fileEvent(show.Out, f.name, f.size, f.sum()))
 		}
@@ -116,7 +116,7 @@ func (w *wireFile) wait(id string) error {
 		case a := <-w.answers:
 			switch {
 			case a.Err != "" && (a.ID == "" || a.ID == id):
-				return fmt.Errorf("a receiver says: %s", show.Field(a.Err))
+				return fmt.Errorf("a receiver says: %s", field(a.Err))
 			case a.Err == "" && a.ID == id:
 				have++
 			}

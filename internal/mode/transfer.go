@@ -118,12 +118,13 @@ func (t *transfer) closed(u *wsproto.User, err error) {
 	t.group.Remove(u)
 	n, _ := u.Data.(int)
 	e := &show.Event{Event: show.Close, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}
+	text := errorText(err)
 	if ce, ok := err.(*wsproto.CloseError); ok {
-		e.Code, e.Reason = int(ce.Code), ce.Reason
+		e.Code, e.Reason, text = int(ce.Code), ce.Reason, closeText(ce)
 	} else {
 		e.Err = endReason(err)
 	}
-	t.con.Status("client %d: %s", n, show.Field(errorText(err)))
+	t.con.Status("client %d: %s", n, field(text))
 	if t.output.JSON {
 		t.con.Emit(e)
 	}

@@ -41,12 +41,21 @@ func Escape(s string) string {
 // count of the bytes left out, …(+N). The cut does not fall inside a character.
 func AppendCut(dst []byte, s string, max int) []byte {
 	n := cutLen([]byte(s), max)
-	dst = AppendEscaped(dst, []byte(s[:n]))
-	if n == len(s) {
+	return appendLeftOut(AppendEscaped(dst, []byte(s[:n])), len(s)-n)
+}
+
+// Cut is AppendCut without the escapes: for a part of what is escaped as a whole.
+func Cut(s string, max int) string {
+	n := cutLen([]byte(s), max)
+	return string(appendLeftOut([]byte(s[:n]), len(s)-n))
+}
+
+func appendLeftOut(dst []byte, n int) []byte {
+	if n == 0 {
 		return dst
 	}
 	dst = append(dst, "…(+"...)
-	dst = strconv.AppendInt(dst, int64(len(s)-n), 10)
+	dst = strconv.AppendInt(dst, int64(n), 10)
 	return append(dst, ')')
 }
 
