@@ -85,22 +85,22 @@ func parseDate(s string) (time.Time, bool) {
 
 func formatDate(t time.Time) string { return t.UTC().Format(dateLayout) }
 
-// today is the time in seconds since 1970, and as an HTTP-date.
-var today atomic.Pointer[struct {
-	second int64
-	text   string
-}]
+// A moment is a time in seconds since 1970, and as an HTTP-date.
+type moment struct {
+	unix int64
+	date string
+}
+
+// lately is the last one that appendDate was called at.
+var lately atomic.Pointer[moment]
 
 // appendDate appends the time, which is formatted once in a second.
 func appendDate(dst []byte) []byte {
 	now := time.Now()
-	d := today.Load()
-	if d == nil || d.second != now.Unix() {
-		d = &struct {
-			second int64
-			text   string
-		}{now.Unix(), formatDate(now)}
-		today.Store(d)
+	m := lately.Load()
+	if m == nil || m.unix != now.Unix() {
+		m = &moment{now.Unix(), formatDate(now)}
+		lately.Store(m)
 	}
-	return append(dst, d.text...)
+	return append(dst, m.date...)
 }
