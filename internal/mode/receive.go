@@ -216,12 +216,14 @@ func (g *receiving) take(m wsproto.Message) {
 		return
 	}
 	if c, ok := parseChunk(m.Data); ok && m.Opcode == wsproto.OpBinary {
+		g.good.Store(true)
 		g.chunk(c)
 		return
 	}
 	c, err := parseControl(m.Data)
 	switch {
 	case err == nil:
+		g.good.Store(true)
 		g.control(&c)
 	case !errors.Is(err, errForeign):
 		g.badControl(&c, err)

@@ -31,7 +31,9 @@ func (s *sending) attach(conn *wsproto.Conn) {
 				st.err = lost(err)
 				return
 			}
-			s.peers.take(m)
+			if s.peers.take(m) {
+				s.good.Store(true)
+			}
 		}
 	}()
 }
@@ -144,21 +146,21 @@ func (ps *sendPeers) repeated() {
 	ps.asked++
 }
 
-// take looks at a message; those that are not for us are passed over.
-func (ps *sendPeers) take(m wsproto.Message) {
+// take looks at a message; false: it is not for us.
+func (ps *sendPeers) take(m wsproto.Message) bool {
 	if m.Opcode != wsproto.OpText {
-		return
+		return false
 	}
 	c, err := parseControl(m.Data)
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if err != nil || c.id != ps.id || c.receiver == "" {
-		return
+		return false
 	}
 	p := ps.peers[c.receiver]
 	if p == nil {
 		if (c.kind != "accept" && c.kind != "refuse") || len(ps.peers) >= maxPeers {
-			return
+			return false
 		}
 		p = &sendPeer{id: c.receiver}
 		ps.peers[c.receiver] = p
@@ -169,6 +171,7 @@ func (ps *sendPeers) take(m wsproto.Message) {
 	case ps.news <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // apply changes the state by what a receiver said; it cannot have got more than

@@ -130,6 +130,25 @@ func TestTransferGoesOn(t *testing.T) {
 	wantFile(t, dir, "x", content)
 }
 
+// TestTransferNoHelp: a server that ends each connection at once is not tried for
+// ever, nor without pauses.
+func TestTransferNoHelp(t *testing.T) {
+	t.Parallel()
+	path, _ := fileOf(t, "x", 5)
+	for _, m := range []Mode{Send, Receive} {
+		var conns atomic.Int64
+		addr := listenFor(t, "tcp", wsRaw(goodAnswer(""), func(net.Conn) { conns.Add(1) }))
+		arg := path
+		if m.Name == "receive" {
+			arg = t.TempDir()
+		}
+		background(t, m, "-reconnect", "500ms", addr, arg).wantEnd(ExitReceive, "connecting again")
+		if n := conns.Load(); n < 2 || n > 20 {
+			t.Errorf("%s: %d connections in half a second", m.Name, n)
+		}
+	}
+}
+
 func TestTransferServerRestarts(t *testing.T) {
 	path, content := fileOf(t, "x", 8<<20)
 	var s *wsproto.Server

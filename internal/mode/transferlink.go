@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"socketsrv/wsproto"
@@ -15,11 +16,17 @@ type transferClient struct {
 	connect // dials
 	timeout time.Duration
 	retry   time.Duration
+
+	opened time.Time   // the connection there is
+	good   atomic.Bool // the other end was heard over it
+	broke  time.Time   // when the trouble began; zero: there was none yet
+	pause  time.Duration
 }
 
 const (
 	transferPing = 10 * time.Second // finds out that the server is gone
-	beat         = time.Second      // between repetitions
+	beat         = time.Second      // between repetitions; a connection that lasted so long was one
+	shortPause   = 50 * time.Millisecond
 )
 
 func (c *transferClient) flags(fs *Flags) {
@@ -50,6 +57,7 @@ func (c *transferClient) open(ctx context.Context, env *Env, con *Console, t con
 	if err != nil {
 		return nil, err
 	}
+	c.opened = con.now()
 	return l.(*wsLink).Conn, nil
 }
 
@@ -92,27 +100,34 @@ func lost(err error) error {
 }
 
 // reopen connects again after err, if that is a lostError; it tries for the time
-// of -reconnect and returns err if nothing helps.
+// of -reconnect and returns err if nothing helps. Connections that end as soon as
+// they begin are no help.
 func (c *transferClient) reopen(ctx context.Context, env *Env, con *Console, t connectTarget, err error) (*wsproto.Conn, error) {
 	if _, ok := errors.AsType[*lostError](err); !ok || c.retry == 0 {
 		return nil, err
 	}
 	con.Status("%s; connecting again", errorText(err))
-	limit, cancel := context.WithTimeout(ctx, c.retry)
+	now := con.now()
+	if heard := c.good.Swap(false); heard || c.broke.IsZero() || now.Sub(c.opened) >= beat {
+		c.broke, c.pause = now, 0
+	}
+	limit, cancel := context.WithTimeout(ctx, c.retry-now.Sub(c.broke))
 	defer cancel()
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		if conn, derr := c.open(limit, env, con, t); derr == nil {
-			return conn, nil
-		} else if isRefusal(derr) {
-			return nil, derr
-		}
+	for {
+		pause := max(c.pause/2+time.Duration(randomByte())*c.pause/512, shortPause-now.Sub(c.opened))
+		c.pause = min(max(2*c.pause, shortPause), 2*time.Second)
 		select {
 		case <-limit.Done():
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
 			return nil, err
-		case <-time.After(pause/2 + time.Duration(randomByte())*pause/512):
+		case <-time.After(pause):
+		}
+		if conn, derr := c.open(limit, env, con, t); derr == nil {
+			return conn, nil
+		} else if isRefusal(derr) {
+			return nil, derr
 		}
 	}
 }
