@@ -29,6 +29,7 @@ var (
 	ErrAccept      = errors.New("Sec-WebSocket-Accept does not answer our key, once")
 	ErrSubprotocol = errors.New("the server chose a subprotocol that was not offered, or several")
 	ErrRedirect    = errors.New("redirect not followed")
+	ErrRedirects   = fmt.Errorf("%w: too many", ErrRedirect)
 	ErrNoTLS       = errors.New("this program was built without TLS")
 )
 
@@ -88,7 +89,7 @@ func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini
 			return c, res, err
 		}
 		if followed == opt.MaxRedirects {
-			he.Err = fmt.Errorf("%w: that would be more than %d", ErrRedirect, followed)
+			he.Err = fmt.Errorf("%w: more than %d", ErrRedirects, followed)
 			return nil, res, he
 		}
 		next, err := u.follow(res.Header.Get("Location"))

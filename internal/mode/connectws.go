@@ -107,10 +107,18 @@ func (c *connect) dialWebSocket(ctx context.Context, env *Env, con *Console, t c
 	return conn, nil
 }
 
-// dialFailure makes mistakes of the command line usage errors.
+// dialFailure makes mistakes of the command line usage errors, and says which flag
+// would help.
 func dialFailure(err error) error {
 	if errors.Is(err, wsproto.ErrURL) || errors.Is(err, wsproto.ErrField) {
 		return Usagef("%v", err)
+	}
+	if errors.Is(err, wsproto.ErrRedirects) {
+		return &Failure{ExitRedirects, err}
+	}
+	he, ok := errors.AsType[*wsproto.HandshakeError](err)
+	if ok && he.Response != nil && he.Response.Status/100 == 3 && !errors.Is(err, wsproto.ErrRedirect) && he.Response.Header.Has("Location") {
+		return fmt.Errorf("%w; -L follows to %s", err, field(he.Response.Header.Get("Location")))
 	}
 	return err
 }
