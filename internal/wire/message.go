@@ -1,11 +1,6 @@
 package wire
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-	"time"
-)
+import "strconv"
 
 // Chat is a line that somebody said.
 type Chat struct{ User, Text string }
@@ -70,22 +65,8 @@ type Answer struct {
 	Err  string // "" is an acknowledgement
 }
 
-// The errors of the tool's receiver. That of a message that cannot be read
-// depends on the format it is answered in.
-const (
-	HashMismatch = "Hash mismatch."
-	invalidPDU   = "ws_receive: Invalid pdu"
-	invalidMap   = "ws_receive: Invalid MsgPack"
-)
-
-// Invalid is what a receiver answers in the given format to a message that cannot
-// be read.
-func Invalid(f Format) string {
-	if f == Msgpack {
-		return invalidMap
-	}
-	return invalidPDU
-}
+// HashMismatch is what the tool's receiver says of a file whose hash is another.
+const HashMismatch = "Hash mismatch."
 
 // AppendAnswer appends an ack or error message.
 func AppendAnswer(dst []byte, f Format, a Answer) []byte {
@@ -131,20 +112,3 @@ func DJB2(h uint64, p []byte) uint64 {
 
 // HashText returns the DJB2 of p in decimal digits, as it stands in a file message.
 func HashText(p []byte) string { return strconv.FormatUint(DJB2(HashStart, p), 10) }
-
-const heartbeat = "ixwebsocket::heartbeat::"
-
-// Heartbeat returns the payload of the ping number n that an IXWebSocket client
-// sends each interval, in whole seconds.
-func Heartbeat(interval time.Duration, n uint64) string {
-	return fmt.Sprintf("%s%ds::%d", heartbeat, interval/time.Second, n)
-}
-
-// ParseHeartbeat takes such a payload apart.
-func ParseHeartbeat(payload string) (interval time.Duration, n uint64, ok bool) {
-	rest, is := strings.CutPrefix(payload, heartbeat)
-	seconds, number, cut := strings.Cut(rest, "s::")
-	s, errSeconds := strconv.ParseUint(seconds, 10, 31)
-	n, errNumber := strconv.ParseUint(number, 10, 64)
-	return time.Duration(s) * time.Second, n, is && cut && errSeconds == nil && errNumber == nil
-}
