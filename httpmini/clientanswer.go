@@ -38,10 +38,14 @@ func (a *Answer) Sent() int64 { return a.up.sent.Load() }
 func (a *Answer) Received() int64 { return a.l.got.Load() }
 
 // Wait waits until the request's body went out, and returns the error that ended
-// that before. An answer may be whole before, and Close ends the upload.
+// that before. An answer may be whole before. It is no error where the answer
+// ended the upload, see Do, or Close did: Sent says how much went out.
 func (a *Answer) Wait() error {
 	if a.up.done != nil {
 		<-a.up.done
+	}
+	if a.up.err == errHalted {
+		return nil
 	}
 	return a.up.err
 }

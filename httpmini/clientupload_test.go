@@ -155,6 +155,24 @@ func TestClientExpect(t *testing.T) {
 	}
 }
 
+// An answer that did not wait for the body is no failure of the upload.
+func TestClientWaitDeclined(t *testing.T) {
+	perform(t, func(s *stage) {
+		a, err := s.c.Do(s.t.Context(), "http://a/", put(strings.NewReader("tea"), 3, Field{"Expect", "100-continue"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		if err := a.Wait(); a.Status != 200 || err != nil || a.Sent() != 0 {
+			t.Errorf("answer %d, upload %v after %d bytes; want 200, nil, 0", a.Status, err, a.Sent())
+		}
+	}, func(p *part) {
+		ReadRequest(p.br, Limits{})
+		p.send(ok2)
+		p.stay()
+	})
+}
+
 // An answer may come while the body goes out. A good one does not stop it.
 func TestClientBothWays(t *testing.T) {
 	perform(t, func(s *stage) {
@@ -364,7 +382,7 @@ func TestClientSendFileEnds(t *testing.T) {
 	}{
 		{"goes", "", nil, func(nc net.Conn) { nc.Read(make([]byte, 1)) }},
 		{"does not read", "send", os.ErrDeadlineExceeded, func(nc net.Conn) { io.Copy(io.Discard, io.LimitReader(nc, 1)); <-t.Context().Done() }},
-		{"has enough", "", errHalted, func(nc net.Conn) {
+		{"has enough", "", nil, func(nc net.Conn) {
 			io.WriteString(nc, "HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n")
 			<-t.Context().Done()
 		}},
@@ -383,8 +401,8 @@ func TestClientSendFileEnds(t *testing.T) {
 		big.Seek(0, io.SeekStart)
 		c := &Client{StallTimeout: 50 * time.Millisecond}
 		a, err := c.Do(t.Context(), "http://"+ln.Addr().String(), put(big, 1<<30))
-		if tt.err == errHalted {
-			if err != nil || a.Status != 413 || a.Wait() == nil {
+		if tt.name == "has enough" {
+			if err != nil || a.Status != 413 || a.Wait() != nil || a.Sent() == 1<<30 {
 				t.Errorf("%s: %+v, %v", tt.name, a, err)
 				continue
 			}

@@ -215,6 +215,9 @@ func parseCookie(s string, u *url.URL, now time.Time) (c Cookie, ok bool) {
 			c.HTTPOnly = true
 		}
 	}
+	if strings.IndexByte(c.Name+c.Value+c.Path, '\t') >= 0 { // which separates in files of cookies
+		return c, false
+	}
 	return c, c.setDomain(domain) && len(c.Path) <= maxCookie && (!c.Secure || u.Scheme == "https") && c.keepsPrefix()
 }
 

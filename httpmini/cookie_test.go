@@ -63,6 +63,7 @@ func TestJar(t *testing.T) {
 		{"quotes stay", at, `a="b c"`, at, `a="b c"`},
 		{"white space", at, " a \t=\t b ; path = / ", at, "a=b"},
 		{"control character", at, "a\r=b|c=\x7f|d=e\x00", at, ""},
+		{"tab", at, "a=b\tc|d\te=f|g=h; Path=/shop\tx|i=j; Path=/\t", at, "i=j"},
 		{"no =", at, "a", at, ""},
 		{"no name", at, "=b", at, ""},
 		{"no value", at, "a=", at, "a="},
