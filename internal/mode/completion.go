@@ -43,7 +43,10 @@ complete -c socketsrv -n 'test (count (__socketsrv)) -gt 0' -k -f -a '(__sockets
 // writeCompletion writes the completion script of a shell.
 func writeCompletion(w io.Writer, shell string) error {
 	script, ok := completions[shell]
-	if !ok {
+	switch {
+	case shell == "":
+		return Usagef("-completion needs a shell: bash, zsh or fish")
+	case !ok:
 		return Usagef("-completion %q: want bash, zsh or fish", clip(shell, maxShown))
 	}
 	_, err := io.WriteString(w, script)
