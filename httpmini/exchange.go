@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -287,7 +288,10 @@ func (x *Exchange) copy(body io.Reader, length int64) error {
 	}
 	if _, ok := c.nc.(io.ReaderFrom); ok {
 		if file, ok := limited.R.(*os.File); ok {
-			n, err := c.copyFile(file, min(length, limited.N))
+			all := min(length, limited.N)
+			n := c.lead(file, all)
+			m, err := c.copyFile(file, all-n)
+			n += m
 			limited.N -= n
 			x.sent = n
 			if err == nil && n < length {
@@ -301,6 +305,18 @@ func (x *Exchange) copy(body io.Reader, length int64) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// lead puts the first of n bytes of file behind the head, and returns how many. The
+// head takes a packet anyway; and what the kernel then sends does not begin at a
+// page, which a receiver on the same machine copies faster by half.
+func (c *conn) lead(file *os.File, n int64) int64 {
+	const most = 512
+	had := len(c.out.b)
+	c.out.b = slices.Grow(c.out.b, most)
+	m, _ := file.Read(c.out.b[had : had+int(min(n, most))]) // an error comes again
+	c.out.b = c.out.b[:had+max(m, 0)]
+	return int64(max(m, 0))
 }
 
 // copyFile lets the kernel send n bytes of file, in as few calls as it can. Since
