@@ -142,6 +142,9 @@ func TestCurlLines(t *testing.T) {
 	real, err := exec.LookPath("curl")
 	if err != nil {
 		t.Log("no curl here: only what is written down is compared")
+	} else if version, _ := exec.Command(real, "-V").Output(); !strings.HasPrefix(string(version), "curl 7.88.") {
+		t.Logf("%.20q: not the curl that the table was written with: only what is written down is compared", version)
+		real = ""
 	}
 	for _, tt := range curlLines {
 		if s.https == "" && regexp.MustCompile(`\$S|\$C|https:|-k |--insecure|--cert `).MatchString(tt.line) {

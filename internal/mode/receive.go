@@ -12,7 +12,8 @@ import (
 	"socketsrv/wsproto"
 )
 
-// Receive takes files from a transfer server into a folder. The formats are in
+// Receive takes files from a transfer server into a folder, which it makes if there
+// is none. The formats are in
 // transferformat.go and package wire, what happens to a file is in
 // receivefile.go and receivestream.go.
 var Receive = Mode{
@@ -52,6 +53,9 @@ func (r *receive) run(ctx context.Context, env *Env, args []string) error {
 	dir := "."
 	if len(args) > 1 {
 		dir = args[1]
+		if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
+			return &Failure{ExitWrite, err}
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

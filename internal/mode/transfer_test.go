@@ -27,10 +27,10 @@ func relay(t *testing.T, flags ...string) string {
 	return url
 }
 
-// receiver runs -receive into a new folder until it is connected.
+// receiver runs -receive into a folder that it makes until it is connected.
 func receiver(t *testing.T, url string, flags ...string) (r *run, dir string) {
 	t.Helper()
-	dir = t.TempDir()
+	dir = filepath.Join(t.TempDir(), "new")
 	return receiverInto(t, dir, url, flags...), dir
 }
 
@@ -203,7 +203,7 @@ func TestSendRefusesAtOnce(t *testing.T) {
 	background(t, Send, "ws://127.0.0.1:1/", path).wantEnd(ExitConnect, "refused")
 	background(t, Send, "-wait", "100ms", relay(t), path).wantEnd(ExitTimeout, "no receiver within 100ms")
 	background(t, Send, "udp://127.0.0.1:1", path).wantEnd(ExitUsage, "want a ws or wss URL")
-	background(t, Receive, "ws://127.0.0.1:1/", filepath.Join(t.TempDir(), "none")).wantEnd(ExitWrite, "no such file")
+	background(t, Receive, "ws://127.0.0.1:1/", filepath.Join(t.TempDir(), "none", "none")).wantEnd(ExitWrite, "no such file")
 }
 
 // A spoiler is a relay that may change what it relays: it returns what to send.
