@@ -397,6 +397,10 @@ func TestCurlTerminal(t *testing.T) {
 	s := newLabServer(t)
 	labPages["/esc"] = labText("200 OK", "", "a\x1b[2Jb\tc\r\nü\\n\u202e\u0085\xff\n")
 	defer delete(labPages, "/esc")
+	labPages["/esc-head"] = labText("200 OK", "X: \u009b2J\u202e", "ok\n")
+	defer delete(labPages, "/esc-head")
+	labPages["/esc-cookie"] = labText("200 OK", "Set-Cookie: a=\u009b2J", "ok\n")
+	defer delete(labPages, "/esc-cookie")
 	for _, tt := range []struct {
 		args []string
 		exit int
@@ -407,6 +411,10 @@ func TestCurlTerminal(t *testing.T) {
 		{[]string{"-s", "-o", "/dev/stdout", s.http + "/ok"}, 0, "ok\n"},
 		{[]string{"-s", "-D", "/dev/stdout", "-o", os.DevNull, s.http + "/ok"}, 0, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"},
 		{[]string{"-s", "-o", "-", s.http + "/esc"}, 0, "a\x1b[2Jb\tc\r\nü\\n\u202e\u0085\xff\n"},
+		{[]string{"-s", "-D-", "-o", os.DevNull, s.http + "/esc-head"}, 0, "HTTP/1.1 200 OK\r\nX: \\u009b2J\\u202e\r\nContent-Length: 3\r\n\r\n"},
+		{[]string{"-s", "-o", os.DevNull, "-w", "\u009b%header{x}", s.http + "/esc-head"}, 0, "\u009b\\u009b2J\\u202e"},
+		{[]string{"-s", "-o", os.DevNull, "-w", "%{header_json}", s.http + "/esc-head"}, 0, `{"x":["\u009b2J\u202e"],` + "\n" + `"content-length":["3"]` + "\n}"},
+		{[]string{"-s", "-o", os.DevNull, "-c-", s.http + "/esc-cookie"}, 0, "# Netscape HTTP Cookie File\n# written by socketsrv\n\n127.0.0.1\tFALSE\t/\tFALSE\t0\ta\t\\u009b2J\n"},
 		{[]string{"-s", s.http + "/binary"}, 23, ""},
 		{[]string{"-s", "-o", "-", s.http + "/binary"}, 0, "a\x00\x01\xff\r\nb"},
 	} {
@@ -431,7 +439,7 @@ func TestCurlRetryAfter(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for field, want := range map[string]time.Duration{
 		"": 0, "3": 3 * time.Second, "0": 0, "-1": 0, "x": 0, "Fri, 02 Jan 2026 03:04:15 GMT": 10 * time.Second,
-		"Fri, 02 Jan 2026 03:04:00 GMT": 0, "99999999999": 0,
+		"Fri, 02 Jan 2026 03:04:00 GMT": 0, "99999999999": 0, "2147483000": 6 * time.Hour,
 	} {
 		if got := retryAfter(field, now); got != want {
 			t.Errorf("Retry-After %q: %v; want %v", field, got, want)

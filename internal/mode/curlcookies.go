@@ -63,18 +63,18 @@ func parseCookieLine(line string) (c httpmini.Cookie, ok bool) {
 	return c, err == nil && c.Domain != ""
 }
 
-// writeCookies writes all that is in jar, "-" being stdout.
-func writeCookies(jar *httpmini.Jar, name string, stdout io.Writer) error {
+// writeCookies writes all cookies to where o says, "-" being stdout.
+func (r *curlRun) writeCookies(o *curlOptions) error {
 	var b strings.Builder
 	b.WriteString("# Netscape HTTP Cookie File\n# written by socketsrv\n\n")
-	for _, c := range jar.All() {
+	for _, c := range r.jar.All() {
 		b.WriteString(cookieLine(c))
 	}
-	if name == "-" {
-		_, err := io.WriteString(stdout, b.String())
+	if o.cookieJar == "-" {
+		_, err := r.env.Stdout.Write(o.forTTY(r.env.TTYOut, []byte(b.String())))
 		return err
 	}
-	out := curlOutput{name: name}
+	out := curlOutput{name: o.cookieJar}
 	defer out.abandon()
 	if _, err := io.WriteString(&out, b.String()); err != nil {
 		return err

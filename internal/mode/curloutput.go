@@ -305,6 +305,14 @@ func (t *ttyWriter) flush() error {
 	return err
 }
 
+// forTTY is p as it may go to a terminal; tty is nil where there is none.
+func (o *curlOptions) forTTY(tty *os.File, p []byte) []byte {
+	if tty == nil || o.raw {
+		return p
+	}
+	return appendPrintable(nil, p)
+}
+
 // appendPrintable escapes all but line ends and tabs; a backslash that was there
 // stays as it is, for this is to be read and not to be undone.
 func appendPrintable(dst, p []byte) []byte {

@@ -71,7 +71,7 @@ func (r *curlRun) all(ctx context.Context) error {
 		err := r.option(ctx, o)
 		last = err
 		if o.cookieJar != "" {
-			if werr := writeCookies(r.jar, o.cookieJar, r.env.Stdout); werr != nil {
+			if werr := r.writeCookies(o); werr != nil {
 				r.warn("failed to save cookies in %s: %v", o.cookieJar, werr)
 			}
 		}

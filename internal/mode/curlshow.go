@@ -78,10 +78,10 @@ func statusText(r *httpmini.Response) string {
 func (t *curlTransfer) dumpHead(head []byte) error {
 	switch t.o.dumpHeader {
 	case "-", "/dev/stdout":
-		_, err := t.env.Stdout.Write(head)
+		_, err := t.env.Stdout.Write(t.o.forTTY(t.env.TTYOut, head))
 		return err
 	case "/dev/stderr":
-		_, err := t.env.Stderr.Write(head)
+		_, err := t.env.Stderr.Write(t.o.forTTY(t.env.TTYErr, head))
 		return err
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND

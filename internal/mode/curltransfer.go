@@ -193,15 +193,15 @@ func (t *curlTransfer) retryAfter(why *curlError, pause time.Duration) (wait tim
 
 var transient = []int{408, 429, 500, 502, 503, 504}
 
-// retryAfter reads seconds or a date (RFC 9110 §10.2.3); 0 is neither.
-func retryAfter(s string, now time.Time) time.Duration {
+// retryAfter reads seconds or a date (RFC 9110 §10.2.3); 0 is neither. A server
+// has no more than six hours of us, as of curl.
+func retryAfter(s string, now time.Time) (wait time.Duration) {
 	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
+		wait = time.Duration(n) * time.Second
+	} else if at, err := time.Parse(httpDate, s); err == nil {
+		wait = max(at.Sub(now), 0)
 	}
-	if at, err := time.Parse(httpDate, s); err == nil {
-		return max(at.Sub(now), 0)
-	}
-	return 0
+	return min(wait, 6*time.Hour)
 }
 
 // try does the transfer once.

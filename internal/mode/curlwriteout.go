@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -200,7 +201,7 @@ func (t *curlTransfer) writeAfter() {
 		}
 		format = text
 	}
-	w := &writeTarget{t: t, w: t.env.Stdout}
+	w := &writeTarget{t: t, w: t.env.Stdout, tty: t.env.TTYOut}
 	for format != "" && !w.muted {
 		i := strings.IndexAny(format, `%\`)
 		if i < 0 {
@@ -218,11 +219,15 @@ func (t *curlTransfer) writeAfter() {
 type writeTarget struct {
 	t     *curlTransfer
 	w     io.Writer
+	tty   *os.File // nil: it is no terminal
 	b     strings.Builder
 	muted bool // after %{onerror}, where there was none
 }
 
 func (w *writeTarget) text(s string) { w.b.WriteString(s) }
+
+// value writes what may be the server's choice.
+func (w *writeTarget) value(s string) { w.b.Write(w.t.o.forTTY(w.tty, []byte(s))) }
 
 func (w *writeTarget) flush() {
 	io.WriteString(w.w, w.b.String())
@@ -250,7 +255,7 @@ func (w *writeTarget) special(s string) string {
 	case strings.HasPrefix(s, "%header{"):
 		if name, rest, ok := strings.Cut(s[len("%header{"):], "}"); ok {
 			if w.t.response != nil {
-				w.text(w.t.response.Header.Get(name))
+				w.value(w.t.response.Header.Get(name))
 			}
 			return rest
 		}
@@ -268,16 +273,16 @@ func (w *writeTarget) variable(name string) {
 	switch name {
 	case "stdout", "stderr":
 		w.flush()
-		w.w = w.t.env.Stdout
+		w.w, w.tty = w.t.env.Stdout, w.t.env.TTYOut
 		if name == "stderr" {
-			w.w = w.t.env.Stderr
+			w.w, w.tty = w.t.env.Stderr, w.t.env.TTYErr
 		}
 	case "onerror":
 		w.muted = w.t.exit == 0
 	case "json":
-		w.text(w.t.allJSON())
+		w.value(w.t.allJSON())
 	case "header_json":
-		w.text(w.t.headerJSON())
+		w.value(w.t.headerJSON())
 	case "":
 	default:
 		value, ok := w.t.variable(name)
@@ -285,7 +290,7 @@ func (w *writeTarget) variable(name string) {
 			fmt.Fprintf(w.t.env.Stderr, "curl: unknown --write-out variable: '%s'\n", show.Field(name))
 			return
 		}
-		w.text(writeText(value))
+		w.value(writeText(value))
 	}
 }
 
