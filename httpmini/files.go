@@ -120,7 +120,7 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return 403
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM), errors.Is(err, errLongLists):
 		return 503
 	case errors.Is(err, syscall.EIO):
 		return 500

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -15,6 +16,18 @@ import (
 // maxListed is how many entries of a directory are listed. It is a variable for
 // tests.
 var maxListed = 10_000
+
+// A list holds what it needs until it is sent, some MiB if it is long. So there are
+// few of the long ones at once; who asks for more of them is told to come again.
+const (
+	shortList    = 512 // entries
+	maxLongLists = 8
+)
+
+var (
+	longLists    atomic.Int32
+	errLongLists = errors.New("as many long lists are on their way as may be")
+)
 
 // An entry is a line of a list.
 type entry struct {
@@ -26,11 +39,16 @@ type entry struct {
 
 // list answers with the entries of a directory that Serve would serve.
 func (f *Files) list(x *Exchange, name string) {
-	entries, more, err := f.entries(name)
+	found, long, err := f.readDir(name)
+	if long {
+		defer longLists.Add(-1)
+	}
 	if err != nil {
 		f.Refuse(x, statusOf(err))
 		return
 	}
+	more := len(found) > maxListed
+	entries := f.entries(name, found[:min(len(found), maxListed)])
 	by, order := sortOrder(x.Request.Query())
 	sortEntries(entries, by, order)
 	page := f.appendList(nil, name, entries, more, by, order)
@@ -48,20 +66,33 @@ func (f *Files) list(x *Exchange, name string) {
 	x.Respond(200, h, page)
 }
 
-// entries reads a directory. more says that it has more than maxListed entries.
-func (f *Files) entries(name string) (entries []entry, more bool, err error) {
+// readDir reads a directory, up to one entry more than are listed. long says that
+// it counts in longLists until its list is sent.
+func (f *Files) readDir(name string) (found []fs.DirEntry, long bool, err error) {
 	dir, err := f.Root.OpenFile(name, openFlags, 0)
 	if err != nil {
 		return nil, false, err
 	}
 	defer dir.Close()
-	found, err := dir.ReadDir(maxListed + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, false, err
+	found, err = dir.ReadDir(min(shortList, maxListed+1))
+	if len(found) == shortList {
+		if longLists.Add(1) > maxLongLists {
+			longLists.Add(-1)
+			return nil, false, errLongLists
+		}
+		long = true
+		var rest []fs.DirEntry
+		rest, err = dir.ReadDir(maxListed + 1 - shortList)
+		found = append(found, rest...)
 	}
-	if more = len(found) > maxListed; more {
-		found = found[:maxListed]
+	if errors.Is(err, io.EOF) {
+		err = nil
 	}
+	return found, long, err
+}
+
+// entries are those of found, in the directory of that name, which Serve would serve.
+func (f *Files) entries(name string, found []fs.DirEntry) (entries []entry) {
 	for _, d := range found {
 		if !servable(d.Name(), f.Dotfiles) {
 			continue
@@ -72,7 +103,7 @@ func (f *Files) entries(name string) (entries []entry, more bool, err error) {
 			entries = append(entries, newEntry(d.Name(), info))
 		}
 	}
-	return entries, more, nil
+	return entries
 }
 
 func newEntry(name string, info fs.FileInfo) entry {
@@ -158,6 +189,11 @@ func (f *Files) appendList(dst []byte, dir string, entries []entry, more bool, b
 	if dir != "." {
 		dst = append(dst, `<tr><td><a href="./../">../</a></td><td></td><td class="t"></td></tr>`+"\n"...)
 	}
+	size := 0 // so that a long page grows once
+	for i := range entries {
+		size += 160 + 2*len(entries[i].name)
+	}
+	dst = slices.Grow(dst, size)
 	for i := range entries {
 		dst = appendEntry(dst, &entries[i])
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,16 +138,43 @@ func TestListingMany(t *testing.T) {
 		must(t, err)
 		file.Close()
 	}
-	entries, more, err := f.entries(".")
-	if err != nil || !more || len(entries) != maxListed {
-		t.Errorf("%d entries, %v, %v", len(entries), more, err)
+	if found, long, err := f.readDir("."); err != nil || long || len(found) != maxListed+1 {
+		t.Errorf("%d entries, %v, %v", len(found), long, err)
 	}
-	if page := string(new(Files).appendList(nil, ".", nil, true, "name", "asc")); !strings.Contains(page, "more than 20 entries") {
-		t.Error("the page does not say so")
+	if page := ask(t, serveFiles(t, f, nil), "GET /").body; strings.Count(page, "<tr><td>") != maxListed || !strings.Contains(page, "more than 20 entries") {
+		t.Errorf("the list is %s", page)
 	}
 	f.Root.Close()
-	if _, _, err := f.entries("."); err == nil {
+	if _, _, err := f.readDir("."); err == nil {
 		t.Error("a closed root has entries")
+	}
+}
+
+// TestLongLists: only so many are built and sent at once.
+func TestLongLists(t *testing.T) {
+	files := tree{"few/a": ""}
+	for i := range shortList {
+		files[strconv.Itoa(i)] = ""
+	}
+	addr := serveFiles(t, &Files{Root: plant(t, files)}, nil)
+	want := func(target string, status int, retry string) {
+		t.Helper()
+		if r := ask(t, addr, "GET "+target); r.Status != status || r.Header.Get("Retry-After") != retry {
+			t.Errorf("GET %s: %d %v, want %d", target, r.Status, r.Header, status)
+		}
+	}
+	longLists.Add(maxLongLists)
+	want("/", 503, "1")
+	want("/few/", 200, "")
+	longLists.Add(-maxLongLists)
+	want("/", 200, "")
+	if page := ask(t, addr, "GET /").body; strings.Count(page, "<tr><td>") != shortList+1 {
+		t.Errorf("%d entries, want %d", strings.Count(page, "<tr><td>"), shortList+1)
+	}
+	for end := time.Now().Add(10 * time.Second); longLists.Load() != 0; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d lists are still on their way", longLists.Load())
+		}
 	}
 }
 
