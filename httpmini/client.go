@@ -33,6 +33,7 @@ type Client struct {
 	Tunnel      bool   // http goes through a tunnel, too
 
 	Limits Limits // of the heads of answers; zero means ClientLimits
+	Resend bool   // requests of every method are sent again where Do says so, as curl does
 
 	ConnectTimeout time.Duration // for name, connection, tunnel and TLS together; 0 means 10 s
 	HeadTimeout    time.Duration // from the end of the request to that of the final head; 0 means 60 s
@@ -91,8 +92,9 @@ type Connection struct {
 // connection is its body.
 //
 // A kept connection that turns out dead before a byte of the answer came is
-// replaced by a new one, once, if the method is idempotent (RFC 9110 §9.2.2) and
-// the body, if any, an io.Seeker.
+// replaced by a new one, once, if the method is idempotent (RFC 9110 §9.2.2) or
+// Resend is set, and the body, if any, is an io.Seeker. The server may have acted
+// on the request all the same.
 //
 // Errors wrap ErrURL or ErrScheme, a *ProxyError, an *Error (the answer is not
 // HTTP/1.1 or breaks Limits), or an *OpError around the error of Dial, TLS, Body
@@ -113,7 +115,7 @@ func (c *Client) Do(ctx context.Context, rawURL string, r *Request) (*Answer, er
 			return a, nil
 		}
 		l.close()
-		if !l.stale(err) || !a.x.again() {
+		if !l.stale(err) || !a.x.again(c.Resend) {
 			return nil, err
 		}
 	}
@@ -258,8 +260,9 @@ func (x *prepared) checkBody() error {
 }
 
 // again makes ready to send the request once more, if it may be.
-func (x *prepared) again() bool {
-	return slices.Contains([]string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"}, x.r.Method) && x.rewind() == nil
+func (x *prepared) again(always bool) bool {
+	idempotent := slices.Contains([]string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"}, x.r.Method)
+	return (idempotent || always) && x.rewind() == nil
 }
 
 // rewind takes the body back to its start.

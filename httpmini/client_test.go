@@ -204,6 +204,8 @@ func TestClientStale(t *testing.T) {
 		{"PUT", "PUT", seeker, answers(ok2), "200 ok", nil},
 		{"PUT of a stream", "PUT", stream, answers(ok2), "", ErrNoAnswer},
 		{"POST", "POST", nil, answers(ok2), "", ErrNoAnswer},
+		{"POST, Resend", "POST", seeker, answers(ok2), "200 ok", nil},
+		{"POST of a stream, Resend", "POST", stream, answers(ok2), "", ErrNoAnswer},
 		{"twice", "GET", nil, answers(""), "", ErrNoAnswer},
 		{"half an answer", "GET", nil, nil, "", io.ErrUnexpectedEOF},
 	} {
@@ -212,6 +214,7 @@ func TestClientStale(t *testing.T) {
 			first = answers(ok2, "HTTP/1.1 2")
 		}
 		perform(t, func(s *stage) {
+			s.c.Resend = strings.HasSuffix(tt.name, "Resend")
 			s.want(&Request{}, "200 ok", nil)
 			r := &Request{Method: tt.method}
 			if tt.body != nil {
