@@ -46,6 +46,7 @@ var Httpd = Mode{
 		h.tls = fs.ServerTLS()
 		h.ws = fs.ServerWS(true)
 		h.output = fs.Output()
+		h.output.lossy = true
 		fs.Check(h.check)
 		return h.run
 	},

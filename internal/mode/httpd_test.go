@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -258,6 +259,48 @@ $`
 	}
 	if events[2]["event"] != "summary" || events[2]["requests"] != 1.0 {
 		t.Errorf("the last event: %v", events[2])
+	}
+}
+
+// TestHttpdNotRead: a stdout and stderr that nobody reads hold neither who asks nor
+// the end, and what is dropped is counted.
+func TestHttpdNotRead(t *testing.T) {
+	stdout, ours := io.Pipe()
+	defer stdout.Close()
+	stderr := newRecord()
+	env := System()
+	env.Stdout, env.Stderr = ours, stderr
+	signals := make(chan os.Signal, 1)
+	env.Signals = signals
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Table{Httpd}.Run(context.Background(), []string{program, "-httpd", "-port", "0", webRoot(t, map[string]string{"a": "0123456789"})}, env)
+	}()
+	nc := dialTCP(t, written{stderr}.waitFor(t, `listening on http (\S+)`)[1])
+	nc.SetDeadline(time.Now().Add(patience))
+	br := bufio.NewReader(nc)
+	const requests = 100
+	for i := range requests {
+		io.WriteString(nc, "GET /a?"+strings.Repeat("x", 7000)+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		res, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+		io.Copy(io.Discard, res.Body)
+	}
+	signals <- syscall.SIGTERM
+	select {
+	case code := <-ended:
+		if code != 0 {
+			t.Errorf("exit %d", code)
+		}
+	case <-time.After(patience):
+		t.Fatal("it does not end")
+	}
+	for _, want := range []string{`(?m)^socketsrv: stdout is not read: what has no room is dropped until it is$`, `(?m)^socketsrv: stdout was not read: \d\d lines dropped$`, `(?m)^100 requests, `} {
+		if !regexp.MustCompile(want).MatchString(stderr.String()) {
+			t.Errorf("stderr %q lacks %s", stderr, want)
+		}
 	}
 }
 

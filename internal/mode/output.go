@@ -23,6 +23,8 @@ type Output struct {
 	Log     string // file for the status lines; "" is stderr
 	Color   string // auto, always, never
 	Style   show.Style
+
+	lossy bool // the mode goes on where nobody reads its words
 }
 
 // Output adds the flags about what is printed, and how.
@@ -58,10 +60,7 @@ func (fs *Flags) Output() *Output {
 func (o *Output) Open(env *Env) (*Console, error) {
 	style := o.Style
 	style.Color = o.colored(env)
-	c := &Console{
-		Writer: show.NewWriter(env.Stdout, show.Options{Style: style, JSON: o.JSON, Now: env.Now}),
-		flags:  o, now: env.Now, status: env.Stderr,
-	}
+	c := &Console{flags: o, now: env.Now, status: env.Stderr}
 	if o.Log != "" {
 		f, err := os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
@@ -69,6 +68,13 @@ func (o *Output) Open(env *Env) (*Console, error) {
 		}
 		c.status, c.log = f, f
 	}
+	if o.lossy {
+		c.waiting = show.NewWriter(c.status, show.Options{Lossy: true})
+		c.status = c.waiting
+	}
+	c.Writer = show.NewWriter(env.Stdout, show.Options{Style: style, JSON: o.JSON, Now: env.Now, Lossy: o.lossy, OnDrop: func() {
+		c.line(program + ": stdout is not read: what has no room is dropped until it is")
+	}})
 	return c, nil
 }
 
@@ -90,6 +96,8 @@ type Console struct {
 	flags *Output
 	now   func() time.Time
 	log   io.Closer
+
+	waiting *show.Writer // status, of a mode that does not wait for it
 
 	mu     sync.Mutex
 	status io.Writer
@@ -175,6 +183,12 @@ func (c *Console) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()
 	err := c.Flush(ctx)
+	if n := c.Dropped(); n > 0 {
+		c.line(fmt.Sprintf("%s: stdout was not read: %s dropped", program, plural(n, "line")))
+	}
+	if c.waiting != nil {
+		c.waiting.Flush(ctx)
+	}
 	if c.log != nil {
 		c.log.Close()
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Run runs a whole command line, the program's name first, and returns the exit
@@ -18,8 +19,8 @@ func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	here := *env
-	here.Stderr = &lockedWriter{w: env.Stderr}
-	out := &output{w: env.Stdout, stderr: here.Stderr, closed: cancel}
+	here.Stderr = &lockedWriter{stream: newStream(ctx, env.Stderr)}
+	out := &output{stream: newStream(ctx, env.Stdout), stderr: here.Stderr, closed: cancel}
 	here.Stdout = out
 	here.modes = t
 
@@ -128,23 +129,77 @@ func (env *Env) report(err, cause error, out *output) int {
 	return ExitCode(err)
 }
 
+// A stream is stdout or stderr. Who writes waits for its reader, but once the
+// program is to end not longer than flushTime: then a goroutine that still writes
+// is left behind, and nothing more is written.
+type stream struct {
+	ctx     context.Context // of the program
+	w       io.Writer
+	waits   bool // w may: it is no file on a disk
+	buf     []byte
+	stalled bool
+}
+
+var errNotRead = errors.New("nobody reads what is written")
+
+func newStream(ctx context.Context, w io.Writer) stream {
+	s := stream{ctx: ctx, w: w, waits: true}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		s.waits = err != nil || !info.Mode().IsRegular()
+	}
+	return s
+}
+
+// write is not for several goroutines at once.
+func (s *stream) write(p []byte) (int, error) {
+	switch {
+	case s.stalled:
+		return 0, errNotRead
+	case !s.waits:
+		return s.w.Write(p)
+	}
+	var n int
+	var err error
+	b := append(s.buf[:0], p...) // p is the caller's again when we give up
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n, err = s.w.Write(b)
+	}()
+	select {
+	case <-done:
+	case <-s.ctx.Done():
+		select {
+		case <-done:
+		case <-time.After(flushTime):
+			s.stalled, s.buf = true, nil
+			return 0, errNotRead
+		}
+	}
+	if s.buf = b; cap(b) > maxQueue {
+		s.buf = nil
+	}
+	return n, err
+}
+
 // lockedWriter is stderr, on which several may have something to say.
 type lockedWriter struct {
 	mu sync.Mutex
-	w  io.Writer
+	stream
 }
 
 func (l *lockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.write(p)
 }
 
 // output is stdout. The first write that fails is the last: it is said once on
 // stderr, and later writes return the same error. That the reader of a pipe went
 // away also ends the context, and with it the program.
 type output struct {
-	w      io.Writer
+	stream
 	stderr io.Writer
 	closed context.CancelCauseFunc
 
@@ -160,7 +215,7 @@ func (o *output) Write(p []byte) (int, error) {
 	if err := o.failure(); err != nil {
 		return 0, err
 	}
-	n, err := o.w.Write(p)
+	n, err := o.write(p)
 	if err == nil {
 		return n, nil
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"socketsrv/wsproto"
 )
@@ -143,6 +145,40 @@ func TestStdoutFails(t *testing.T) {
 		if code := oneMode(f).Run(t.Context(), []string{"socketsrv"}, env); code != tt.code || stderr.String() != tt.stderr {
 			t.Errorf("%s: exit %d, %q; want %d, %q", tt.name, code, stderr.String(), tt.code, tt.stderr)
 		}
+	}
+}
+
+// TestNobodyReads: a stdout or stderr that takes nothing does not hold a program that
+// is to end, also while it ends.
+func TestNobodyReads(t *testing.T) {
+	for name, speak := range map[string]func(env *Env) (io.Writer, *io.Writer){
+		"stdout": func(env *Env) (io.Writer, *io.Writer) { return env.Stdout, &env.Stdout },
+		"stderr": func(env *Env) (io.Writer, *io.Writer) { return env.Stderr, &env.Stderr },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r, w := io.Pipe()
+			env := testEnv(io.Discard, io.Discard)
+			_, place := speak(env)
+			*place = w
+			signals := make(chan os.Signal, 1)
+			env.Signals = signals
+			wrote := 0
+			began := time.Now()
+			code := oneMode(func(ctx context.Context, env *Env, args []string) error {
+				signals <- syscall.SIGTERM
+				for range 3 {
+					out, _ := speak(env)
+					if n, err := io.WriteString(out, "hello\n"); n > 0 || err == nil {
+						wrote++
+					}
+				}
+				return server(ctx, env, args)
+			}).Run(t.Context(), []string{"socketsrv"}, env)
+			if code != 0 || wrote != 0 || time.Since(began) > 2*flushTime {
+				t.Errorf("%s: exit %d after %v, %d writes", name, code, time.Since(began), wrote)
+			}
+			r.Close() // for the goroutine that was left behind
+		})
 	}
 }
 

@@ -17,7 +17,9 @@ const (
 type Options struct {
 	Style   Style
 	JSON    bool
+	Lossy   bool             // what finds no room is dropped, in place of waiting; nobody waits for a write
 	OnError func(error)      // called once, with the first error of a write
+	OnDrop  func()           // called once, when Lossy drops for the first time
 	Now     func() time.Time // time of events that have none; nil is time.Now
 }
 
@@ -28,14 +30,16 @@ type Options struct {
 // While a Write is under way the events of other goroutines gather, up to some
 // 256 KiB, and go out together in the next one; beyond that they wait. So an
 // output that does not take anything stops those who have something to tell,
-// and memory stays as it is.
+// and memory stays as it is; Lossy has them go on.
 //
 // After the first failed Write nothing more is written.
 type Writer struct {
 	out     io.Writer
 	onError func(error)
+	onDrop  func()
 	now     func() time.Time
 	json    bool
+	lossy   bool
 
 	mu      sync.Mutex
 	done    sync.Cond // a write has ended
@@ -43,13 +47,14 @@ type Writer struct {
 	pending []byte
 	spare   []byte
 	writing bool // some goroutine is in out.Write, and writes what gathers meanwhile
+	dropped int64
 	err     error
 }
 
 // NewWriter returns a Writer on out. Where out is a pipe or socket that may
 // close, the program must not be one that SIGPIPE ends.
 func NewWriter(out io.Writer, opt Options) *Writer {
-	w := &Writer{out: out, onError: opt.OnError, now: opt.Now, json: opt.JSON, style: opt.Style}
+	w := &Writer{out: out, onError: opt.OnError, onDrop: opt.OnDrop, now: opt.Now, json: opt.JSON, lossy: opt.Lossy, style: opt.Style}
 	if w.now == nil {
 		w.now = time.Now
 	}
@@ -122,6 +127,13 @@ func (w *Writer) Err() error {
 	return w.err
 }
 
+// Dropped counts what Lossy dropped.
+func (w *Writer) Dropped() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dropped
+}
+
 // Style returns how lines look.
 func (w *Writer) Style() Style {
 	w.mu.Lock()
@@ -140,9 +152,23 @@ func (w *Writer) SetStyle(st Style) {
 // w.mu is held, as in all that follow.
 func (w *Writer) room() bool {
 	for w.writing && len(w.pending) >= backlog && w.err == nil {
+		if w.lossy {
+			w.drop()
+			return false
+		}
 		w.done.Wait()
 	}
 	return w.err == nil
+}
+
+func (w *Writer) drop() {
+	w.dropped++
+	if w.dropped > 1 || w.onDrop == nil {
+		return
+	}
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	w.onDrop()
 }
 
 func (w *Writer) add(e *Event) {
@@ -172,7 +198,9 @@ func (w *Writer) start() {
 		return
 	}
 	w.writing = true
-	w.write()
+	if !w.lossy {
+		w.write()
+	}
 	if len(w.pending) > 0 {
 		go w.drain()
 		return

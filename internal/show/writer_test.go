@@ -215,6 +215,36 @@ func TestWriterBound(t *testing.T) {
 	})
 }
 
+// TestWriterLossy holds the output: nobody waits, what has no room is counted, and
+// what has comes out whole once the output takes it.
+func TestWriterLossy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const events = 100
+		g := gate{pass: make(chan struct{})}
+		told := 0
+		var w *Writer
+		w = NewWriter(&g, Options{Lossy: true, OnDrop: func() { told++; w.Dropped() }})
+		for range events {
+			w.Emit(event(bytes.Repeat([]byte("y"), 10_000)))
+		}
+		dropped := w.Dropped()
+		if dropped < events/2 || dropped >= events || told != 1 {
+			t.Errorf("%d of %d dropped, told %d times", dropped, events, told)
+		}
+		close(g.pass)
+		if err := w.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.Write([]byte("there is room again\n"))
+		if err := w.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(g.all(), "\n"); n != events-int(dropped)+1 || w.Dropped() != dropped {
+			t.Errorf("%d lines, %d dropped; want %d, %d", n, w.Dropped(), events-int(dropped)+1, dropped)
+		}
+	})
+}
+
 func TestWriterAdd64K(t *testing.T) {
 	var g gate
 	w := NewWriter(&g, Options{})
