@@ -95,7 +95,7 @@ func (t *taking) form(body io.Reader, boundary string) error {
 		case name == "":
 			_, err = io.Copy(io.Discard, f)
 		case len(t.parts) == maxFormFiles:
-			err = errTooMuch
+			err = errManyParts
 		default:
 			err = t.file(name, f)
 		}
@@ -103,7 +103,7 @@ func (t *taking) form(body io.Reader, boundary string) error {
 			return err
 		}
 	}
-	return errTooMuch
+	return errManyParts
 }
 
 // A formReader reads a part of a form up to its delimiter.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,10 +23,12 @@ type uploads struct {
 // What a request that brings files is refused for; status says how.
 var (
 	errTooMuch    = errors.New("more than -max-upload allows")
+	errManyParts  = errors.New("too many files or fields in one form")
 	errPartial    = errors.New("a part of a file cannot be put in its place")
 	errState      = errors.New("the file is not as the request wants it to be")
 	errNoFolder   = errors.New("there is no such folder")
 	errFormEmpty  = errors.New("no file in the request")
+	errNameTwice  = errors.New("two files of one name in the request")
 	errPostFolder = errors.New("POST to a folder: want multipart/form-data")
 	errFormFolder = errors.New("a form goes to a folder: want a path that ends in a slash")
 	errUnwelcome  = errors.New("want a body without Content-Encoding")
@@ -52,7 +55,7 @@ func (h *httpd) receive(x *httpmini.Exchange) {
 	}
 	if err != nil {
 		if body.err == nil { // else the client is gone, and hears nothing
-			h.refuse(x, err)
+			h.refuse(x, err, t)
 		}
 		return
 	}
@@ -62,7 +65,7 @@ func (h *httpd) receive(x *httpmini.Exchange) {
 // takes says where the request's files go, before its body is asked for.
 func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
 	name, dir, err := httpmini.FileName(req.Path(), h.files.Dotfiles)
-	coding := req.Header.Get("Content-Encoding")
+	coded := func(coding string) bool { return !strings.EqualFold(coding, "identity") }
 	switch {
 	case err != nil:
 		return nil, err
@@ -70,7 +73,7 @@ func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
 		return nil, errTooMuch
 	case req.Header.Has("Content-Range"):
 		return nil, errPartial
-	case coding != "" && coding != "identity":
+	case slices.ContainsFunc(req.Header.List("Content-Encoding"), coded):
 		return nil, errUnwelcome
 	case form && !dir:
 		return nil, errFormFolder
@@ -104,8 +107,9 @@ func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
 	return t, nil
 }
 
-// refuse answers what was wrong, and what would allow it.
-func (h *httpd) refuse(x *httpmini.Exchange, err error) {
+// refuse answers what was wrong, and what would allow it; also what of a form had its
+// name when something came between.
+func (h *httpd) refuse(x *httpmini.Exchange, err error, t *taking) {
 	status := uploadStatus(err)
 	text := err.Error()
 	if status >= 500 {
@@ -115,6 +119,9 @@ func (h *httpd) refuse(x *httpmini.Exchange, err error) {
 	if status == 409 && errors.Is(err, errFileExists) {
 		text += "; -overwrite lets it be replaced"
 	}
+	if t != nil && t.published > 0 {
+		text += "\ntaken before that:\n" + h.tell(x, t)
+	}
 	h.text(x, status, text)
 }
 
@@ -123,13 +130,13 @@ func uploadStatus(err error) int {
 		return e.Status
 	}
 	switch {
-	case is(errTooMuch)(err):
+	case is(errTooMuch, errManyParts)(err):
 		return 413
 	case is(errUnwelcome)(err):
 		return 415
 	case is(errFileExists, errNotAFile, errNoFolder)(err):
 		return 409
-	case is(errPartial, errFormEmpty, errPostFolder, errFormFolder, errForm, errNameEmpty, errNameLong, errNameUTF8, errNameInvisible, errNameSeparator,
+	case is(errPartial, errFormEmpty, errNameTwice, errPostFolder, errFormFolder, errForm, errNameEmpty, errNameLong, errNameUTF8, errNameInvisible, errNameSeparator,
 		errNameStart, errNameEnd, errNameReserved)(err):
 		return 400
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
@@ -142,25 +149,28 @@ func uploadStatus(err error) int {
 
 // taken answers who brought files. A browser that sent a form sees the folder again.
 func (h *httpd) taken(x *httpmini.Exchange, t *taking, form bool) {
-	req := x.Request
-	folder := req.Path()
-	if i := strings.LastIndexByte(folder, '/'); !form {
-		folder = folder[:i+1]
+	text := h.tell(x, t)
+	switch {
+	case form && wantsPage(&httpmini.Request{Method: "GET", Header: x.Request.Header}):
+		h.text(x, 303, text, httpmini.Field{Name: "Location", Value: "./"})
+	case t.replaced:
+		h.text(x, 200, text)
+	default:
+		h.text(x, 201, text)
 	}
-	var text strings.Builder
-	for _, p := range t.parts {
+}
+
+// tell counts and logs what was published, and returns it as text for the client.
+func (h *httpd) tell(x *httpmini.Exchange, t *taking) string {
+	folder := x.Request.Path()
+	folder = folder[:strings.LastIndexByte(folder, '/')+1]
+	var lines []string
+	for _, p := range t.parts[:t.published] {
 		h.counts.uploads.Add(1)
 		h.con.Status("%v: took %s%s, %d bytes", x.RemoteAddr(), folder, p.name, p.size)
-		fmt.Fprintf(&text, "%s %s %d\n", p.sum(), p.name, p.size)
+		lines = append(lines, fmt.Sprintf("%s %s %d", p.sum(), p.name, p.size))
 	}
-	switch {
-	case form && wantsPage(&httpmini.Request{Method: "GET", Header: req.Header}):
-		h.text(x, 303, strings.TrimSuffix(text.String(), "\n"), httpmini.Field{Name: "Location", Value: "./"})
-	case t.replaced:
-		h.text(x, 200, strings.TrimSuffix(text.String(), "\n"))
-	default:
-		h.text(x, 201, strings.TrimSuffix(text.String(), "\n"))
-	}
+	return strings.Join(lines, "\n")
 }
 
 // A taking is the files that one request brings.
@@ -175,6 +185,9 @@ type taking struct {
 
 // file writes a file under a name of its own.
 func (t *taking) file(name string, body io.Reader) error {
+	if slices.ContainsFunc(t.parts, func(p *partFile) bool { return p.name == name }) {
+		return errNameTwice
+	}
 	if err := checkTarget(t.root, name, t.overwrite); err != nil {
 		return err
 	}

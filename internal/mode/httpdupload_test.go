@@ -11,11 +11,14 @@ import (
 	"mime/multipart"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"socketsrv/httpmini"
 )
@@ -84,6 +87,9 @@ func TestHttpdUpload(t *testing.T) {
 		{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: gzip"}, 415, nil},
 		{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: identity"}, 201, map[string]string{"new.txt": "content"}},
 
+		{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: Identity"}, 201, map[string]string{"new.txt": "content"}},
+		{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: identity", "Content-Encoding: gzip"}, 415, nil},
+
 		{"", "PUT", "/../evil", "content", nil, 400, nil},
 		{"", "PUT", "/%2e%2e/evil", "content", nil, 400, nil},
 		{"", "PUT", "/out/evil", "content", nil, 409, nil}, // a link to the folder above
@@ -118,6 +124,7 @@ func TestHttpdUpload(t *testing.T) {
 		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B--", []string{form, "Accept: text/html"}, 303, map[string]string{"a.txt": "one"}},
 		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B\r\nContent-Disposition: form-data; name=f; filename=old.txt\r\n\r\ntwo\r\n--B--", []string{form}, 409, nil},
 		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B\r\nContent-Disposition: form-data; name=f; filename=../b\r\n\r\ntwo\r\n--B--", []string{form}, 400, nil},
+		{"", "POST", "/", strings.Repeat("--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n", 2) + "--B--", []string{form}, 400, nil},
 		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none", []string{form}, 400, nil},
 		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f\r\n\r\nno file\r\n--B--", []string{form}, 400, nil},
 		{"", "POST", "/new.txt", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B--", []string{form}, 400, nil},
@@ -154,6 +161,35 @@ func TestHttpdUpload(t *testing.T) {
 			}
 		}
 		p.stop()
+	}
+}
+
+// TestHttpdUploadBetween: of a form whose second file appears meanwhile the answer,
+// the log and the count have the first one.
+func TestHttpdUploadBetween(t *testing.T) {
+	dir := t.TempDir()
+	p := background(t, Httpd, "-upload", "-port", "0", dir)
+	nc := dialTCP(t, p.addr("http"))
+	nc.SetDeadline(time.Now().Add(patience))
+	body := part(`form-data; filename="a"`, "one") + part(`form-data; filename="b"`, "two")
+	fmt.Fprintf(nc, "POST / HTTP/1.1\r\nHost: localhost\r\n%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", form, len(body)+len("--B--"), body)
+	for end := time.Now().Add(patience); len(namesIn(t, dir)) < 2; runtime.Gosched() { // both have begun
+		if time.Now().After(end) {
+			t.Fatalf("there are %q", namesIn(t, dir))
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "b"), []byte("first"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(nc, "--B--")
+	answer, err := io.ReadAll(nc)
+	p.stop()
+	if want := fmt.Sprintf("-overwrite lets it be replaced\ntaken before that:\n%x a 3\n", sha256.Sum256([]byte("one"))); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 409 ") || !strings.HasSuffix(string(answer), want) {
+		t.Errorf("the answer is %q, %v; want 409 and %q", answer, err, want)
+	}
+	p.stderr.waitFor(t, `(?s)took /a, 3 bytes\n.*, 1 files taken\n`)
+	if got := contents(t, dir); !maps.Equal(got, map[string]string{"a": "one", "b": "first"}) {
+		t.Errorf("there is %q", got)
 	}
 }
 
@@ -318,8 +354,15 @@ var forms = []struct {
 	{"nothing", "", nil},
 	{"only the end", "--B--", nil},
 	{"no boundary in it", "some text", nil},
-	{"too many files", strings.Repeat(part(`form-data; filename="a"`, "x"), maxFormFiles+1) + "--B--", nil},
+	{"too many files", manyFiles(maxFormFiles+1) + "--B--", nil},
 	{"too many parts", strings.Repeat(part(`form-data; name="a"`, "x"), maxFormParts+1) + "--B--", nil},
+}
+
+func manyFiles(n int) (body string) {
+	for i := range n {
+		body += part(`form-data; filename="a`+strconv.Itoa(i)+`"`, "x")
+	}
+	return body
 }
 
 // TestForms: each form whole, byte by byte, and cut anywhere.
@@ -333,6 +376,9 @@ func TestForms(t *testing.T) {
 			}
 			if err != nil && uploadStatus(err)/100 != 4 {
 				t.Errorf("%s: %v has status %d", tt.name, err, uploadStatus(err))
+			}
+			if strings.HasPrefix(tt.name, "too many") && err != errManyParts {
+				t.Errorf("%s: %v, want %v", tt.name, err, errManyParts)
 			}
 		}
 		end := strings.Index(tt.body, "--B--")
