@@ -336,6 +336,9 @@ func (opt *AcceptOptions) refuse(err error, fields httpmini.Header) *httpmini.Re
 		}
 	}
 	res := refuse(he.Status, body)
+	for _, f := range opt.Header {
+		res.Header.Del(f.Name)
+	}
 	res.Header = append(append(res.Header, fields...), opt.Header...)
 	return res
 }

@@ -180,6 +180,11 @@ func (h *httpd) serve(x *httpmini.Exchange) {
 		open.Authorize = nil
 		policy = &open
 	}
+	if req.Host() == "" { // as in HTTP/1.0; browsers, which a foreign name may have led here, say it
+		open := *policy
+		open.AllowHost = nil
+		policy = &open
+	}
 	if refusal := policy.Admit(req); refusal != nil {
 		x.Send(refusal)
 		return
@@ -198,9 +203,11 @@ func (h *httpd) serve(x *httpmini.Exchange) {
 	}
 }
 
-// fields are those of an answer that is not httpmini.Files's.
+// fields are those of an answer that is not httpmini.Files's; -header replaces those
+// of the same name here, too.
 func (h *httpd) fields(own ...httpmini.Field) httpmini.Header {
-	return append(httpmini.Header(own), h.files.Header...)
+	own = slices.DeleteFunc(own, func(f httpmini.Field) bool { return h.files.Header.Has(f.Name) })
+	return append(own, h.files.Header...)
 }
 
 // text answers with a line of text.

@@ -123,6 +123,10 @@ func TestHttpdFiles(t *testing.T) {
 		{"-token tk", "GET", "/a.txt", []string{"Authorization: Bearer tk"}, 200, "0123456789", ""},
 		{"", "GET", "/a.txt", []string{"Host: evil.example"}, 403, "-allow-host", ""},
 		{"", "GET", "/a.txt", []string{"Host: localhost:1"}, 200, "0123456789", ""},
+		{"", "GET", "/a.txt", []string{"Host: "}, 200, "0123456789", ""},
+		{"-header Content-Type:a/b", "GET", "/a.txt", nil, 200, "0123456789", "Content-Type: a/b"},
+		{"-header Content-Type:a/b -auth me:pw", "GET", "/a.txt", nil, 401, "", "Content-Type: a/b"},
+		{"-header Content-Type:a/b -D", "GET", "/a.txt", nil, 200, "OK", "Content-Type: a/b"},
 		{"-allow-host lab.example", "GET", "/a.txt", []string{"Host: lab.example"}, 200, "0123456789", ""},
 		{"-origin http://good.example", "GET", "/a.txt", []string{"Origin: http://bad.example"}, 403, "-origin", ""},
 		{"-redirect_url http://x.example/y", "GET", "/any", nil, 301, "", "Location: http://x.example/y"},
@@ -137,6 +141,9 @@ func TestHttpdFiles(t *testing.T) {
 		name, value, _ := strings.Cut(tt.field, ": ")
 		if r.StatusCode != tt.status || !strings.Contains(r.body, tt.body) || tt.field != "" && r.Header.Get(name) != value {
 			t.Errorf("%s: %s %s %q: %d %q %q\nwant %d %q %q", tt.flags, tt.method, tt.target, tt.fields, r.StatusCode, r.Header, r.body, tt.status, tt.body, tt.field)
+		}
+		if types := r.Header.Values("Content-Type"); len(types) > 1 {
+			t.Errorf("%s: %s %s: Content-Type %q", tt.flags, tt.method, tt.target, types)
 		}
 		if r.Header.Get("Date") == "" {
 			t.Errorf("%s %s: no Date", tt.method, tt.target)
@@ -201,18 +208,23 @@ func TestHttpdUsage(t *testing.T) {
 // TestHttpdLog: the access log, in which nothing a client sends shows as it is.
 func TestHttpdLog(t *testing.T) {
 	dir := webRoot(t, map[string]string{"a.txt": "0123456789"})
-	p := background(t, Httpd, "-port", "0", "-auth", "me:pw", dir)
+	p := background(t, Httpd, "-port", "0", "-auth", "me:pw", "-cors", dir)
 	base := "http://" + p.addr("http")
+	const forged = "Authorization: Basic YWRtaW46eA==" // admin:x
+	webAskPath(t, "OPTIONS", base, "/a", forged, "Origin: http://a", "Access-Control-Request-Method: GET")
+	webAskPath(t, "GET", base, "/b", forged, "Host: evil.example")
 	webAskPath(t, "GET", base, `/a.txt?"\`, "Authorization: Basic bWU6cHc=")
 	webAskPath(t, "HEAD", base, "/a.txt", "Authorization: Basic bWU6cHc=")
 	webAskPath(t, "GET", base, "/a.txt", "Authorization: Basic bWU6eHg=")
-	const clf = `^127\.0\.0\.1 - me \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /a\.txt\?\\x22\\\\ HTTP/1\.1" 200 10
+	const clf = `^127\.0\.0\.1 - - \[.*\] "OPTIONS /a HTTP/1\.1" 204 -
+127\.0\.0\.1 - - \[.*\] "GET /b HTTP/1\.1" 403 \d+
+127\.0\.0\.1 - me \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /a\.txt\?\\x22\\\\ HTTP/1\.1" 200 10
 127\.0\.0\.1 - me \[.*\] "HEAD /a\.txt HTTP/1\.1" 200 -
 127\.0\.0\.1 - - \[.*\] "GET /a\.txt HTTP/1\.1" 401 \d+
 $`
 	p.stdout.waitFor(t, clf)
 	p.stop()
-	p.stderr.waitFor(t, `(?m)^3 requests, \d+ bytes sent, 0 files taken$`)
+	p.stderr.waitFor(t, `(?m)^5 requests, \d+ bytes sent, 0 files taken$`)
 
 	p = background(t, Httpd, "-port", "0", "-v", dir)
 	webAskPath(t, "GET", "http://"+p.addr("http"), "/a.txt", "User-Agent: a\"\xff\t\u202eb", "Referer: http://r/")

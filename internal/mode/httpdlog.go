@@ -92,17 +92,18 @@ func (h *httpd) event(x *httpmini.Exchange, began time.Time) *show.Event {
 	return e
 }
 
-// user is who was let in by a password, "" if nobody was asked.
+// user is who gave the password, "" if nobody did: what is only claimed, in a
+// request that is answered without a look at it, is not for a log.
 func (h *httpd) user(x *httpmini.Exchange) string {
 	scheme, value, _ := strings.Cut(x.Request.Header.Get("Authorization"), " ")
-	if h.ws.user == "" || x.Status() == 401 || !strings.EqualFold(scheme, "basic") {
+	if h.ws.user == "" || !strings.EqualFold(scheme, "basic") {
 		return ""
 	}
 	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
-	if err != nil {
+	if err != nil || !equalSecret(string(plain), h.ws.user) {
 		return ""
 	}
-	name, _, _ := strings.Cut(string(plain), ":")
+	name, _, _ := strings.Cut(h.ws.user, ":")
 	return name
 }
 
