@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"socketsrv/httpmini"
@@ -18,6 +19,8 @@ import (
 type uploads struct {
 	on, overwrite bool
 	limit         int64 // bytes of a request's body
+
+	publishing sync.RWMutex // a conditional request has it alone
 }
 
 // What a request that brings files is refused for; status says how.
@@ -51,7 +54,7 @@ func (h *httpd) receive(x *httpmini.Exchange) {
 		}
 	}
 	if err == nil {
-		err = t.publish()
+		err = h.publish(req, t)
 	}
 	if err != nil {
 		if body.err == nil { // else the client is gone, and hears nothing
@@ -82,9 +85,9 @@ func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
 	case dir && !form:
 		return nil, errPostFolder
 	}
-	folder := name
+	folder, file := name, ""
 	if !dir {
-		folder = path.Dir(name)
+		folder, file = path.Dir(name), name
 		if status := h.files.Precondition(req, name); status != 0 {
 			return nil, &httpmini.Error{Status: status, Err: errState}
 		}
@@ -97,7 +100,7 @@ func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &taking{root: root, overwrite: h.upload.overwrite, name: path.Base(name)}
+	t := &taking{root: root, overwrite: h.upload.overwrite, name: path.Base(name), path: file}
 	if !dir {
 		if err = checkTarget(root, t.name, t.overwrite); err != nil {
 			root.Close()
@@ -105,6 +108,23 @@ func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
 		}
 	}
 	return t, nil
+}
+
+// publish gives the files their names, if the file is still as the request wants it
+// to be: another one may have come while the body did.
+func (h *httpd) publish(req *httpmini.Request, t *taking) error {
+	conditional := slices.ContainsFunc([]string{"If-Match", "If-None-Match", "If-Unmodified-Since"}, req.Header.Has)
+	if t.path == "" || !conditional {
+		h.upload.publishing.RLock()
+		defer h.upload.publishing.RUnlock()
+		return t.publish()
+	}
+	h.upload.publishing.Lock()
+	defer h.upload.publishing.Unlock()
+	if status := h.files.Precondition(req, t.path); status != 0 {
+		return &httpmini.Error{Status: status, Err: errState}
+	}
+	return t.publish()
 }
 
 // refuse answers what was wrong, and what would allow it; also what of a form had its
@@ -177,6 +197,7 @@ func (h *httpd) tell(x *httpmini.Exchange, t *taking) string {
 type taking struct {
 	root      *os.Root
 	name      string // of the one that is not in a form
+	path      string // its, below the root; "" for a form
 	overwrite bool
 	parts     []*partFile
 	replaced  bool // one was there before

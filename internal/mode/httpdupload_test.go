@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"mime/multipart"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -189,6 +190,34 @@ func TestHttpdUploadBetween(t *testing.T) {
 	}
 	p.stderr.waitFor(t, `(?s)took /a, 3 bytes\n.*, 1 files taken\n`)
 	if got := contents(t, dir); !maps.Equal(got, map[string]string{"a": "one", "b": "first"}) {
+		t.Errorf("there is %q", got)
+	}
+}
+
+// TestHttpdUploadState: of two who want to be the first, and overlap, one is.
+func TestHttpdUploadState(t *testing.T) {
+	dir := t.TempDir()
+	p := background(t, Httpd, "-upload", "-overwrite", "-port", "0", dir)
+	var conns []net.Conn
+	for range 2 {
+		nc := dialTCP(t, p.addr("http"))
+		nc.SetDeadline(time.Now().Add(patience))
+		fmt.Fprint(nc, "PUT /a HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\nContent-Length: 3\r\nConnection: close\r\n\r\nab")
+		conns = append(conns, nc)
+	}
+	for end := time.Now().Add(patience); len(namesIn(t, dir)) < 2; runtime.Gosched() { // both have begun
+		if time.Now().After(end) {
+			t.Fatalf("there are %q", namesIn(t, dir))
+		}
+	}
+	for i, want := range []string{"HTTP/1.1 201 ", "HTTP/1.1 412 "} {
+		io.WriteString(conns[i], "12"[i:i+1])
+		if answer, err := io.ReadAll(conns[i]); err != nil || !strings.HasPrefix(string(answer), want) {
+			t.Errorf("number %d: %q, %v; want %q", i, answer, err, want)
+		}
+	}
+	p.stop()
+	if got := contents(t, dir); !maps.Equal(got, map[string]string{"a": "ab1"}) {
 		t.Errorf("there is %q", got)
 	}
 }
