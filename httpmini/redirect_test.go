@@ -243,13 +243,13 @@ func TestClientGet(t *testing.T) {
 			w.Header().Set("Content-Encoding", "br")
 			io.WriteString(w, "x")
 		case "/loop":
-			http.Redirect(w, r, "/loop", 302)
+			http.Redirect(w, r, "/loop", http.StatusFound)
 		case "/away":
-			http.Redirect(w, r, "gopher://a/", 302)
+			http.Redirect(w, r, "gopher://a/", http.StatusFound)
 		case "/gone":
-			http.Error(w, "gone", 410)
+			http.Error(w, "gone", http.StatusGone)
 		default:
-			http.Redirect(w, r, "/gzip", 302)
+			http.Redirect(w, r, "/gzip", http.StatusFound)
 		}
 	}))
 	defer s.Close()
