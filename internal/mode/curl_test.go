@@ -1,6 +1,7 @@
 package mode
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -432,6 +434,53 @@ func TestCurlTerminal(t *testing.T) {
 	w.flush()
 	if b.String() != "ü€😀\\xe2\\x82" {
 		t.Errorf("byte by byte: %q", b.String())
+	}
+}
+
+// TestCurlResend: a kept connection that the server gave up without a word is no
+// failure, whatever the method.
+func TestCurlResend(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	requests := make(chan string, 10)
+	serve := func(answers int) {
+		nc, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		br := bufio.NewReader(nc)
+		for i := range answers + 1 {
+			r, err := httpmini.ReadRequest(br, httpmini.Limits{})
+			if err != nil {
+				return
+			}
+			body, _ := io.ReadAll(r.Body)
+			requests <- r.Target + string(body)
+			if i < answers {
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			}
+		}
+	}
+	go func() {
+		serve(1)
+		serve(2)
+	}()
+	env, stdout, stderr := curlEnv()
+	u := "http://" + ln.Addr().String()
+	if exit := doCurl(t, env, "-sS", "-d", "tea", u+"/1", u+"/2"); exit != 0 || stdout.String() != "okok" {
+		t.Errorf("exit %d, %q, %q", exit, stdout, stderr)
+	}
+	close(requests)
+	var got []string
+	for r := range requests {
+		got = append(got, r)
+	}
+	if want := []string{"/1tea", "/2tea", "/2tea"}; !slices.Equal(got, want) {
+		t.Errorf("requests %q, want %q", got, want)
 	}
 }
 

@@ -39,6 +39,7 @@ func newCurlRun(c *curl, env *Env) *curlRun {
 	r.client = httpmini.Client{
 		Dial: r.dial, TLS: r.secure, Proxy: r.proxyURL,
 		ProxyHeader:    httpmini.Header{{Name: "User-Agent", Value: curlAgent}, {Name: "Proxy-Connection", Value: "Keep-Alive"}},
+		Resend:         true,
 		ConnectTimeout: cmp.Or(c.dialer.ConnectTimeout, -1), HeadTimeout: cmp.Or(c.stall, -1), StallTimeout: cmp.Or(c.stall, -1),
 	}
 	if c.proxyUser != "" && c.dialer.proxy != nil {
