@@ -56,8 +56,9 @@ type Trace struct {
 	Received  func(r *Response) // a head came: interim (1xx), to CONNECT, final
 
 	// Progress is told how much of the bodies went out and came in so far, after
-	// every piece, or four times a second where the kernel copies slowly. Where both go at once it is called from two
-	// goroutines at a time. What it takes slows the transfer down.
+	// every piece, or four times a second where the kernel copies slowly. Where both
+	// go at once it is called from two goroutines at a time. What it takes slows the
+	// transfer down.
 	Progress func(sent, received int64)
 }
 
@@ -82,8 +83,9 @@ type Connection struct {
 // Host, Content-Length and Transfer-Encoding are added; the two of these last that
 // r.Header has are not sent. So is Authorization if the URL names a user and
 // r.Header has none. A body of ContentLength bytes or, with -1, of any length, in
-// chunks, is read from Body while it goes out; nil is none, and then -1 leaves
-// Content-Length out where it would be 0. A file of known length goes to a TCP
+// chunks, is read from Body while it goes out; one that has bytes with a length of
+// 0 is an ErrBodyLength. nil is none, and then -1 leaves Content-Length out where it
+// would be 0. A file of known length goes to a TCP
 // connection by the kernel. Answers may come before the body is through: what is
 // left of it after one with a status of 300 or more is not sent.
 //

@@ -24,9 +24,10 @@ type Redirects struct {
 // read a's body, but ends its upload.
 //
 // Where the scheme, the host or the port is another one, Host is left out, and so
-// are the user of the URL and the fields that may be secret: see IsSecret. Where the method becomes GET, the body
-// and its fields are left out; else the body is taken back to its start. User
-// information in a Location is dropped.
+// are the user of the URL and the fields that may be secret: see IsSecret. Where the
+// method becomes GET, the body and its fields are left out; else the body is taken
+// back to its start. User information in a Location is dropped. A Cookie field that
+// a Jar gave for a.URL is the caller's to set anew for next.
 //
 // Errors wrap ErrTooManyRedirects, ErrURL or ErrScheme (of the Location),
 // ErrDowngrade, or ErrRedirect where the body cannot be sent again or would go to
