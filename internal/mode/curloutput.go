@@ -67,8 +67,10 @@ func (o *curlOutput) take(a *httpmini.Answer) (int64, error) {
 	w := &outputWriter{w: o.w}
 	var n int64
 	var err error
-	if f := o.direct(); f != nil {
+	if f := o.direct(); f != nil && f == o.file {
 		n, err = a.WriteTo(f)
+	} else if f != nil {
+		n, err = o.w.(*output).do(func() (int64, error) { return a.WriteTo(f) })
 	} else {
 		n, err = a.WriteTo(w)
 	}

@@ -180,17 +180,21 @@ const flushTime = 2 * time.Second // for a reader of stdout that stalls
 
 // Close waits for what is still being written, though not for ever.
 func (c *Console) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-	defer cancel()
-	err := c.Flush(ctx)
+	err := flush(c.Writer)
 	if n := c.Dropped(); n > 0 {
 		c.line(fmt.Sprintf("%s: stdout was not read: %s dropped", program, plural(n, "line")))
 	}
 	if c.waiting != nil {
-		c.waiting.Flush(ctx)
+		flush(c.waiting) // in a time of its own: stdout may have used up the other
 	}
 	if c.log != nil {
 		c.log.Close()
 	}
 	return err
+}
+
+func flush(w *show.Writer) error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	return w.Flush(ctx)
 }

@@ -159,28 +159,39 @@ func (s *stream) write(p []byte) (int, error) {
 	case !s.waits:
 		return s.w.Write(p)
 	}
-	var n int
-	var err error
 	b := append(s.buf[:0], p...) // p is the caller's again when we give up
+	n, err := s.do(func() (int64, error) {
+		n, err := s.w.Write(b)
+		return int64(n), err
+	})
+	if err == errNotRead {
+		s.stalled, s.buf = true, nil
+	} else if s.buf = b; cap(b) > maxQueue {
+		s.buf = nil
+	}
+	return int(n), err
+}
+
+// do waits for what writes to w as write does for Write.
+func (s *stream) do(write func() (int64, error)) (int64, error) {
+	var n int64
+	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		n, err = s.w.Write(b)
+		n, err = write()
 	}()
 	select {
 	case <-done:
+		return n, err
 	case <-s.ctx.Done():
-		select {
-		case <-done:
-		case <-time.After(flushTime):
-			s.stalled, s.buf = true, nil
-			return 0, errNotRead
-		}
 	}
-	if s.buf = b; cap(b) > maxQueue {
-		s.buf = nil
+	select {
+	case <-done:
+		return n, err
+	case <-time.After(flushTime):
+		return 0, errNotRead
 	}
-	return n, err
 }
 
 // lockedWriter is stderr, on which several may have something to say.
