@@ -528,6 +528,7 @@ func TestConnectReset(t *testing.T) {
 
 // TestConnectStreams has the kinds of targets that are no WebSocket.
 func TestConnectStreams(t *testing.T) {
+	t.Parallel()
 	back := func(nc net.Conn) { io.Copy(nc, nc) }
 	tcp, unix, udp := listenFor(t, "tcp", back), listenFor(t, "unix", back), udpEcho(t)
 	for _, tt := range []struct {
@@ -677,6 +678,7 @@ func TestConnectReplyWire(t *testing.T) {
 
 // TestConnectExec runs a program for each message.
 func TestConnectExec(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a shell")
 	}

@@ -685,6 +685,7 @@ func TestCurlProxyVariables(t *testing.T) {
 // TestCurlStandsStill: a body that does not come ends by -y and -Y, or by the time
 // that it may stand still, and the meter is told of it all.
 func TestCurlStandsStill(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

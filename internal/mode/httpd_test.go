@@ -277,6 +277,7 @@ $`
 // TestHttpdNotRead: a stdout and stderr that nobody reads hold neither who asks nor
 // the end, and what is dropped is counted.
 func TestHttpdNotRead(t *testing.T) {
+	t.Parallel()
 	stdout, ours := io.Pipe()
 	defer stdout.Close()
 	stderr := newRecord()

@@ -14,6 +14,7 @@ import (
 )
 
 func TestLine(t *testing.T) {
+	t.Parallel()
 	p := background(t, Line, "-port", "0", "-reply", `cmd01=ack\nmore`, "-reply", "=x=y", "-unknown", "what?")
 	if code := p.wait(); code != ExitUsage {
 		t.Fatalf("-reply without a command: exit %d, want %d", code, ExitUsage)

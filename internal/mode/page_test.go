@@ -189,6 +189,7 @@ func TestPageClose(t *testing.T) {
 
 // TestPageReconnect: a server that comes back has its page back.
 func TestPageReconnect(t *testing.T) {
+	t.Parallel()
 	b, p := openPage(t, Echo, "-port", "0")
 	addr := p.addr("ws")
 	p.stop()
