@@ -149,12 +149,14 @@ func (c *conn) exchange() bool {
 	x := &c.x
 	x.body, _ = r.Body.(*body)
 	x.close = r.Method == "CONNECT" || !r.KeepAlive() || c.s.closing.Load()
-	if expect := r.Header.Get("Expect"); expect != "" && r.Minor > 0 {
-		if !equalFold(expect, "100-continue") {
-			c.fail(&Error{417, ErrExpect})
-			return false
+	if r.Minor > 0 {
+		for _, expectation := range r.Header.List("Expect") {
+			if !equalFold(expectation, "100-continue") {
+				c.fail(&Error{417, ErrExpect})
+				return false
+			}
+			x.expect = x.body != nil
 		}
-		x.expect = x.body != nil
 	}
 	c.handle(x)
 	if c.phase == taken {

@@ -388,6 +388,8 @@ func testFilesGzip(t *testing.T) {
 		{"GET /big.txt", "identity;q=1, gzip;q=0.5", false},
 		{"GET /big.txt", "gzip;q=nan", false},
 		{"GET /big.txt", "gzip;q=2", false},
+		{"GET /big.txt", "gzip;q=0x1p-1", false},
+		{"GET /big.txt", "gzip;q=1e-1", false},
 		{"GET /big.txt", "gzip;level=9", false},
 		{"GET /big.txt", "br, deflate", false},
 		{"GET /big.txt HTTP/1.0", "gzip", false},

@@ -41,8 +41,9 @@ func weight(params string) float64 {
 	if trim(params) == "" {
 		return 1
 	}
-	q, err := strconv.ParseFloat(trim(value), 64)
-	if !ok || !equalFold(trim(name), "q") || err != nil || !(q >= 0 && q <= 1) {
+	value = trim(value)
+	q, err := strconv.ParseFloat(value, 64)
+	if !ok || !equalFold(trim(name), "q") || err != nil || q > 1 || strings.Trim(value, "0123456789.") != "" {
 		return 0
 	}
 	return q

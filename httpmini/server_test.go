@@ -410,6 +410,8 @@ func TestAnswers(t *testing.T) {
 		{"HTTP/1.0 stream", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
 			send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("ok")} }),
 			"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", true},
+		{"a second expectation", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: banana\r\n\r\n", ok,
+			"HTTP/1.1 417 Expectation Failed\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 56\r\nConnection: close\r\n\r\n", true},
 		{"HTTP/1.0 has no Expect", "GET / HTTP/1.0\r\nExpect: banana\r\n\r\n", ok, ok2Close, true},
 		{"stream in chunks, with a trailer", getEmpty, send(func() *Response {
 			return &Response{Status: 200, Reason: "Fine", Header: Header{{"Trailer", "X"}}, Body: iotest.OneByteReader(strings.NewReader("ok")), Trailer: Header{{"X", "y"}}}
