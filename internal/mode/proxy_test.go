@@ -331,7 +331,6 @@ func TestProxyFields(t *testing.T) {
 
 // TestProxyTLS has PX22, and TLS on both sides.
 func TestProxyTLS(t *testing.T) {
-	t.Parallel()
 	if !tlsconf.Available {
 		t.Skip("this build leaves TLS out")
 	}
@@ -499,7 +498,6 @@ func inUse() int64 {
 // TestProxyBackPressure has PX13 and PX14: who does not read stalls the other, whose
 // bytes are not kept; when it leaves, the other is let go.
 func TestProxyBackPressure(t *testing.T) {
-	t.Parallel()
 	for _, fromTarget := range []bool{true, false} {
 		conns := make(chan *net.TCPConn, 1)
 		release := make(chan struct{})
@@ -554,7 +552,6 @@ func TestProxyBackPressure(t *testing.T) {
 
 // TestProxyStreams has PX15, a little smaller: nothing is put together.
 func TestProxyStreams(t *testing.T) {
-	t.Parallel()
 	const fragments, size = 1024, 64 << 10
 	sums := make(chan int, 1)
 	f := playTarget(t, switching(), func(nc *net.TCPConn) {

@@ -51,8 +51,9 @@ func (in *fdInput) read(p []byte, timeout time.Duration) (int, error) {
 		case err != nil:
 			return 0, err
 		case woken:
-			in.woken.Store(false)
+			// In this order: a wake in between has nothing to add, and the next one writes.
 			withFD(in.pr, func(fd uintptr) { syscall.Read(int(fd), make([]byte, 8)) })
+			in.woken.Store(false)
 			return 0, errWoken
 		case !readable:
 			return 0, errTimeout
