@@ -175,7 +175,10 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 	if err := c.chooseProxy(x); err != nil {
 		return &OpError{"proxy", err}
 	}
-	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, ContentLength: r.ContentLength, Trailer: r.Trailer}
+	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, HTTP10: r.HTTP10, ContentLength: r.ContentLength, Trailer: r.Trailer}
+	if r.HTTP10 {
+		x.r.Minor = 0 // the connection is not kept
+	}
 	if x.r.Target == "" {
 		x.r.Target = originForm(u)
 		if x.route.proxy != nil && !x.route.tunnel {
@@ -245,6 +248,9 @@ func (x *prepared) header(h Header) {
 func (x *prepared) checkBody() error {
 	if x.body == nil {
 		return nil
+	}
+	if x.r.HTTP10 && x.r.ContentLength < 0 {
+		return &OpError{"body", ErrBodyLength}
 	}
 	if s, ok := x.body.(io.Seeker); ok {
 		if at, err := s.Seek(0, io.SeekCurrent); err == nil {

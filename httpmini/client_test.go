@@ -231,6 +231,39 @@ func TestClientStale(t *testing.T) {
 	}
 }
 
+// A request of HTTP/1.0 is one in its request line, has no chunks, and its connection
+// is not kept, whatever the answer says.
+func TestClientHTTP10(t *testing.T) {
+	answer := func(p *part) {
+		if r := p.request(); r == nil || r.Minor != 0 || r.Target != "/x" {
+			t.Errorf("sent %+v", r)
+		}
+		io.WriteString(p.nc, ok2)
+		p.br.ReadByte() // until the end
+	}
+	perform(t, func(s *stage) {
+		for range 2 {
+			r := &Request{HTTP10: true}
+			a, err := s.c.Do(s.t.Context(), "http://a/x", r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Conn.Reused {
+				t.Error("the connection was kept")
+			}
+			a.Close()
+			a.Status, a.Header = 302, Header{{"Location", "/y"}}
+			if _, next, err := (Redirects{}).Follow(a, r); err != nil || !next.HTTP10 {
+				t.Errorf("after a redirect: %+v, %v", next, err)
+			}
+		}
+		_, err := s.c.Do(s.t.Context(), "http://a/", &Request{HTTP10: true, Method: "PUT", Body: strings.NewReader("a"), ContentLength: -1})
+		if !errors.Is(err, ErrBodyLength) {
+			t.Errorf("a body of unknown length: %v", err)
+		}
+	}, answer, answer)
+}
+
 // Kept connections are bounded in number and in time.
 func TestClientIdle(t *testing.T) {
 	perform(t, func(s *stage) {

@@ -170,13 +170,19 @@ func (l *link) tunnel(ctx context.Context) error {
 	return nil
 }
 
-// basic returns the value of a field that names u (RFC 7617 §2), "" for nobody.
+// Basic returns the value of an Authorization or Proxy-Authorization field for
+// "user:password" (RFC 7617 §2).
+func Basic(credentials string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(credentials))
+}
+
+// basic is Basic for u, "" for nobody.
 func basic(u *url.Userinfo) string {
 	if u == nil {
 		return ""
 	}
 	password, _ := u.Password()
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password))
+	return Basic(u.Username() + ":" + password)
 }
 
 // begin starts an exchange, which ctx can end.

@@ -33,7 +33,8 @@ func (l Limits) orDefault() Limits {
 // A Request is a request as it was read or is to be sent.
 type Request struct {
 	Method, Target string // Target as it stands in the request line (RFC 9112 §3.2)
-	Minor          int    // of the version HTTP/1.x it came with; sent is always 1
+	Minor          int    // of the version HTTP/1.x it came with; not looked at in sending
+	HTTP10         bool   // is sent as one of HTTP/1.0; wants a body of known length
 	Header         Header
 	Body           io.Reader // never nil after ReadRequest; see there
 	ContentLength  int64     // in bytes; -1: unknown until the body's end
@@ -169,7 +170,11 @@ func ReadFinal(br *bufio.Reader, method string, upgrade bool, lim Limits) (*Resp
 // Check to be told.
 func (r *Request) AppendHead(dst []byte) []byte {
 	dst = append(appendClean(dst, r.Method), ' ')
-	dst = append(appendClean(dst, r.Target), " HTTP/1.1\r\n"...)
+	version := " HTTP/1.1\r\n"
+	if r.HTTP10 {
+		version = " HTTP/1.0\r\n"
+	}
+	dst = append(appendClean(dst, r.Target), version...)
 	return append(r.Header.append(dst), '\r', '\n')
 }
 

@@ -205,7 +205,7 @@ func (opt *DialOptions) request(u target, key string) *httpmini.Request {
 		h.Add("Sec-WebSocket-Extensions", offerDeflate(opt.ContextTakeover))
 	}
 	if u.user != "" && !opt.Header.Has("Authorization") {
-		h.Add("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.user)))
+		h.Add("Authorization", httpmini.Basic(u.user))
 	}
 	*h = append(*h, opt.Header...)
 	return req

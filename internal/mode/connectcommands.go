@@ -1,6 +1,7 @@
 package mode
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -189,11 +190,7 @@ func completeCommand(line string, pos int) (start int, candidates []string) {
 // completePath returns the files whose path begins so; folders end in a slash.
 func completePath(path string) (found []string) {
 	dir, base := filepath.Split(path)
-	where := dir
-	if where == "" {
-		where = "."
-	}
-	entries, err := os.ReadDir(where)
+	entries, err := os.ReadDir(cmp.Or(dir, "."))
 	if err != nil {
 		return nil
 	}

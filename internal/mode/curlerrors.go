@@ -20,6 +20,7 @@ const (
 	curlBadURL      = 3
 	curlNoProxy     = 5
 	curlWeird       = 8
+	curlUpload      = 25
 	curlRange       = 33
 	curlLocalCert   = 58
 	curlEncoding    = 61

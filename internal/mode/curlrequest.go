@@ -1,7 +1,6 @@
 package mode
 
 import (
-	"encoding/base64"
 	"fmt"
 	"io"
 	"os"
@@ -62,7 +61,7 @@ func joinPieces(pieces []piece) (string, error) {
 func (t *curlTransfer) prepare() (*httpmini.Request, error) {
 	o := t.o
 	t.url.addQuery(t.content.query)
-	r := &httpmini.Request{Method: "GET", Target: o.requestTarget}
+	r := &httpmini.Request{Method: "GET", Target: o.requestTarget, HTTP10: o.http10}
 	switch {
 	case t.upload != "":
 		r.Method = "PUT"
@@ -82,6 +81,9 @@ func (t *curlTransfer) prepare() (*httpmini.Request, error) {
 	}
 	if o.chunked() {
 		r.ContentLength = -1
+	}
+	if o.http10 && r.ContentLength < 0 {
+		return nil, curlErrorf(curlUpload, "Chunky upload is not supported by HTTP 1.0")
 	}
 	r.Header = t.header(r)
 	return r, t.url.checkTarget()
@@ -192,15 +194,11 @@ func (t *curlTransfer) authorization() string {
 	case t.o.bearer != "":
 		return "Bearer " + t.o.bearer
 	case t.o.hasUser:
-		return basicField(t.o.user)
+		return httpmini.Basic(t.o.user)
 	case t.url.hasUser:
-		return basicField(t.url.user)
+		return httpmini.Basic(t.url.user)
 	}
 	return ""
-}
-
-func basicField(user string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user))
 }
 
 // addRange adds what -r and -C ask for; with a body it says what that is.

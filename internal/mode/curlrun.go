@@ -1,7 +1,6 @@
 package mode
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -229,30 +228,7 @@ func (r *curlRun) dial(ctx context.Context, _, address string) (net.Conn, error)
 		}
 		return p.through(ctx, conn, host, port)
 	}
-	conn, err := r.dialer.direct(ctx, &env, r.now.o.network, host, port)
-	if err == nil && r.now.o.http10 && r.now.url.scheme == "http" {
-		conn = &oldConn{Conn: conn}
-	}
-	return conn, err
-}
-
-// An oldConn makes the request, which its first write begins with, one of HTTP/1.0:
-// there is no second one.
-type oldConn struct {
-	net.Conn
-	begun bool
-}
-
-func (c *oldConn) Write(p []byte) (int, error) {
-	if c.begun {
-		return c.Conn.Write(p)
-	}
-	c.begun = true
-	_, err := c.Conn.Write(bytes.Replace(p, []byte(" HTTP/1.1\r\n"), []byte(" HTTP/1.0\r\n"), 1))
-	if err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return r.dialer.direct(ctx, &env, r.now.o.network, host, port)
 }
 
 // connectAddress applies --connect-to.
@@ -292,9 +268,6 @@ func (r *curlRun) secure(ctx context.Context, nc net.Conn, host string) (net.Con
 		return nil, curlErrorf(ExitTLS, "TLS connect error: the server speaks no TLS 1.3")
 	}
 	r.now.info("TLS: %s", state)
-	if r.now.o.http10 {
-		tc = &oldConn{Conn: tc}
-	}
 	return tc, nil
 }
 

@@ -1,11 +1,8 @@
 package mode
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -539,7 +536,7 @@ func (d *dump) fitting(kind wordKind, proto *dumpProtocol, typed string) (words 
 	case aFormat:
 		words = slices.Clone(dumpFormats)
 	case aFile:
-		return filesLike(typed)
+		return completePath(typed)
 	case aClient:
 		if proto == nil {
 			return nil
@@ -550,24 +547,4 @@ func (d *dump) fitting(kind wordKind, proto *dumpProtocol, typed string) (words 
 		}
 	}
 	return slices.DeleteFunc(words, func(w string) bool { return !strings.HasPrefix(w, typed) })
-}
-
-// filesLike returns the files whose names begin so, and folders with a slash behind.
-func filesLike(typed string) (names []string) {
-	dir, base := filepath.Split(typed)
-	entries, err := os.ReadDir(cmp.Or(dir, "."))
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if !strings.HasPrefix(name, base) || base == "" && strings.HasPrefix(name, ".") {
-			continue
-		}
-		if e.IsDir() {
-			name += "/"
-		}
-		names = append(names, dir+name)
-	}
-	return names
 }

@@ -61,6 +61,7 @@ var exitCodes = []struct {
 	{ExitPartial, "a body shorter than promised"},
 	{ExitRefused, "HTTP status 400 or more with -f; a refused WebSocket handshake"},
 	{ExitWrite, "cannot write the output"},
+	{curlUpload, "curl: -0 cannot send what has no length beforehand"},
 	{ExitRead, "cannot read the input"},
 	{ExitTimeout, "timed out"},
 	{curlRange, "curl: the server cannot resume"},

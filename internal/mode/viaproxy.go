@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -188,7 +187,7 @@ func (p *proxy) connect(conn net.Conn, host, port string) error {
 // user.
 func (p *proxy) authorization() string {
 	password, _ := p.user.Password()
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(p.user.Username()+":"+password))
+	return httpmini.Basic(p.user.Username() + ":" + password)
 }
 
 // oneByte reads a byte at a time.

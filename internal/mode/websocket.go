@@ -174,7 +174,7 @@ func (fs *Flags) ClientWS() *ClientWS {
 			return Usagef("-origin %q: %v", clip(w.Origin, maxShown), err)
 		}
 		if user != "" {
-			w.Header.Add("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user)))
+			w.Header.Add("Authorization", httpmini.Basic(user))
 		}
 		return nil
 	})
