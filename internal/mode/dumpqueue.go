@@ -142,7 +142,8 @@ func (q *dumpQueue) putFile(f *dumpFile) error {
 	return nil
 }
 
-// cancelFile stops the file on its way.
+// cancelFile stops the file on its way, at once where a write that is cut short does
+// no harm; it does in TLS.
 func (q *dumpQueue) cancelFile() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -150,6 +151,9 @@ func (q *dumpQueue) cancelFile() error {
 		return errNoFile
 	}
 	q.file.cancelled.Store(true)
+	if c := q.client; c.raw != nil {
+		c.nc.SetWriteDeadline(time.Unix(1, 0))
+	}
 	return nil
 }
 
@@ -214,7 +218,7 @@ func (q *dumpQueue) drain() {
 			err = q.sendFile(item.file, err)
 		case err != nil:
 		case item.data != nil:
-			err = q.writeAll(item.data, true)
+			_, err = q.writeAll(item.data, nil)
 		default:
 			q.client.endSide()
 		}
@@ -233,32 +237,37 @@ func (q *dumpQueue) drain() {
 	q.changed.Broadcast()
 }
 
-// writeAll writes p, however long the peer takes as long as it takes something.
-// counted says that p is part of size.
-func (q *dumpQueue) writeAll(p []byte, counted bool) error {
+// writeAll writes p, however long the peer takes as long as it takes something. It
+// is of f, which may be cancelled, or else, with nil, part of size.
+func (q *dumpQueue) writeAll(p []byte, f *dumpFile) (written int, err error) {
 	c := q.client
 	for len(p) > 0 {
 		c.nc.SetWriteDeadline(time.Now().Add(writeStall))
-		if dead := c.dead.Load(); dead != nil { // looked at after its deadline may have been replaced
-			return *dead
+		// Both are looked at after their deadline may have been replaced.
+		if dead := c.dead.Load(); dead != nil {
+			return written, *dead
+		}
+		if f != nil && f.cancelled.Load() {
+			return written, errCancelled
 		}
 		n, err := c.nc.Write(p[:min(len(p), writePiece)])
 		q.mu.Lock()
 		q.wrote(n)
-		if counted {
+		written += n
+		if f == nil {
 			q.size -= n
 			q.changed.Broadcast()
 		}
 		q.mu.Unlock()
-		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-			return errStalled
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && (f == nil || !f.cancelled.Load()) {
+			return written, errStalled
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
+			return written, err
 		}
 		p = p[n:]
 	}
-	return c.nc.SetWriteDeadline(time.Time{})
+	return written, c.nc.SetWriteDeadline(time.Time{})
 }
 
 // sendFile sends f, unless err says that nothing can be sent. The error is one of
@@ -293,10 +302,11 @@ func (q *dumpQueue) copyFile(f *dumpFile) error {
 		if err != nil && f.sent < f.size {
 			return &os.PathError{Op: "read", Path: f.name, Err: err}
 		}
-		if err := q.writeAll(buf[:n+m], false); err != nil {
+		written, err := q.writeAll(buf[:n+m], f)
+		f.sent += int64(max(written-n, 0))
+		if err != nil {
 			return err
 		}
-		f.sent += int64(m)
 		if now := time.Now(); now.Sub(report) >= reportTime {
 			report = now
 			f.progress(f.sent)
