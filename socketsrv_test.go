@@ -493,7 +493,7 @@ var floors = map[string]int{
 	"socketsrv":                  4,
 	"socketsrv/internal/mode":    3,
 	"socketsrv/wsproto":          2,
-	"socketsrv/internal/show":    2,
+	"socketsrv/internal/event":   2,
 	"socketsrv/internal/term":    2,
 	"socketsrv/internal/tlsconf": 2,
 	"socketsrv/internal/wire":    2,

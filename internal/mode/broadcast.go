@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -159,10 +159,10 @@ func (b *broadcast) report() string {
 	c := &b.counts
 	rooms := b.rooms.count()
 	if b.output.JSON {
-		b.con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
-			show.Int("clients", c.clients.Load()), show.Int("open", c.open.Load()), show.Int("rooms", int64(rooms)),
-			show.Int("messages", c.messages.Load()), show.Int("bytes", c.bytes.Load()), show.Int("missed", c.missed.Load()),
-			show.Int("slow", c.slow.Load()), show.Int("refused", c.refused.Load()), show.Int("unsent", c.unsent.Load()),
+		b.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+			event.Int("clients", c.clients.Load()), event.Int("open", c.open.Load()), event.Int("rooms", int64(rooms)),
+			event.Int("messages", c.messages.Load()), event.Int("bytes", c.bytes.Load()), event.Int("missed", c.missed.Load()),
+			event.Int("slow", c.slow.Load()), event.Int("refused", c.refused.Load()), event.Int("unsent", c.unsent.Load()),
 		}})
 	}
 	return fmt.Sprintf("%d clients, %d of them connected, %d rooms; %d messages, %d bytes; %d copies missed, %d clients closed for that; %d refused, %d datagrams not sent",
@@ -304,7 +304,7 @@ func (b *broadcast) connected(c *broadcastClient, origin string) {
 	b.con.Status("[CONNECTION] %s connected", c.id)
 	b.con.Detail("%s is %s %s%s", c.id, c.proto, c.peer, field(c.path))
 	if b.output.JSON {
-		b.con.Emit(&show.Event{Event: show.Open, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Path: c.path})
+		b.con.Emit(&event.Event{Event: event.Open, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Path: c.path})
 	}
 }
 
@@ -316,7 +316,7 @@ func (b *broadcast) received(c *broadcastClient, op wsproto.Opcode, p []byte) {
 		b.con.Detail("[FRAME] from %s to %d clients: %s", c.id, c.room.members(), p)
 	}
 	if b.output.JSON {
-		b.con.Emit(&show.Event{Event: show.Message, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: show.In, Opcode: opcodeName(op), Payload: p})
+		b.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: event.In, Opcode: opcodeName(op), Payload: p})
 	}
 }
 
@@ -326,13 +326,13 @@ func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p 
 	if !ok || h.Opcode != wsproto.OpPing && h.Opcode != wsproto.OpPong {
 		return
 	}
-	dir, verb := show.In, "received from"
+	dir, verb := event.In, "received from"
 	if !received {
-		dir, verb = show.Out, "sent to"
+		dir, verb = event.Out, "sent to"
 	}
 	b.con.Detail("%v %s %s %s", h.Opcode, verb, c.id, field(string(p)))
 	if b.output.JSON {
-		b.con.Emit(&show.Event{Event: h.Opcode.String(), Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: dir, Opcode: h.Opcode.String(), Payload: p})
+		b.con.Emit(&event.Event{Event: h.Opcode.String(), Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: dir, Opcode: h.Opcode.String(), Payload: p})
 	}
 }
 
@@ -341,7 +341,7 @@ func (b *broadcast) disconnected(c *broadcastClient, err error) {
 	b.counts.open.Add(-1)
 	b.announce(c, " disconnected")
 	b.rooms.leave(c.room)
-	ev := &show.Event{Event: show.Close, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer}
+	ev := &event.Event{Event: event.Close, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer}
 	reason := ""
 	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
 		ev.Code, ev.Reason = int(ce.Code), ce.Reason
@@ -351,7 +351,7 @@ func (b *broadcast) disconnected(c *broadcastClient, err error) {
 	}
 	if n := c.missed.Load(); n > 0 {
 		reason += fmt.Sprintf("; it missed %d messages", n)
-		ev.Fields = []show.Data{show.Int("missed", n)}
+		ev.Fields = []event.Data{event.Int("missed", n)}
 	}
 	b.con.Status("[DISCONNECTION] %s disconnected%s", c.id, reason)
 	if b.output.JSON {

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 )
 
 const (
@@ -108,7 +108,7 @@ func (d *broadcastDatagrams) datagram(from net.Addr, p []byte, may bool) {
 		d.counts.bytes.Add(int64(len(line)))
 		d.con.Detail("[FRAME] from udp %v to %d clients: %s", from, d.room.members(), line)
 		if d.output.JSON {
-			d.con.Emit(&show.Event{Event: show.Message, Proto: "udp", Client: -1, Peer: from.String(), Dir: show.In, Payload: line})
+			d.con.Emit(&event.Event{Event: event.Message, Proto: "udp", Client: -1, Peer: from.String(), Dir: event.In, Payload: line})
 		}
 		d.room.gather(name, op, line)
 	}

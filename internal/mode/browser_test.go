@@ -106,13 +106,13 @@ func (b *browser) call(method string, params map[string]any, result any) {
 			ID     int
 			Result json.RawMessage
 			Error  *struct{ Message string }
-			event
+			complaint
 		}
 		if err := json.Unmarshal(m.Data, &answer); err != nil {
 			b.t.Fatal(err)
 		}
 		if answer.ID != b.id {
-			b.complain(&answer.event)
+			b.complain(&answer.complaint)
 			continue
 		}
 		if answer.Error != nil {
@@ -125,8 +125,8 @@ func (b *browser) call(method string, params map[string]any, result any) {
 	}
 }
 
-// An event is what the browser says unasked, as far as it tells of trouble.
-type event struct {
+// A complaint is what the browser says unasked, as far as it tells of trouble.
+type complaint struct {
 	Method string
 	Params struct {
 		Entry            struct{ Level, Source, Text, URL string }
@@ -139,7 +139,7 @@ type event struct {
 	}
 }
 
-func (b *browser) complain(e *event) {
+func (b *browser) complain(e *complaint) {
 	p := &e.Params
 	switch {
 	case e.Method == "Log.entryAdded" && (p.Entry.Level == "error" || p.Entry.Level == "warning"):

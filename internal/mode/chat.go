@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )
@@ -91,7 +91,7 @@ func checkUser(name string) error {
 // message, "bob(40 bytes) > hi"; what a server says in plain text behind a star;
 // all else as what it is. Of style, Raw, Color and MaxShow count, where a negative
 // one shows all.
-func appendSaid(dst []byte, m wsproto.Message, style show.Style) []byte {
+func appendSaid(dst []byte, m wsproto.Message, style event.Style) []byte {
 	fields, _, err := wire.Parse(m.Data)
 	said, isChat := fields.Chat()
 	text := said.Text
@@ -114,9 +114,9 @@ func appendSaid(dst []byte, m wsproto.Message, style show.Style) []byte {
 	case style.Raw:
 		dst = append(dst, text...)
 	case limit >= 0 && limit < int64(len(text)):
-		dst = show.AppendCut(dst, text, int(limit))
+		dst = event.AppendCut(dst, text, int(limit))
 	default:
-		dst = show.AppendEscaped(dst, []byte(text))
+		dst = event.AppendEscaped(dst, []byte(text))
 	}
 	return append(dst, '\n')
 }
@@ -135,5 +135,5 @@ func appendUser(dst []byte, name string, raw bool) []byte {
 	case raw:
 		return append(dst, name...)
 	}
-	return show.AppendEscaped(dst, []byte(name))
+	return event.AppendEscaped(dst, []byte(name))
 }

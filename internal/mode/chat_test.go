@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )
@@ -33,12 +33,12 @@ func TestAppendSaid(t *testing.T) {
 	said := func(user, text string) string {
 		return string(wire.AppendChat(nil, wire.PDU, wire.Chat{User: user, Text: text}))
 	}
-	plain := show.Style{MaxShow: 100}
+	plain := event.Style{MaxShow: 100}
 	for _, tt := range []struct {
 		name  string
 		op    wsproto.Opcode
 		data  string
-		style show.Style
+		style event.Style
 		want  string
 	}{
 		{"pdu", wsproto.OpBinary, bobPDU, plain, "bob(40 bytes) > hi é there\n"},
@@ -54,9 +54,9 @@ func TestAppendSaid(t *testing.T) {
 		{"no name", wsproto.OpBinary, said("", ""), plain, "?(12 bytes) > \n"},
 		{"a long name", wsproto.OpBinary, said(strings.Repeat("ä", 10<<10), "x"), plain, strings.Repeat("ä", 32) + "…(40974 bytes) > x\n"},
 		{"a long text", wsproto.OpBinary, said("bob", strings.Repeat("x", 110)), plain, "bob(238 bytes) > " + strings.Repeat("x", 100) + "…(+10)\n"},
-		{"a long text, all of it", wsproto.OpBinary, said("bob", strings.Repeat("x", 110)), show.Style{MaxShow: -1}, "bob(238 bytes) > " + strings.Repeat("x", 110) + "\n"},
-		{"raw", wsproto.OpBinary, said("b\x1b", "\x1b[1mx"), show.Style{Raw: true, MaxShow: 1}, "b\x1b(26 bytes) > \x1b[1mx\n"},
-		{"colour", wsproto.OpBinary, bobPDU, show.Style{Color: true, MaxShow: -1}, "\x1b[36mbob\x1b[0m(40 bytes) > hi é there\n"},
+		{"a long text, all of it", wsproto.OpBinary, said("bob", strings.Repeat("x", 110)), event.Style{MaxShow: -1}, "bob(238 bytes) > " + strings.Repeat("x", 110) + "\n"},
+		{"raw", wsproto.OpBinary, said("b\x1b", "\x1b[1mx"), event.Style{Raw: true, MaxShow: 1}, "b\x1b(26 bytes) > \x1b[1mx\n"},
+		{"colour", wsproto.OpBinary, bobPDU, event.Style{Color: true, MaxShow: -1}, "\x1b[36mbob\x1b[0m(40 bytes) > hi é there\n"},
 	} {
 		if got := appendSaid(nil, wsproto.Message{Opcode: tt.op, Data: []byte(tt.data)}, tt.style); string(got) != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/term"
 	"socketsrv/internal/wire"
 	"socketsrv/wsproto"
@@ -179,7 +179,7 @@ func (t *chatTalk) say(line string) {
 	for l := t.current(nil); ; l = t.current(l) {
 		err := errNotConnected
 		if l != nil {
-			t.event(show.Out, m)
+			t.event(event.Out, m)
 			if err = l.send(m); err == nil {
 				return
 			}
@@ -247,7 +247,7 @@ func (t *chatTalk) receive(l link) error {
 		if err != nil {
 			return err
 		}
-		if t.event(show.In, m); !t.output.JSON {
+		if t.event(event.In, m); !t.output.JSON {
 			t.con.Write(appendSaid(nil, m, style))
 		}
 		select {
@@ -262,10 +262,10 @@ func (t *chatTalk) event(dir string, m wsproto.Message) {
 	if !t.output.JSON {
 		return
 	}
-	e := &show.Event{Event: show.Message, Proto: t.target.scheme, Client: -1, Dir: dir, Opcode: m.Opcode.String(), Payload: m.Data}
+	e := &event.Event{Event: event.Message, Proto: t.target.scheme, Client: -1, Dir: dir, Opcode: m.Opcode.String(), Payload: m.Data}
 	if fields, format, err := wire.Parse(m.Data); err == nil {
 		if c, ok := fields.Chat(); ok {
-			e.Fields = []show.Data{show.Text("wire", format.String()), show.Text("user", c.User), show.Text("says", c.Text)}
+			e.Fields = []event.Data{event.Text("wire", format.String()), event.Text("user", c.User), event.Text("says", c.Text)}
 		}
 	}
 	t.con.Emit(e)

@@ -24,7 +24,7 @@ import (
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/accept"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
@@ -735,9 +735,9 @@ func TestConnectGunzip(t *testing.T) {
 		{wsproto.Message{Opcode: wsproto.OpBinary, Data: []byte(zip("\xff"))}, "1k", "\\xff\n", ""},
 		{wsproto.Message{Opcode: wsproto.OpText, Data: []byte("plain")}, "1k", "plain\n", ""},
 		{wsproto.Message{Opcode: wsproto.OpBinary, Data: []byte{0x1f, 0x8b, 8}}, "1k", "\\x1f\\x8b\\x08\n", "gunzip"},
-		{wsproto.Message{Opcode: wsproto.OpBinary, Data: []byte(zip("hello")[:25])}, "1k", show.Escape(zip("hello")[:25]) + "\n", "gunzip: unexpected EOF"},
+		{wsproto.Message{Opcode: wsproto.OpBinary, Data: []byte(zip("hello")[:25])}, "1k", event.Escape(zip("hello")[:25]) + "\n", "gunzip: unexpected EOF"},
 		{wsproto.Message{Opcode: wsproto.OpBinary, Data: []byte(zip(strings.Repeat("a", 1025)))}, "1k",
-			show.Escape(zip(strings.Repeat("a", 1025))) + "\n", "more than 1024 bytes"},
+			event.Escape(zip(strings.Repeat("a", 1025))) + "\n", "more than 1024 bytes"},
 	} {
 		serve := wsRaw(goodAnswer(wsFrame(tt.sent.Opcode, string(tt.sent.Data))), drainPeer)
 		got := runConnect(t, serve, nil, "-connect", "ws://h/", "-g", "-count", "1", "-max-message", tt.limit)
@@ -845,15 +845,15 @@ func TestPrinter(t *testing.T) {
 		{"text on a terminal (TL01)", printer{terminal: true, limit: -1}, text, "\x1b]0;pwned\x07", `\x1b]0;pwned\x07` + "\n"},
 		{"bidi on a terminal (TL07)", printer{terminal: true, limit: -1}, text, "\u202e", "\\u202e\n"},
 		{"binary on a terminal", printer{terminal: true, limit: -1}, binary, "AB", "2 bytes\n00000000  41 42                                             |AB|\n"},
-		{"binary, -raw, on a terminal", printer{terminal: true, limit: -1, style: show.Style{Raw: true}}, binary, "AB", "AB"},
+		{"binary, -raw, on a terminal", printer{terminal: true, limit: -1, style: event.Style{Raw: true}}, binary, "AB", "AB"},
 		{"binary, -b, on a terminal", printer{terminal: true, limit: -1, binary: true}, binary, "A", "1 bytes\n00000000  41                                                |A|\n"},
 		{"cut on a terminal", printer{terminal: true, limit: 4}, text, "abcdefg", "abcd… (+3 bytes)\n"},
 		{"cut before a character", printer{terminal: true, limit: 3}, text, "abéf", "ab… (+3 bytes)\n"},
 		{"an untyped message that ends its line", printer{limit: -1}, 0, "ab\n", "ab\n"},
 		{"an untyped message that does not", printer{limit: -1}, 0, "ab", "ab\n"},
 		{"a stream on a terminal", printer{terminal: true, stream: true, limit: -1}, 0, "a\r\nb\rc\x1b\n\n", "a\nb\\rc\\x1b\n\n"},
-		{"-format raw", printer{terminal: true, limit: 1, style: show.Style{Format: show.FormatRaw}}, text, "a\x1b", "a\x1b"},
-		{"-format hex", printer{limit: -1, style: show.Style{Format: show.FormatHex}}, text, "A", "1 bytes\n00000000  41                                                |A|\n"},
+		{"-format raw", printer{terminal: true, limit: 1, style: event.Style{Format: event.FormatRaw}}, text, "a\x1b", "a\x1b"},
+		{"-format hex", printer{limit: -1, style: event.Style{Format: event.FormatHex}}, text, "A", "1 bytes\n00000000  41                                                |A|\n"},
 	} {
 		if got := string(tt.p.append(nil, wsproto.Message{Opcode: tt.op, Data: []byte(tt.data)})); got != tt.output {
 			t.Errorf("%s: %q; want %q", tt.name, got, tt.output)

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
@@ -112,7 +112,7 @@ func (c *connect) dial(ctx context.Context, env *Env, con *Console, t connectTar
 	}
 	con.Status("connected to %s", t.shown)
 	if c.output.JSON {
-		con.Emit(&show.Event{Event: show.Open, Proto: t.scheme, Client: -1, Peer: nc.RemoteAddr().String(), Dir: show.Out})
+		con.Emit(&event.Event{Event: event.Open, Proto: t.scheme, Client: -1, Peer: nc.RemoteAddr().String(), Dir: event.Out})
 	}
 	switch {
 	case t.scheme == "udp":

@@ -8,7 +8,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -23,7 +23,7 @@ type printer struct {
 	json     bool
 	binary   bool // binary to a pipe untouched
 	stream   bool // no messages, but bytes
-	style    show.Style
+	style    event.Style
 	limit    int64  // bytes shown of a message; negative: all
 	prefix   string // of each line
 }
@@ -39,11 +39,11 @@ func (c *connect) printer(env *Env, con *Console, t connectTarget) *printer {
 
 func (p *printer) received(m wsproto.Message) {
 	if p.json {
-		p.con.Emit(&show.Event{Event: show.Message, Proto: p.proto, Client: -1, Dir: show.In, Opcode: opcodeName(m.Opcode), Payload: m.Data})
+		p.con.Emit(&event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: event.In, Opcode: opcodeName(m.Opcode), Payload: m.Data})
 		return
 	}
 	b := make([]byte, 0, len(m.Data)+64)
-	if p.style.Format != show.FormatRaw {
+	if p.style.Format != event.FormatRaw {
 		if p.style.Time {
 			b = p.con.now().AppendFormat(b, "2006-01-02 15:04:05.000000 ")
 		}
@@ -54,7 +54,7 @@ func (p *printer) received(m wsproto.Message) {
 
 func (p *printer) sent(m wsproto.Message) {
 	if p.json {
-		p.con.Emit(&show.Event{Event: show.Message, Proto: p.proto, Client: -1, Dir: show.Out, Opcode: opcodeName(m.Opcode), Payload: m.Data})
+		p.con.Emit(&event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: event.Out, Opcode: opcodeName(m.Opcode), Payload: m.Data})
 	}
 }
 
@@ -63,7 +63,7 @@ func (c *connect) closeEvent(con *Console, t connectTarget, err error) {
 	if !c.output.JSON {
 		return
 	}
-	e := &show.Event{Event: show.Close, Proto: t.scheme, Client: -1}
+	e := &event.Event{Event: event.Close, Proto: t.scheme, Client: -1}
 	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
 		e.Code, e.Reason = int(ce.Code), ce.Reason
 	} else if err != io.EOF || t.webSocket() {
@@ -75,18 +75,18 @@ func (c *connect) closeEvent(con *Console, t connectTarget, err error) {
 // append appends what is printed of m.
 func (p *printer) append(b []byte, m wsproto.Message) []byte {
 	data := m.Data
-	if p.style.Format != show.FormatRaw {
+	if p.style.Format != event.FormatRaw {
 		data = p.cut(data)
 	}
 	rest := len(m.Data) - len(data)
 	text := p.isText(m.Opcode, data)
-	auto := p.style.Format == show.FormatAuto
+	auto := p.style.Format == event.FormatAuto
 	switch {
-	case p.style.Format == show.FormatRaw:
+	case p.style.Format == event.FormatRaw:
 		return append(b, data...)
-	case p.style.Format == show.FormatHex, auto && p.terminal && !text && !p.style.Raw:
+	case p.style.Format == event.FormatHex, auto && p.terminal && !text && !p.style.Raw:
 		b = fmt.Appendf(b, "%d bytes%s\n", len(m.Data), leftOut(rest))
-		return show.AppendHexDump(b, data)
+		return event.AppendHexDump(b, data)
 	case p.style.Raw, auto && !p.terminal && (text || p.stream || p.binary):
 		b = append(b, data...)
 		if p.stream || !text && m.Opcode != 0 || m.Opcode == 0 && bytes.HasSuffix(data, []byte{'\n'}) {
@@ -95,7 +95,7 @@ func (p *printer) append(b []byte, m wsproto.Message) []byte {
 	case p.stream:
 		return appendStream(b, data)
 	default:
-		b = show.AppendEscaped(b, data)
+		b = event.AppendEscaped(b, data)
 	}
 	return append(append(b, leftOut(rest)...), '\n')
 }
@@ -137,7 +137,7 @@ func appendStream(b, data []byte) []byte {
 		if ended {
 			text = bytes.TrimSuffix(text, []byte{'\r'})
 		}
-		b = show.AppendEscaped(b, text)
+		b = event.AppendEscaped(b, text)
 		if ended {
 			b = append(b, '\n')
 		}

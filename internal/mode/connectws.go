@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
@@ -128,12 +128,12 @@ func (c *connect) opened(con *Console, t connectTarget, conn *wsproto.Conn, res 
 	if !c.output.JSON {
 		return
 	}
-	e := &show.Event{Event: show.Open, Proto: t.scheme, Client: -1, Peer: conn.NetConn().RemoteAddr().String(), Dir: show.Out}
+	e := &event.Event{Event: event.Open, Proto: t.scheme, Client: -1, Peer: conn.NetConn().RemoteAddr().String(), Dir: event.Out}
 	if sub := conn.Subprotocol(); sub != "" {
-		e.Fields = append(e.Fields, show.Text("subprotocol", sub))
+		e.Fields = append(e.Fields, event.Text("subprotocol", sub))
 	}
 	if ext := res.Header.Get("Sec-WebSocket-Extensions"); ext != "" {
-		e.Fields = append(e.Fields, show.Text("extensions", ext))
+		e.Fields = append(e.Fields, event.Text("extensions", ext))
 	}
 	con.Emit(e)
 }
@@ -238,9 +238,9 @@ func (c *connect) tap(con *Console, t connectTarget, beat *heartbeat) func(bool,
 		if beat != nil && received && h.Opcode == wsproto.OpPong {
 			beat.heard()
 		}
-		dir, verb := show.In, "received"
+		dir, verb := event.In, "received"
 		if !received {
-			dir, verb = show.Out, "sent"
+			dir, verb = event.Out, "sent"
 		}
 		if h.Opcode == wsproto.OpClose {
 			con.Detail("%s %v", verb, h.Opcode)
@@ -257,7 +257,7 @@ func (c *connect) tap(con *Console, t connectTarget, beat *heartbeat) func(bool,
 			con.Status("%s %v%s", verb, h.Opcode, afterColon(p))
 		}
 		if c.output.JSON {
-			con.Emit(&show.Event{Event: h.Opcode.String(), Proto: t.scheme, Client: -1, Dir: dir, Payload: p})
+			con.Emit(&event.Event{Event: h.Opcode.String(), Proto: t.scheme, Client: -1, Dir: dir, Payload: p})
 		}
 	}
 }

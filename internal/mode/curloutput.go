@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 )
 
 // A curlOutput is where what comes of one URL goes: stdout or a file, which is
@@ -331,7 +331,7 @@ func appendPrintable(dst, p []byte) []byte {
 		dst = append(dst, p[:i]...)
 		if p = p[i:]; len(p) > 0 {
 			_, n := utf8.DecodeRune(p)
-			dst = show.AppendEscaped(dst, p[:n])
+			dst = event.AppendEscaped(dst, p[:n])
 			p = p[n:]
 		}
 	}

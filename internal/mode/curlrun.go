@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 )
 
@@ -157,13 +157,13 @@ func (r *curlRun) fatal(code int, format string, args ...any) error {
 // say prints an error as curl does.
 func (r *curlRun) say(code int, text string) {
 	if text != "" && (!r.silent || r.showError) {
-		fmt.Fprintf(r.env.Stderr, "curl: (%d) %s\n", code, show.AppendCut(nil, text, maxErrorLine))
+		fmt.Fprintf(r.env.Stderr, "curl: (%d) %s\n", code, event.AppendCut(nil, text, maxErrorLine))
 	}
 }
 
 func (r *curlRun) warn(format string, args ...any) {
 	if !r.silent {
-		fmt.Fprintf(r.env.Stderr, "Warning: %s\n", show.AppendCut(nil, fmt.Sprintf(format, args...), maxErrorLine))
+		fmt.Fprintf(r.env.Stderr, "Warning: %s\n", event.AppendCut(nil, fmt.Sprintf(format, args...), maxErrorLine))
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/term"
 )
 
@@ -99,12 +99,12 @@ func (t *curlTransfer) dumpHead(head []byte) error {
 // verboseHead shows a head, what is secret in it concealed.
 func (t *curlTransfer) verboseHead(mark, line string, h httpmini.Header, secret func(name string) bool) {
 	var b strings.Builder
-	b.WriteString(mark + show.Escape(line) + "\n")
+	b.WriteString(mark + event.Escape(line) + "\n")
 	for _, f := range h {
 		if secret(f.Name) && !t.showSecrets {
 			f.Value = "***"
 		}
-		b.WriteString(mark + show.Escape(f.Name+": "+f.Value) + "\n")
+		b.WriteString(mark + event.Escape(f.Name+": "+f.Value) + "\n")
 	}
 	io.WriteString(t.env.Stderr, b.String()+mark+"\n")
 }
@@ -112,7 +112,7 @@ func (t *curlTransfer) verboseHead(mark, line string, h httpmini.Header, secret 
 // info is a line of -v that begins with a star.
 func (t *curlTransfer) info(format string, args ...any) {
 	if t.verbose {
-		fmt.Fprintf(t.env.Stderr, "* %s\n", show.AppendCut(nil, fmt.Sprintf(format, args...), maxErrorLine))
+		fmt.Fprintf(t.env.Stderr, "* %s\n", event.AppendCut(nil, fmt.Sprintf(format, args...), maxErrorLine))
 	}
 }
 

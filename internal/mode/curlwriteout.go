@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 )
 
 // writeNames are the names in %{…}, in the order of %{json}.
@@ -287,7 +287,7 @@ func (w *writeTarget) variable(name string) {
 	default:
 		value, ok := w.t.variable(name)
 		if !ok {
-			fmt.Fprintf(w.t.env.Stderr, "curl: unknown --write-out variable: '%s'\n", show.Field(name))
+			fmt.Fprintf(w.t.env.Stderr, "curl: unknown --write-out variable: '%s'\n", event.Field(name))
 			return
 		}
 		w.value(writeText(value))

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 )
 
 // Dump shows what comes over TCP, UDP and WebSocket, in the lines of SocketSrv,
@@ -195,7 +195,7 @@ func (d *dump) opened(t dumpTarget) {
 	c.protocol.full.Store(false)
 	c.number = c.protocol.next()
 	if d.shows {
-		d.con.Emit(&show.Event{Event: show.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path})
+		d.con.Emit(&event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path})
 	}
 	c.protocol.join(t)
 	d.moved.Add(1)
@@ -207,21 +207,21 @@ func (d *dump) received(c *dumpClient, opcode string, p []byte) {
 	if !d.shows {
 		return
 	}
-	d.con.Emit(&show.Event{Event: show.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: show.In, Opcode: opcode, Payload: p})
+	d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
 }
 
 func (d *dump) sent(c *dumpClient, opcode string, p []byte) {
 	d.moved.Add(1)
 	if d.shows {
-		d.con.Emit(&show.Event{Event: show.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: show.Out, Opcode: opcode, Payload: p})
+		d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Opcode: opcode, Payload: p})
 	}
 }
 
 // closed shows the end of a client: ev says what kind of end.
-func (d *dump) closed(c *dumpClient, ev show.Event) {
+func (d *dump) closed(c *dumpClient, ev event.Event) {
 	d.moved.Add(1)
 	if d.shows {
-		ev.Event, ev.Proto, ev.Client, ev.Peer, ev.Path = show.Close, c.proto, c.number, c.peer, c.path
+		ev.Event, ev.Proto, ev.Client, ev.Peer, ev.Path = event.Close, c.proto, c.number, c.peer, c.path
 		d.con.Emit(&ev)
 	}
 }
@@ -237,17 +237,17 @@ func (d *dump) gone(t dumpTarget) {
 
 // refuse shows what could not be done: X reason.
 func (d *dump) refuse(reason string) {
-	if !d.output.JSON && d.con.Style().Format == show.FormatRaw {
+	if !d.output.JSON && d.con.Style().Format == event.FormatRaw {
 		d.con.line("X " + reason)
 		return
 	}
-	d.con.Emit(&show.Event{Event: show.Error, Client: -1, Err: reason})
+	d.con.Emit(&event.Event{Event: event.Error, Client: -1, Err: reason})
 }
 
 // say prints the answer to a command: among the events, or on stderr where
 // stdout is for programs.
 func (d *dump) say(text string) {
-	if !d.output.JSON && d.con.Style().Format != show.FormatRaw {
+	if !d.output.JSON && d.con.Style().Format != event.FormatRaw {
 		d.con.Write([]byte(text))
 		return
 	}
@@ -258,7 +258,7 @@ func (d *dump) say(text string) {
 
 // summary is what is left to say at the end.
 func (d *dump) summary() {
-	ev := &show.Event{Event: show.Summary, Client: -1}
+	ev := &event.Event{Event: event.Summary, Client: -1}
 	for _, p := range d.protocols {
 		if !p.listens {
 			continue
@@ -275,13 +275,13 @@ func (d *dump) summary() {
 			{"messages_in", c.in.messages.Load()}, {"bytes_in", c.in.bytes.Load()},
 			{"messages_out", c.out.messages.Load()}, {"bytes_out", c.out.bytes.Load()},
 		} {
-			ev.Fields = append(ev.Fields, show.Int(p.name+"_"+n.what, n.value))
+			ev.Fields = append(ev.Fields, event.Int(p.name+"_"+n.what, n.value))
 		}
 	}
 	if d.udp != nil {
 		u := d.udp
-		ev.Fields = append(ev.Fields, show.Int("udp_forgotten", u.forgotten.Load()),
-			show.Int("udp_not_answered", u.unanswered.Load()), show.Int("udp_dropped", u.dropped.Load()))
+		ev.Fields = append(ev.Fields, event.Int("udp_forgotten", u.forgotten.Load()),
+			event.Int("udp_not_answered", u.unanswered.Load()), event.Int("udp_dropped", u.dropped.Load()))
 		if n := u.dropped.Load(); n > 0 {
 			d.con.Error(droppedError(n))
 		}

@@ -19,7 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -369,7 +369,7 @@ func TestDumpAllBytes(t *testing.T) {
 		if strings.ContainsFunc(shown, unprintable) {
 			t.Errorf("%q is shown as %q", p, shown)
 		}
-		if back, err := show.AppendUnescaped(nil, shown); err != nil || string(back) != p {
+		if back, err := event.AppendUnescaped(nil, shown); err != nil || string(back) != p {
 			t.Errorf("%q is shown as %q, which stands for %q, %v", p, shown, back, err)
 		}
 	}

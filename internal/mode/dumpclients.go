@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -185,9 +185,9 @@ func (d *dump) statistics(p *dumpProtocol) string {
 // describe is the line of list_clients about c: number, address, path, age, bytes.
 func (c *dumpClient) describe(now time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#%d: %s", c.number, show.Field(cmp.Or(c.peer, "unix")))
+	fmt.Fprintf(&b, "#%d: %s", c.number, event.Field(cmp.Or(c.peer, "unix")))
 	if c.path != "" {
-		b.WriteString(":" + show.Field(c.path))
+		b.WriteString(":" + event.Field(c.path))
 	}
 	fmt.Fprintf(&b, ", %v, %s in, %s out", now.Sub(c.since).Round(time.Second),
 		plural(c.in.bytes.Load(), "byte"), plural(c.out.bytes.Load(), "byte"))

@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -340,10 +340,10 @@ func (d *dump) fileSent(c *dumpClient, f *dumpFile, sent int64, err error) {
 	took := time.Since(f.began)
 	switch {
 	case d.output.JSON:
-		d.con.Emit(&show.Event{Event: show.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: show.Out, Size: sent,
-			Fields: []show.Data{show.Text("file", f.name), show.Float("seconds", took.Seconds())}})
+		d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Size: sent,
+			Fields: []event.Data{event.Text("file", f.name), event.Float("seconds", took.Seconds())}})
 	case d.shows:
-		d.say(fmt.Sprintf("> sent file to %v: %s, %s in %.3f s\n", c, show.Field(f.name), plural(sent, "byte"), took.Seconds()))
+		d.say(fmt.Sprintf("> sent file to %v: %s, %s in %.3f s\n", c, event.Field(f.name), plural(sent, "byte"), took.Seconds()))
 	}
 }
 
@@ -384,7 +384,7 @@ func (d *dump) closeClients(l *commandLine) error {
 	return d.each(targets, func(t dumpTarget) error { return t.end(code, reason) })
 }
 
-var dumpFormats = []string{show.FormatAuto.String(), show.FormatText.String(), show.FormatHex.String(), show.FormatRaw.String()}
+var dumpFormats = []string{event.FormatAuto.String(), event.FormatText.String(), event.FormatHex.String(), event.FormatRaw.String()}
 
 func (d *dump) format(l *commandLine) error {
 	style := d.con.Style()
@@ -400,7 +400,7 @@ func (d *dump) format(l *commandLine) error {
 	if err := l.end(); err != nil {
 		return err
 	}
-	style.Format, err = show.ParseFormat(dumpFormats[i])
+	style.Format, err = event.ParseFormat(dumpFormats[i])
 	d.con.SetStyle(style)
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/linesrv"
 )
 
@@ -265,7 +265,7 @@ func TestDumpRefuseEscapes(t *testing.T) {
 	}
 	out.Reset()
 	style := d.con.Style()
-	style.Format = show.FormatRaw
+	style.Format = event.FormatRaw
 	d.con.SetStyle(style)
 	d.refuse("a\x1b") // to stderr: stdout has payloads alone
 	if want := `X a\x1b` + "\n"; out.String() != want {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"socketsrv/internal/accept"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
@@ -31,7 +31,7 @@ const (
 	closeTime = 5 * time.Second
 	stopTime  = 500 * time.Millisecond
 
-	readSize      = show.DefaultMaxShow // so that each read is shown in full
+	readSize      = event.DefaultMaxShow // so that each read is shown in full
 	readSizeQuiet = 256 << 10
 	readSizeHeld  = 4 << 10 // where a waiting read must hold its buffer
 )
@@ -278,13 +278,13 @@ func (c *tcpClient) finish(err error) {
 	ours := c.closing.Load()
 	switch {
 	case ours && (err == io.EOF || err == errHungUp):
-		c.t.closed(&c.dumpClient, show.Event{Dir: show.Out})
+		c.t.closed(&c.dumpClient, event.Event{Dir: event.Out})
 	case err == io.EOF:
 		c.halfOpen.Store(true)
-		c.t.closed(&c.dumpClient, show.Event{})
+		c.t.closed(&c.dumpClient, event.Event{})
 		c.lingerHalfOpen()
 	default:
-		c.t.closed(&c.dumpClient, show.Event{Err: plainError(err)})
+		c.t.closed(&c.dumpClient, event.Event{Err: plainError(err)})
 		c.abort(err)
 	}
 	c.queue.finish()

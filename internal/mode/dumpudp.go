@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -160,7 +160,7 @@ func (u *dumpUDP) datagram(from udpAddress, p []byte, may bool) {
 	c.in.count(len(p))
 	u.moved.Add(1)
 	if u.shows {
-		u.con.Add(&show.Event{Event: show.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: show.In, Payload: p})
+		u.con.Add(&event.Event{Event: event.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: event.In, Payload: p})
 		select {
 		case u.shown <- struct{}{}:
 		default:
@@ -207,7 +207,7 @@ func (u *dumpUDP) session(from udpAddress) *udpClient {
 			u.full = true
 			u.con.Status("udp: %d sessions are kept, those silent longest are forgotten", maxSessions)
 		}
-		u.ended(out, show.Event{Reason: "forgotten"})
+		u.ended(out, event.Event{Reason: "forgotten"})
 	}
 	if !known {
 		u.opened(c)
@@ -226,7 +226,7 @@ func (u *dumpUDP) remove(c *udpClient) bool {
 	return true
 }
 
-func (u *dumpUDP) ended(c *udpClient, ev show.Event) {
+func (u *dumpUDP) ended(c *udpClient, ev event.Event) {
 	u.closed(&c.dumpClient, ev)
 	u.dump.gone(c)
 }
@@ -243,7 +243,7 @@ func (u *dumpUDP) sweep() {
 		}
 		for _, c := range u.silent() {
 			u.forgotten.Add(1)
-			u.ended(c, show.Event{Reason: fmt.Sprintf("silent for %s", formatDuration(u.udpIdle))})
+			u.ended(c, event.Event{Reason: fmt.Sprintf("silent for %s", formatDuration(u.udpIdle))})
 		}
 	}
 }
@@ -355,7 +355,7 @@ func (c *udpClient) end(code wsproto.StatusCode, _ string) error {
 	removed := c.u.remove(c)
 	c.u.lists.Unlock()
 	if removed {
-		c.u.ended(c, show.Event{Dir: show.Out})
+		c.u.ended(c, event.Event{Dir: event.Out})
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/accept"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -76,9 +76,9 @@ func (w *dumpWS) stop(ctx context.Context) {
 // handshake answers a request, and says which one was refused and why.
 func (w *dumpWS) handshake(x *httpmini.Exchange) {
 	req, from := x.Request, x.RemoteAddr()
-	w.con.Detail("handshake of %v: %s %s", from, req.Method, show.Field(req.Target))
+	w.con.Detail("handshake of %v: %s %s", from, req.Method, event.Field(req.Target))
 	for _, f := range req.Header {
-		w.con.Detail("  %s: %s", show.Field(f.Name), show.Field(concealed(f)))
+		w.con.Detail("  %s: %s", event.Field(f.Name), event.Field(concealed(f)))
 	}
 	w.server.ServeExchange(x)
 	if status := x.Status(); status == 101 || status == 200 { // 200 is the page
@@ -89,9 +89,9 @@ func (w *dumpWS) handshake(x *httpmini.Exchange) {
 	if refusal, ok := errors.AsType[*wsproto.HandshakeError](err); ok {
 		reason = errorText(refusal.Err)
 	}
-	w.con.Status("handshake of %v refused with %d: %s (%s %s)", from, x.Status(), reason, req.Method, show.Field(req.Target))
+	w.con.Status("handshake of %v refused with %d: %s (%s %s)", from, x.Status(), reason, req.Method, event.Field(req.Target))
 	if w.output.JSON {
-		w.con.Emit(&show.Event{Event: show.Error, Proto: w.proto, Client: -1, Peer: peerName(from), Path: req.Target, Code: x.Status(), Err: reason})
+		w.con.Emit(&event.Event{Event: event.Error, Proto: w.proto, Client: -1, Peer: peerName(from), Path: req.Target, Code: x.Status(), Err: reason})
 	}
 }
 
@@ -157,13 +157,13 @@ func (w *dumpWS) frame(u *wsproto.User, received bool, h wsproto.Header, p []byt
 	}
 }
 
-func (c *wsClient) control(received bool, op wsproto.Opcode, p []byte) *show.Event {
-	ev := &show.Event{Event: show.Ping, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: show.Out, Opcode: op.String(), Payload: p}
+func (c *wsClient) control(received bool, op wsproto.Opcode, p []byte) *event.Event {
+	ev := &event.Event{Event: event.Ping, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Opcode: op.String(), Payload: p}
 	if op == wsproto.OpPong {
-		ev.Event = show.Pong
+		ev.Event = event.Pong
 	}
 	if received {
-		ev.Dir = show.In
+		ev.Dir = event.In
 	}
 	return ev
 }
@@ -175,7 +175,7 @@ func (w *dumpWS) disconnected(u *wsproto.User, err error) {
 	w.users.Lock()
 	delete(w.clients, u)
 	w.users.Unlock()
-	ev := show.Event{Code: int(wsproto.StatusAbnormalClosure)}
+	ev := event.Event{Code: int(wsproto.StatusAbnormalClosure)}
 	closed, _ := errors.AsType[*wsproto.CloseError](err)
 	broken, _ := errors.AsType[*wsproto.ProtocolError](err)
 	switch {
@@ -189,7 +189,7 @@ func (w *dumpWS) disconnected(u *wsproto.User, err error) {
 		ev.Err = plainError(err)
 	}
 	if c.closing.Load() {
-		ev.Dir = show.Out
+		ev.Dir = event.Out
 	}
 	w.closed(&c.dumpClient, ev)
 	w.gone(c)

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
@@ -140,7 +140,7 @@ type echoClient struct {
 
 func (e *echo) opened(c *echoClient, req *httpmini.Request) {
 	e.counts.clients.Add(1)
-	ev := &show.Event{Event: show.Open, Proto: c.proto, Client: c.number, Peer: c.peer}
+	ev := &event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer}
 	e.con.Status("New connection")
 	e.con.Status("remote ip: %s", c.peer)
 	e.con.Status("id: %d", c.number)
@@ -167,23 +167,23 @@ func concealed(f httpmini.Field) string {
 
 func (e *echo) received(c *echoClient, opcode string, p []byte) {
 	e.con.Status("Received %d bytes", len(p))
-	e.event(&show.Event{Event: show.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: show.In, Opcode: opcode, Payload: p})
+	e.event(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
 }
 
 func (e *echo) control(c *echoClient, received bool, op wsproto.Opcode, p []byte) {
-	kind, dir, verb := show.Ping, show.In, "Received"
+	kind, dir, verb := event.Ping, event.In, "Received"
 	if op == wsproto.OpPong {
-		kind = show.Pong
+		kind = event.Pong
 	}
 	if !received {
-		dir, verb = show.Out, "Sent"
+		dir, verb = event.Out, "Sent"
 	}
 	e.con.Detail("%s %v %s", verb, op, field(string(p)))
-	e.event(&show.Event{Event: kind, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: dir, Opcode: op.String(), Payload: p})
+	e.event(&event.Event{Event: kind, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: dir, Opcode: op.String(), Payload: p})
 }
 
 func (e *echo) closed(c *echoClient, err error) {
-	ev := &show.Event{Event: show.Close, Proto: c.proto, Client: c.number, Peer: c.peer}
+	ev := &event.Event{Event: event.Close, Proto: c.proto, Client: c.number, Peer: c.peer}
 	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
 		ev.Code, ev.Reason = int(ce.Code), ce.Reason
 		e.con.Status("Closed connection: client id %d code %d reason %s", c.number, ce.Code, field(ce.Reason))
@@ -197,7 +197,7 @@ func (e *echo) closed(c *echoClient, err error) {
 }
 
 // event is for -json alone: without it the log says the same.
-func (e *echo) event(ev *show.Event) {
+func (e *echo) event(ev *event.Event) {
 	if e.output.JSON {
 		e.con.Emit(ev)
 	}
@@ -212,10 +212,10 @@ func (e *echo) summary() {
 	c := &e.counts
 	e.con.Status("%d clients, %d messages, %d bytes; %d datagrams not answered, %d answers lost; %d refused",
 		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.suppressed.Load(), c.lost.Load(), c.refused.Load())
-	e.event(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
-		show.Int("clients", c.clients.Load()), show.Int("messages", c.messages.Load()), show.Int("bytes", c.bytes.Load()),
-		show.Int("suppressed", c.suppressed.Load()), show.Int("lost", c.lost.Load()),
-		show.Int("refused", c.refused.Load()),
+	e.event(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+		event.Int("clients", c.clients.Load()), event.Int("messages", c.messages.Load()), event.Int("bytes", c.bytes.Load()),
+		event.Int("suppressed", c.suppressed.Load()), event.Int("lost", c.lost.Load()),
+		event.Int("refused", c.refused.Load()),
 	}})
 }
 

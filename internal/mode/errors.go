@@ -12,7 +12,7 @@ import (
 	"syscall"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
@@ -211,7 +211,7 @@ func errorLine(err error) string {
 	if as[*UsageError](err) && strings.IndexFunc(text, unprintable) < 0 {
 		return clip(text, maxErrorLine) // what came from outside is quoted already
 	}
-	return string(show.AppendCut(nil, text, maxErrorLine))
+	return string(event.AppendCut(nil, text, maxErrorLine))
 }
 
 // errorText is the text of err without system calls: "listen tcp 127.0.0.1:80:

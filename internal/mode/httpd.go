@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -244,8 +244,8 @@ func (h *httpd) summary() {
 	c := &h.counts
 	h.con.Status("%d requests, %d bytes sent, %d files taken", c.requests.Load(), c.bytes.Load(), c.uploads.Load())
 	if h.output.JSON {
-		h.con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
-			show.Int("requests", c.requests.Load()), show.Int("bytes", c.bytes.Load()), show.Int("uploads", c.uploads.Load()),
+		h.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+			event.Int("requests", c.requests.Load()), event.Int("bytes", c.bytes.Load()), event.Int("uploads", c.uploads.Load()),
 		}})
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 )
 
 // logged counts the requests that handler answers, and writes the access log.
@@ -42,7 +42,7 @@ func (h *httpd) log(x *httpmini.Exchange, began time.Time) {
 		h.con.Emit(h.event(x, began))
 		return
 	}
-	b := show.AppendField(make([]byte, 0, 256), hostOf(x.RemoteAddr()))
+	b := event.AppendField(make([]byte, 0, 256), hostOf(x.RemoteAddr()))
 	b = append(b, " - "...)
 	b = appendLogged(b, h.user(x), "-")
 	b = began.AppendFormat(append(b, ' '), "[02/Jan/2006:15:04:05 -0700]")
@@ -68,25 +68,25 @@ func appendLogged(dst []byte, s, none string) []byte {
 		return append(dst, none...)
 	}
 	from := len(dst)
-	dst = show.AppendCut(dst, s, maxStatusLine)
+	dst = event.AppendCut(dst, s, maxStatusLine)
 	if bytes.IndexByte(dst[from:], '"') >= 0 {
 		dst = append(dst[:from], bytes.ReplaceAll(dst[from:], []byte{'"'}, []byte(`\x22`))...)
 	}
 	return dst
 }
 
-func (h *httpd) event(x *httpmini.Exchange, began time.Time) *show.Event {
+func (h *httpd) event(x *httpmini.Exchange, began time.Time) *event.Event {
 	req := x.Request
-	e := &show.Event{Event: "request", Proto: h.proto, Client: -1, Peer: x.RemoteAddr().String(), Path: req.Target, Code: x.Status()}
-	e.Fields = []show.Data{
-		show.Text("method", req.Method), show.Text("version", "1."+strconv.Itoa(req.Minor)), show.Int("sent", x.Sent()),
-		show.Float("ms", float64(h.now().Sub(began).Microseconds())/1000),
+	e := &event.Event{Event: "request", Proto: h.proto, Client: -1, Peer: x.RemoteAddr().String(), Path: req.Target, Code: x.Status()}
+	e.Fields = []event.Data{
+		event.Text("method", req.Method), event.Text("version", "1."+strconv.Itoa(req.Minor)), event.Int("sent", x.Sent()),
+		event.Float("ms", float64(h.now().Sub(began).Microseconds())/1000),
 	}
 	for _, field := range [...]struct{ key, value string }{
 		{"user", h.user(x)}, {"referer", req.Header.Get("Referer")}, {"agent", req.Header.Get("User-Agent")},
 	} {
 		if field.value != "" {
-			e.Fields = append(e.Fields, show.Text(field.key, field.value))
+			e.Fields = append(e.Fields, event.Text(field.key, field.value))
 		}
 	}
 	return e
@@ -125,7 +125,7 @@ func (h *httpd) reveal(x *httpmini.Exchange) {
 		return // the server answers what is wrong with the body
 	}
 	n := h.counts.shown.Add(1) - 1
-	e := &show.Event{Event: show.Message, Proto: h.proto, Client: int(n), Peer: x.RemoteAddr().String(), Payload: body, Size: size}
+	e := &event.Event{Event: event.Message, Proto: h.proto, Client: int(n), Peer: x.RemoteAddr().String(), Payload: body, Size: size}
 	head := make([]byte, 0, 512)
 	for _, f := range req.Header {
 		if !h.showSecrets {
@@ -135,17 +135,17 @@ func (h *httpd) reveal(x *httpmini.Exchange) {
 	}
 	if h.output.JSON {
 		e.Event, e.Path, e.Code = "request", req.Target, 200
-		e.Fields = []show.Data{show.Text("method", req.Method), show.Text("version", "1."+strconv.Itoa(req.Minor)), show.Text("head", string(head))}
+		e.Fields = []event.Data{event.Text("method", req.Method), event.Text("version", "1."+strconv.Itoa(req.Minor)), event.Text("head", string(head))}
 		h.con.Emit(e)
 	} else {
 		lines := "< request #" + strconv.FormatInt(n, 10) + ": " + e.Peer + "\n" + req.Method + " " + req.Target + " HTTP/1." + strconv.Itoa(req.Minor) + "\n" + string(head)
 		var b []byte
 		for line := range strings.Lines(lines) {
-			b = append(show.AppendCut(b, strings.TrimSuffix(line, "\n"), maxStatusLine), '\n')
+			b = append(event.AppendCut(b, strings.TrimSuffix(line, "\n"), maxStatusLine), '\n')
 		}
 		if size > 0 {
 			style := h.con.Style()
-			b = show.AppendText(b, e, &style)
+			b = event.AppendText(b, e, &style)
 		}
 		h.con.Write(append(b, '\n'))
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/linesrv"
 )
 
@@ -68,7 +68,7 @@ type line struct {
 	clients, commands, answers atomic.Int64
 }
 
-// addReply takes CMD=TEXT with the escapes of show.AppendUnescaped in TEXT.
+// addReply takes CMD=TEXT with the escapes of event.AppendUnescaped in TEXT.
 func (m *line) addReply(s string) error {
 	cmd, text, ok := strings.Cut(s, "=")
 	if !ok || cmd == "" {
@@ -78,7 +78,7 @@ func (m *line) addReply(s string) error {
 	case "ping", "disconnect", "shutdown":
 		return fmt.Errorf("%s is built in", cmd)
 	}
-	plain, err := show.AppendUnescaped(nil, text)
+	plain, err := event.AppendUnescaped(nil, text)
 	if err != nil {
 		return err
 	}
@@ -126,35 +126,35 @@ func (m *line) run(ctx context.Context, env *Env, args []string) error {
 	err = serveAll(ctx, &m.listener.Serving, func(ctx context.Context) { s.Shutdown(ctx) }, func() error { return s.Serve(ln) })
 	con.Status("%d clients, %d commands, %d answers", m.clients.Load(), m.commands.Load(), m.answers.Load())
 	if m.output.JSON {
-		con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
-			show.Int("clients", m.clients.Load()), show.Int("messages", m.commands.Load()), show.Int("answers", m.answers.Load())}})
+		con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+			event.Int("clients", m.clients.Load()), event.Int("messages", m.commands.Load()), event.Int("answers", m.answers.Load())}})
 	}
 	return err
 }
 
 // tell makes s show what happens.
 func (m *line) tell(s *linesrv.Server) {
-	event := func(c *linesrv.Conn, kind string) *show.Event {
-		return &show.Event{Event: kind, Proto: "line", Client: int(c.ID()), Peer: c.RemoteAddr().String()}
+	newEvent := func(c *linesrv.Conn, kind string) *event.Event {
+		return &event.Event{Event: kind, Proto: "line", Client: int(c.ID()), Peer: c.RemoteAddr().String()}
 	}
 	s.OnConnect = func(c *linesrv.Conn) {
 		m.clients.Add(1)
-		m.con.Emit(event(c, show.Open))
+		m.con.Emit(newEvent(c, event.Open))
 	}
 	s.OnCommand = func(c *linesrv.Conn, cmd linesrv.Command) {
 		m.commands.Add(1)
-		e := event(c, show.Message)
-		e.Dir, e.Payload = show.In, cmd.Line
+		e := newEvent(c, event.Message)
+		e.Dir, e.Payload = event.In, cmd.Line
 		m.con.Emit(e)
 	}
 	s.OnSend = func(c *linesrv.Conn, packet []byte) {
 		m.answers.Add(1)
-		e := event(c, show.Message)
-		e.Dir, e.Payload = show.Out, packet
+		e := newEvent(c, event.Message)
+		e.Dir, e.Payload = event.Out, packet
 		m.con.Emit(e)
 	}
 	s.OnDisconnect = func(c *linesrv.Conn, reason error) {
-		e := event(c, show.Close)
+		e := newEvent(c, event.Close)
 		switch {
 		case errors.Is(reason, linesrv.ErrDisconnect), errors.Is(reason, linesrv.ErrShutdown):
 			e.Reason = reason.Error()

@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"testing"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
@@ -393,8 +393,8 @@ func TestReasonsOnce(t *testing.T) {
 	}
 	var b strings.Builder
 	c := &Console{flags: new(Output), status: &b}
-	c.Status("%s", field("\x1b"+strings.Repeat("x", show.FieldMax)))
-	if want := `\x1b` + strings.Repeat("x", show.FieldMax-1) + "…(+1)\n"; b.String() != want {
+	c.Status("%s", field("\x1b"+strings.Repeat("x", event.FieldMax)))
+	if want := `\x1b` + strings.Repeat("x", event.FieldMax-1) + "…(+1)\n"; b.String() != want {
 		t.Errorf("a long name is %q; want %q", &b, want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -22,7 +22,7 @@ type Output struct {
 	Quiet   bool
 	Log     string // file for the status lines; "" is stderr
 	Color   string // auto, always, never
-	Style   show.Style
+	Style   event.Style
 
 	lossy bool // the mode goes on where nobody reads its words
 }
@@ -30,8 +30,8 @@ type Output struct {
 // Output adds the flags about what is printed, and how.
 func (fs *Flags) Output() *Output {
 	o := &Output{Color: "auto"}
-	o.Style.MaxShow = show.DefaultMaxShow
-	format := show.FormatAuto.String()
+	o.Style.MaxShow = event.DefaultMaxShow
+	format := event.FormatAuto.String()
 	fs.Group("Output")
 	fs.Switch(&o.JSON, "json", "events as JSON lines on stdout")
 	fs.Choice(&format, "format", "how payloads are shown", "auto", "text", "hex", "raw")
@@ -49,7 +49,7 @@ func (fs *Flags) Output() *Output {
 		if o.JSON && !fs.Given("max-show") || o.Style.MaxShow == 0 {
 			o.Style.MaxShow = -1
 		}
-		o.Style.Format, err = show.ParseFormat(format)
+		o.Style.Format, err = event.ParseFormat(format)
 		return err
 	})
 	return o
@@ -69,10 +69,10 @@ func (o *Output) Open(env *Env) (*Console, error) {
 		c.status, c.log = f, f
 	}
 	if o.lossy {
-		c.waiting = show.NewWriter(c.status, show.Options{Lossy: true})
+		c.waiting = event.NewWriter(c.status, event.Options{Lossy: true})
 		c.status = c.waiting
 	}
-	c.Writer = show.NewWriter(env.Stdout, show.Options{Style: style, JSON: o.JSON, Now: env.Now, Lossy: o.lossy, OnDrop: func() {
+	c.Writer = event.NewWriter(env.Stdout, event.Options{Style: style, JSON: o.JSON, Now: env.Now, Lossy: o.lossy, OnDrop: func() {
 		c.line(program + ": stdout is not read: what has no room is dropped until it is")
 	}})
 	return c, nil
@@ -89,15 +89,15 @@ func (o *Output) colored(env *Env) bool {
 }
 
 // A Console is where a mode's words go: events to stdout by the methods of
-// show.Writer, status lines to stderr or to the file of -log. Its methods may be
+// event.Writer, status lines to stderr or to the file of -log. Its methods may be
 // called from any goroutine.
 type Console struct {
-	*show.Writer
+	*event.Writer
 	flags *Output
 	now   func() time.Time
 	log   io.Closer
 
-	waiting *show.Writer // status, of a mode that does not wait for it
+	waiting *event.Writer // status, of a mode that does not wait for it
 
 	mu     sync.Mutex
 	status io.Writer
@@ -124,7 +124,7 @@ func (c *Console) Error(err error) {
 	text := errorText(err)
 	c.line(program + ": " + text)
 	if c.flags.JSON {
-		c.Emit(&show.Event{Event: show.Error, Client: -1, Err: text})
+		c.Emit(&event.Event{Event: event.Error, Client: -1, Err: text})
 	}
 }
 
@@ -133,7 +133,7 @@ func (c *Console) Error(err error) {
 func (c *Console) Listening(proto, addr string) {
 	c.Status("listening on %s %s", proto, addr)
 	if c.flags.JSON {
-		c.Emit(&show.Event{Event: show.Listening, Client: -1, Proto: proto, Addr: addr})
+		c.Emit(&event.Event{Event: event.Listening, Client: -1, Proto: proto, Addr: addr})
 	}
 }
 
@@ -147,7 +147,7 @@ func (c *Console) Refusals(s *wsproto.Server, proto string, n *atomic.Int64) {
 		req, peer, reason := x.Request, peerName(x.RemoteAddr()), errorText(err)
 		c.Status("handshake of %s refused with %d: %s (%s %s)", peer, x.Status(), reason, req.Method, field(req.Target))
 		if c.flags.JSON {
-			c.Emit(&show.Event{Event: show.Error, Proto: proto, Client: -1, Peer: peer, Path: req.Target, Code: x.Status(), Err: reason})
+			c.Emit(&event.Event{Event: event.Error, Proto: proto, Client: -1, Peer: peer, Path: req.Target, Code: x.Status(), Err: reason})
 		}
 	}
 	page := s.HTTP
@@ -161,7 +161,7 @@ func (c *Console) Refusals(s *wsproto.Server, proto string, n *atomic.Int64) {
 
 // field is s, which a peer may have chosen, as a part of a status line or of an
 // error, which are escaped as a whole.
-func field(s string) string { return show.Cut(s, show.FieldMax) }
+func field(s string) string { return event.Cut(s, event.FieldMax) }
 
 const maxStatusLine = 4 << 10 // bytes, before escaping
 
@@ -170,7 +170,7 @@ func (c *Console) line(text string) {
 	if c.flags.Style.Time {
 		b = c.now().AppendFormat(b, "2006-01-02 15:04:05.000000 ")
 	}
-	b = append(show.AppendCut(b, text, maxStatusLine), '\n')
+	b = append(event.AppendCut(b, text, maxStatusLine), '\n')
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.status.Write(b)
@@ -193,7 +193,7 @@ func (c *Console) Close() error {
 	return err
 }
 
-func flush(w *show.Writer) error {
+func flush(w *event.Writer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()
 	return w.Flush(ctx)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 )
 
 // talk says one thing of each kind.
@@ -17,7 +17,7 @@ func talk(o opened) error {
 	o.con.Status("status %s", "a\x1b[2J")
 	o.con.Detail("detail")
 	o.con.Error(errors.New("trouble\n"))
-	o.con.Emit(&show.Event{Event: show.Message, Proto: "tcp", Payload: []byte("hi\x00" + strings.Repeat("x", 70000))})
+	o.con.Emit(&event.Event{Event: event.Message, Proto: "tcp", Payload: []byte("hi\x00" + strings.Repeat("x", 70000))})
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -167,7 +167,7 @@ func (p *pinger) print(format string, args ...any) {
 	if p.output.Style.Time {
 		line = p.con.now().Format("2006-01-02 15:04:05.000000 ") + line
 	}
-	p.con.Write(append(show.AppendCut(nil, line, maxStatusLine), '\n'))
+	p.con.Write(append(event.AppendCut(nil, line, maxStatusLine), '\n'))
 }
 
 // title is the first line.
@@ -177,7 +177,7 @@ func (p *pinger) title(peer string) {
 		size = fmt.Sprintf(", %d bytes", p.size)
 	}
 	if !p.output.Quiet && !p.output.JSON {
-		fmt.Fprintf(p.con, "PING %s (%s)%s\n", show.Field(p.target.shown), peer, size)
+		fmt.Fprintf(p.con, "PING %s (%s)%s\n", event.Field(p.target.shown), peer, size)
 	}
 }
 
@@ -222,7 +222,7 @@ func (p *pinger) answered(at time.Time, of func(openPing) bool, payload []byte, 
 			size = fmt.Sprintf(" size=%d", len(payload))
 		}
 		p.print("%s: seq=%d%s time=%s ms%s", p.answerName(), ping.seq, size, number(took), detail+late)
-		p.event(p.answerName(), payload, show.Int("seq", int64(ping.seq)), show.Float("ms", inMilliseconds(took)))
+		p.event(p.answerName(), payload, event.Int("seq", int64(ping.seq)), event.Float("ms", inMilliseconds(took)))
 		return true
 	}
 	return false
@@ -235,7 +235,7 @@ func (p *pinger) answerName() string {
 	case "http", "https":
 		return "answer"
 	}
-	return show.Pong
+	return event.Pong
 }
 
 // lost notes that a ping, the oldest that is open, will not be answered.
@@ -245,7 +245,7 @@ func (p *pinger) lost(err error) {
 	ping := p.open[0]
 	p.open, p.failure = p.open[1:], err
 	p.print("no answer: seq=%d: %s", ping.seq, errorText(err))
-	p.event("lost", nil, show.Int("seq", int64(ping.seq)), show.Text("error", errorText(err)))
+	p.event("lost", nil, event.Int("seq", int64(ping.seq)), event.Text("error", errorText(err)))
 }
 
 // overdue says which pings are open for longer than they should.
@@ -260,15 +260,15 @@ func (p *pinger) overdue(now time.Time) {
 		if !ping.noted {
 			ping.noted = true
 			p.print("no answer: seq=%d after %v", ping.seq, p.wait)
-			p.event("lost", nil, show.Int("seq", int64(ping.seq)), show.Text("error", "no answer in time"))
+			p.event("lost", nil, event.Int("seq", int64(ping.seq)), event.Text("error", "no answer in time"))
 		}
 	}
 }
 
 // event is for -json.
-func (p *pinger) event(kind string, payload []byte, fields ...show.Data) {
+func (p *pinger) event(kind string, payload []byte, fields ...event.Data) {
 	if p.output.JSON {
-		p.con.Emit(&show.Event{Event: kind, Proto: p.target.scheme, Client: -1, Dir: show.In, Payload: payload, Fields: fields})
+		p.con.Emit(&event.Event{Event: kind, Proto: p.target.scheme, Client: -1, Dir: event.In, Payload: payload, Fields: fields})
 	}
 }
 
@@ -280,11 +280,11 @@ func (p *pinger) summary() {
 	loss := 100 * float64(p.sent-received) / float64(p.sent)
 	low, average, high, p99 := t.low, t.average(), t.high, t.quantile(0.99)
 	if p.output.JSON {
-		p.con.Emit(&show.Event{Event: show.Summary, Proto: p.target.scheme, Client: -1, Fields: []show.Data{
-			show.Int("sent", int64(p.sent)), show.Int("received", int64(received)), show.Float("loss_percent", loss),
-			show.Int("duplicates", int64(p.duplicates)), show.Int("unasked", int64(p.unasked)),
-			show.Float("min_ms", inMilliseconds(low)), show.Float("avg_ms", inMilliseconds(average)),
-			show.Float("max_ms", inMilliseconds(high)), show.Float("p99_ms", inMilliseconds(p99)),
+		p.con.Emit(&event.Event{Event: event.Summary, Proto: p.target.scheme, Client: -1, Fields: []event.Data{
+			event.Int("sent", int64(p.sent)), event.Int("received", int64(received)), event.Float("loss_percent", loss),
+			event.Int("duplicates", int64(p.duplicates)), event.Int("unasked", int64(p.unasked)),
+			event.Float("min_ms", inMilliseconds(low)), event.Float("avg_ms", inMilliseconds(average)),
+			event.Float("max_ms", inMilliseconds(high)), event.Float("p99_ms", inMilliseconds(p99)),
 		}})
 		return
 	}
@@ -292,7 +292,7 @@ func (p *pinger) summary() {
 	if p.dots || !p.output.Quiet {
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "--- %s ---\n%d sent, %d received, %.4g%% lost in %v\n", show.Field(p.target.shown),
+	fmt.Fprintf(&b, "--- %s ---\n%d sent, %d received, %.4g%% lost in %v\n", event.Field(p.target.shown),
 		p.sent, received, loss, time.Since(p.start).Round(time.Millisecond))
 	if p.duplicates+p.unasked > 0 {
 		fmt.Fprintf(&b, "%d duplicate, %d that nobody asked for\n", p.duplicates, p.unasked)

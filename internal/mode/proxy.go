@@ -12,7 +12,7 @@ import (
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/accept"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
@@ -295,8 +295,8 @@ func (p *wsProxy) relay(s *proxySession, nc net.Conn, buffered []byte, up *proxy
 func (p *wsProxy) opened(s *proxySession, req *httpmini.Request) {
 	p.con.Status("client %d: %s %s to %s", s.number, s.peer, field(req.Target), s.target)
 	if p.output.JSON {
-		p.con.Emit(&show.Event{Event: show.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
-			Fields: []show.Data{show.Text("target", s.target.String())}})
+		p.con.Emit(&event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
+			Fields: []event.Data{event.Text("target", s.target.String())}})
 	}
 }
 
@@ -309,15 +309,15 @@ func (p *wsProxy) teller(s *proxySession) func(fromBackend bool, op wsproto.Opco
 		if op == wsproto.OpClose {
 			return // closed says it
 		}
-		dir, arrow := show.In, "client -> target"
+		dir, arrow := event.In, "client -> target"
 		if fromBackend {
-			dir, arrow = show.Out, "target -> client"
+			dir, arrow = event.Out, "target -> client"
 		}
 		p.con.Detail("client %d: %s %v %d bytes", s.number, arrow, op, size)
 		if !p.output.JSON {
 			return
 		}
-		e := &show.Event{Event: show.Message, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: dir, Opcode: op.String(), Size: size, Payload: payload}
+		e := &event.Event{Event: event.Message, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: dir, Opcode: op.String(), Size: size, Payload: payload}
 		if op.IsControl() {
 			e.Event = op.String()
 		}
@@ -326,10 +326,10 @@ func (p *wsProxy) teller(s *proxySession) func(fromBackend bool, op wsproto.Opco
 }
 
 func (p *wsProxy) closed(s *proxySession, byTarget bool, err error) {
-	e := &show.Event{Event: show.Close, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: show.In}
+	e := &event.Event{Event: event.Close, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: event.In}
 	who := "client"
 	if byTarget {
-		e.Dir, who = show.Out, "target"
+		e.Dir, who = event.Out, "target"
 	}
 	ce, ok := errors.AsType[*wsproto.CloseError](err)
 	switch {
@@ -354,9 +354,9 @@ func (p *wsProxy) summary() {
 	c := &p.counts
 	p.con.Status("%d clients, %d messages, %d bytes; %d handshakes refused", p.clients.Load(), c.messages.Load(), c.bytes.Load(), c.refused.Load())
 	if p.output.JSON {
-		p.con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
-			show.Int("clients", p.clients.Load()), show.Int("messages", c.messages.Load()),
-			show.Int("bytes", c.bytes.Load()), show.Int("refused", c.refused.Load()),
+		p.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+			event.Int("clients", p.clients.Load()), event.Int("messages", c.messages.Load()),
+			event.Int("bytes", c.bytes.Load()), event.Int("refused", c.refused.Load()),
 		}})
 	}
 }

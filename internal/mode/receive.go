@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -269,7 +269,7 @@ func (g *receiving) saved(name string, size int64, sum string, took time.Duratio
 	g.bar.clear()
 	g.con.Status("received %s: %d bytes in %v, sha256 %s", field(name), size, roundTime(took), sum)
 	if g.output.JSON {
-		g.con.Emit(fileEvent(show.In, name, size, sum))
+		g.con.Emit(fileEvent(event.In, name, size, sum))
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 )
 
@@ -72,7 +72,7 @@ func (s *selftest) run(ctx context.Context, env *Env, args []string) error {
 		return Usagef("-run %q: no check has that in its name", clip(s.only, maxShown))
 	}
 	if s.output.JSON {
-		con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{show.Int("passed", int64(passed)), show.Int("failed", int64(failed))}})
+		con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{event.Int("passed", int64(passed)), event.Int("failed", int64(failed))}})
 	} else {
 		fmt.Fprintf(con, "%d passed, %d failed\n", passed, failed)
 	}
@@ -85,7 +85,7 @@ func (s *selftest) run(ctx context.Context, env *Env, args []string) error {
 // tell prints the outcome of a check.
 func (s *selftest) tell(con *Console, name string, took time.Duration, err error) {
 	if s.output.JSON {
-		e := &show.Event{Event: "check", Client: -1, Fields: []show.Data{show.Text("name", name), show.Float("ms", float64(took.Microseconds())/1000)}}
+		e := &event.Event{Event: "check", Client: -1, Fields: []event.Data{event.Text("name", name), event.Float("ms", float64(took.Microseconds())/1000)}}
 		if err != nil {
 			e.Err = errorText(err)
 		}
@@ -93,7 +93,7 @@ func (s *selftest) tell(con *Console, name string, took time.Duration, err error
 		return
 	}
 	if err != nil {
-		fmt.Fprintf(con, "FAIL  %s: %s\n", name, show.Field(errorText(err)))
+		fmt.Fprintf(con, "FAIL  %s: %s\n", name, event.Field(errorText(err)))
 		return
 	}
 	fmt.Fprintf(con, "ok    %s (%d ms)\n", name, took.Milliseconds())

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 )
 
 // Send sends files through a transfer server. The formats are in
@@ -211,15 +211,15 @@ func (s *sending) all(files []*source) error {
 		s.con.Status("sent %s: %d bytes in %v, %d receivers, sha256 %s",
 			field(f.name), f.size, roundTime(s.con.now().Sub(started)), s.peers.count(peerSaved), f.sum())
 		if s.output.JSON {
-			s.con.Emit(fileEvent(show.Out, f.name, f.size, f.sum()))
+			s.con.Emit(fileEvent(event.Out, f.name, f.size, f.sum()))
 		}
 	}
 	return nil
 }
 
-func fileEvent(dir, name string, size int64, sum string) *show.Event {
-	return &show.Event{Event: "file", Proto: "ws", Client: -1, Dir: dir, Size: size,
-		Fields: []show.Data{show.Text("name", name), show.Text("sha256", sum)}}
+func fileEvent(dir, name string, size int64, sum string) *event.Event {
+	return &event.Event{Event: "file", Proto: "ws", Client: -1, Dir: dir, Size: size,
+		Fields: []event.Data{event.Text("name", name), event.Text("sha256", sum)}}
 }
 
 // one sends a file, over as many connections as it takes.

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	wiremsg "socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )
@@ -29,7 +29,7 @@ func (s *send) sendWire(ctx context.Context, con *Console, conn *wsproto.Conn, f
 		}
 		con.Status("sent %s: %d bytes, %d receivers, djb2 %s", field(f.name), f.size, s.receivers, w.hash)
 		if s.output.JSON {
-			con.Emit(fileEvent(show.Out, f.name, f.size, f.sum()))
+			con.Emit(fileEvent(event.Out, f.name, f.size, f.sum()))
 		}
 	}
 	conn.Close(wsproto.StatusNormalClosure, "")

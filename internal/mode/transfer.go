@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -110,14 +110,14 @@ func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 	}
 	t.con.Status("client %d: %v", n, u.RemoteAddr())
 	if t.output.JSON {
-		t.con.Emit(&show.Event{Event: show.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target})
+		t.con.Emit(&event.Event{Event: event.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target})
 	}
 }
 
 func (t *transfer) closed(u *wsproto.User, err error) {
 	t.group.Remove(u)
 	n, _ := u.Data.(int)
-	e := &show.Event{Event: show.Close, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}
+	e := &event.Event{Event: event.Close, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}
 	text := errorText(err)
 	if ce, ok := err.(*wsproto.CloseError); ok {
 		e.Code, e.Reason, text = int(ce.Code), ce.Reason, closeText(ce)
@@ -135,10 +135,10 @@ func (t *transfer) summary() {
 	t.con.Status("%d clients, %d messages, %d bytes; %d clients too slow, %d refused",
 		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.slow.Load(), c.refused.Load())
 	if t.output.JSON {
-		t.con.Emit(&show.Event{Event: show.Summary, Client: -1, Fields: []show.Data{
-			show.Int("clients", c.clients.Load()), show.Int("messages", c.messages.Load()),
-			show.Int("bytes", c.bytes.Load()), show.Int("slow", c.slow.Load()),
-			show.Int("refused", c.refused.Load()),
+		t.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+			event.Int("clients", c.clients.Load()), event.Int("messages", c.messages.Load()),
+			event.Int("bytes", c.bytes.Load()), event.Int("slow", c.slow.Load()),
+			event.Int("refused", c.refused.Load()),
 		}})
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 	"socketsrv/internal/term"
 )
 
@@ -95,7 +95,7 @@ func (p *progress) line(now time.Time) string {
 		left := time.Duration(float64(p.size-p.done) / rate * float64(time.Second))
 		text += fmt.Sprintf(" %s/s %s left", shortSize(int64(rate)), roundTime(left))
 	}
-	return text + " " + show.Field(p.name)
+	return text + " " + event.Field(p.name)
 }
 
 // clear takes the line away.

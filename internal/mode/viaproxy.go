@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/show"
+	"socketsrv/internal/event"
 )
 
 // A proxy carries connections to others: by the method CONNECT of HTTP
@@ -178,7 +178,7 @@ func (p *proxy) connect(conn net.Conn, host, port string) error {
 	case err != nil:
 		return err
 	case resp.Status/100 != 2:
-		return &Failure{ExitReceive, fmt.Errorf("refused the connection: %d %s", resp.Status, show.Field(resp.Reason))} // curl's code
+		return &Failure{ExitReceive, fmt.Errorf("refused the connection: %d %s", resp.Status, event.Field(resp.Reason))} // curl's code
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// Package show turns what happens on a connection into lines: one event, one
+// Package event turns what happens on a connection into lines: one event, one
 // line, as text for people (AppendText), or as a JSON object for programs
 // (AppendJSON). Writer puts them out whole, from any number of goroutines.
 //
@@ -7,7 +7,7 @@
 // rest as escapes that can be undone, and whatever else a peer may choose (a
 // path, a close reason, an address, an error that quotes him) goes through
 // AppendField, which also bounds it.
-package show
+package event
 
 import "time"
 
