@@ -1,8 +1,10 @@
 package wsproto
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"unicode/utf8"
 )
 
 // A Role is the side of a connection an endpoint is on.
@@ -63,17 +65,17 @@ type Assembler struct {
 func (a *Assembler) Check(h Header) error {
 	switch {
 	case h.Rsv2 || h.Rsv3 || h.Rsv1 && (a.Deflate == nil || h.Opcode != OpText && h.Opcode != OpBinary):
-		return &ProtocolError{StatusProtocolError, ErrReservedBits} // RSV1: RFC 7692 §6
+		return broke(StatusProtocolError, ErrReservedBits, h) // RSV1: RFC 7692 §6
 	case h.Opcode.IsReserved():
-		return &ProtocolError{StatusProtocolError, fmt.Errorf("%w %#x", ErrReservedOpcode, byte(h.Opcode))}
+		return broke(StatusProtocolError, fmt.Errorf("%w %#x", ErrReservedOpcode, byte(h.Opcode)), h)
 	case h.Masked != (a.Role == RoleServer):
-		return &ProtocolError{StatusProtocolError, ErrMasking}
+		return broke(StatusProtocolError, ErrMasking, h)
 	case h.Opcode.IsControl():
 		if !h.Fin {
-			return &ProtocolError{StatusProtocolError, ErrControlFragment}
+			return broke(StatusProtocolError, ErrControlFragment, h)
 		}
 		if h.PayloadLen > maxControl {
-			return &ProtocolError{StatusProtocolError, ErrControlTooLong}
+			return broke(StatusProtocolError, ErrControlTooLong, h)
 		}
 		a.control = nil
 	default:
@@ -89,11 +91,11 @@ func (a *Assembler) Check(h Header) error {
 func (a *Assembler) checkData(h Header) error {
 	if h.Opcode == OpContinuation {
 		if a.message == 0 {
-			return &ProtocolError{StatusProtocolError, ErrNoMessageToGoOn}
+			return broke(StatusProtocolError, ErrNoMessageToGoOn, h)
 		}
 	} else {
 		if a.message != 0 {
-			return &ProtocolError{StatusProtocolError, ErrMessageNotEnded}
+			return broke(StatusProtocolError, ErrMessageNotEnded, h)
 		}
 		a.message, a.deflated = h.Opcode, h.Rsv1
 		a.text, a.fragments = utf8Start, 0
@@ -102,14 +104,14 @@ func (a *Assembler) checkData(h Header) error {
 		}
 	}
 	if a.fragments++; a.fragments > a.maxFragments() {
-		return &ProtocolError{StatusPolicyViolation, fmt.Errorf("%w of %d", ErrTooManyFragments, a.maxFragments())}
+		return broke(StatusPolicyViolation, fmt.Errorf("%w of %d", ErrTooManyFragments, a.maxFragments()), h)
 	}
 	limit := a.maxMessage()
 	if a.deflated { // stored blocks are a little longer than what they hold
 		limit += limit>>10 + 64
 	}
 	if h.PayloadLen > limit-int64(a.buffered()) {
-		return a.tooBig()
+		return broke(StatusMessageTooBig, fmt.Errorf("%w of %d bytes", ErrMessageTooBig, a.maxMessage()), h)
 	}
 	return nil
 }
@@ -136,7 +138,7 @@ func (a *Assembler) Add(p []byte) (m Message, done bool, err error) {
 	}
 	if a.message == OpText && !a.deflated {
 		if a.text = a.text.next(p); a.text == utf8Bad {
-			return m, false, &ProtocolError{StatusInvalidFramePayloadData, ErrInvalidUTF8}
+			return m, false, a.badText(a.kept(), p)
 		}
 	}
 	last := a.left == 0 && a.h.Fin
@@ -166,7 +168,7 @@ func (a *Assembler) end(p []byte) (Message, error) {
 		}
 	}
 	if m.Opcode == OpText && a.text != utf8Start {
-		return Message{}, &ProtocolError{StatusInvalidFramePayloadData, ErrInvalidUTF8}
+		return Message{}, a.badText(nil, m.Data)
 	}
 	return m, nil
 }
@@ -185,7 +187,7 @@ func (a *Assembler) addControl(p []byte) (m Message, done bool, err error) {
 	}
 	if a.h.Opcode == OpClose {
 		if _, _, err := ParseClose(p); err != nil {
-			return m, false, err
+			return m, false, inFrame(err, a.h)
 		}
 	}
 	return Message{a.h.Opcode, p}, true, nil
@@ -275,17 +277,20 @@ func (a *Assembler) inflate(p []byte) ([]byte, error) {
 	var err error
 	a.inflated.b, err = a.Deflate.Decompress(a.inflated.b[:0], p, a.maxMessage())
 	if err != nil {
-		return nil, err
+		return nil, inFrame(err, a.h)
 	}
 	return a.inflated.b, nil
 }
 
-func (a *Assembler) buffered() int {
+// kept returns what has come of the message before the bytes being added.
+func (a *Assembler) kept() []byte {
 	if a.buf == nil || a.message == 0 {
-		return 0
+		return nil
 	}
-	return len(a.buf.b) - headroom
+	return a.buf.b[headroom:]
 }
+
+func (a *Assembler) buffered() int { return len(a.kept()) }
 
 func (a *Assembler) maxMessage() int64 {
 	if a.MaxMessage <= 0 {
@@ -301,6 +306,16 @@ func (a *Assembler) maxFragments() int {
 	return a.MaxFragments
 }
 
-func (a *Assembler) tooBig() error {
-	return &ProtocolError{StatusMessageTooBig, fmt.Errorf("%w of %d bytes", ErrMessageTooBig, a.maxMessage())}
+// badText is the error of a text message that is kept, what came before, and p, the
+// rest. It points to the first byte of what is no character.
+func (a *Assembler) badText(kept, p []byte) error {
+	from := max(0, len(kept)-maxShown)
+	for n := 0; from > 0 && n < utf8.UTFMax && !utf8.RuneStart(kept[from]); n++ {
+		from++
+	}
+	b := append(bytes.Clone(kept[from:]), p...)
+	pe := brokeAt(StatusInvalidFramePayloadData, ErrInvalidUTF8, b, validText(b))
+	pe.Header = a.h
+	pe.Offset += int64(from)
+	return pe
 }

@@ -65,7 +65,9 @@ func assemble(a *Assembler, wire []byte, step int) string {
 	return strings.Join(got, " | ")
 }
 
-func fails(code StatusCode, rule error) string { return (&ProtocolError{code, rule}).Error() }
+func fails(code StatusCode, rule error) string {
+	return (&ProtocolError{Code: code, Err: rule}).Error()
+}
 
 type wireFrame struct {
 	b0      byte

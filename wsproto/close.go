@@ -80,14 +80,14 @@ func ParseClose(p []byte) (StatusCode, string, error) {
 	case 0:
 		return StatusNoStatusReceived, "", nil
 	case 1:
-		return 0, "", &ProtocolError{StatusProtocolError, ErrClosePayload}
+		return 0, "", brokeAt(StatusProtocolError, ErrClosePayload, p, 0)
 	}
 	code, reason := StatusCode(binary.BigEndian.Uint16(p)), p[2:]
 	if !code.CanSend() {
-		return 0, "", &ProtocolError{StatusProtocolError, fmt.Errorf("%w: %d", ErrStatusCode, code)}
+		return 0, "", brokeAt(StatusProtocolError, fmt.Errorf("%w: %d", ErrStatusCode, code), p, 0)
 	}
-	if !utf8.Valid(reason) {
-		return 0, "", &ProtocolError{StatusInvalidFramePayloadData, fmt.Errorf("reason of the close frame: %w", ErrInvalidUTF8)}
+	if n := validText(reason); n < len(reason) {
+		return 0, "", brokeAt(StatusInvalidFramePayloadData, fmt.Errorf("reason of the close frame: %w", ErrInvalidUTF8), p, 2+n)
 	}
 	return code, string(reason), nil
 }

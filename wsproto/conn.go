@@ -174,7 +174,7 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 				c.cfg.Tap(true, h, nil)
 			}
 			if err := c.asm.Check(h); err != nil {
-				return m, false, err
+				return m, false, showInput(err, frame)
 			}
 			c.inFrame = true
 		} else if len(c.p) == 0 {

@@ -292,12 +292,13 @@ func (d *Deflate) Decompress(dst, p []byte, limit int64) ([]byte, error) {
 	if err == nil && z.src.odd && !z.endsWith(p, len(out)-len(dst), d.window()) {
 		err = errCut
 	}
+	at := min(z.src.at, len(p))
 	z.src = payload{}
 	switch {
 	case err == ErrMessageTooBig:
-		return out[:len(dst)], &ProtocolError{StatusMessageTooBig, fmt.Errorf("%w of %d bytes", err, limit)}
+		return out[:len(dst)], brokeAt(StatusMessageTooBig, fmt.Errorf("%w of %d bytes", err, limit), p, at)
 	case err != nil:
-		return out[:len(dst)], &ProtocolError{StatusInvalidFramePayloadData, fmt.Errorf("%w: %w", ErrCompressedData, err)}
+		return out[:len(dst)], brokeAt(StatusInvalidFramePayloadData, fmt.Errorf("%w: %w", ErrCompressedData, err), p, at)
 	case d.receive.takeover:
 		d.remember(out[len(dst):])
 	}

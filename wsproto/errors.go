@@ -1,6 +1,7 @@
 package wsproto
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -39,10 +40,50 @@ var (
 )
 
 // A ProtocolError says that the peer broke a rule of RFC 6455 or RFC 7692, or
-// one of our limits. Code is the status code the connection was failed with.
+// one of our limits, and shows the bytes that did.
 type ProtocolError struct {
-	Code StatusCode
-	Err  error // wraps the rule's sentinel
+	Code   StatusCode // the connection was failed with
+	Err    error      // wraps the rule's sentinel
+	Header Header     // of the frame, the last one of the message; zero where it could not be known
+
+	// Bytes is a copy of at most 64 bytes of what came. Where the header broke the rule
+	// they begin with it and go on with what followed, all as it was on the wire. Else
+	// they are a piece of the payload, unmasked, with the fault in it: of the message as
+	// it was put together, before inflating where the compressed data are the fault.
+	Bytes  []byte
+	Before int   // how many of Bytes come before the fault
+	Offset int64 // of the fault in the frame, or in that payload
+}
+
+// maxShown is how much of what broke a rule an error shows.
+const maxShown = 64
+
+// broke makes the error of a header that breaks a rule.
+func broke(code StatusCode, err error, h Header) *ProtocolError {
+	return &ProtocolError{Code: code, Err: err, Header: h, Bytes: AppendHeader(nil, h)}
+}
+
+// brokeAt makes the error of a payload that breaks a rule at p[at].
+func brokeAt(code StatusCode, err error, p []byte, at int) *ProtocolError {
+	from := max(0, at-maxShown/2)
+	b := bytes.Clone(p[from:min(len(p), from+maxShown)])
+	return &ProtocolError{Code: code, Err: err, Bytes: b, Before: at - from, Offset: int64(at)}
+}
+
+// inFrame notes the header of the frame in an error about its payload.
+func inFrame(err error, h Header) error {
+	if pe, ok := err.(*ProtocolError); ok {
+		pe.Header = h
+	}
+	return err
+}
+
+// showInput has an error about a header show all of the input from it on, b.
+func showInput(err error, b []byte) error {
+	if pe, ok := err.(*ProtocolError); ok {
+		pe.Bytes = bytes.Clone(b[:min(len(b), maxShown)])
+	}
+	return err
 }
 
 func (e *ProtocolError) Error() string {

@@ -123,7 +123,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		}
 		length, n = int64(binary.BigEndian.Uint16(b[2:])), 4
 		if length < len16 {
-			return h, 0, errLengthEncoding
+			return h, 0, badLength(b, length)
 		}
 	case len64:
 		if len(b) < 10 {
@@ -131,7 +131,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		}
 		length, n = int64(binary.BigEndian.Uint64(b[2:])), 10
 		if length <= math.MaxUint16 { // negative: the top bit was set
-			return h, 0, errLengthEncoding
+			return h, 0, badLength(b, length)
 		}
 	}
 	if b1&bitMask != 0 {
@@ -142,10 +142,19 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		h.Masked = true
 		n += 4
 	}
-	h.Fin, h.Rsv1, h.Rsv2, h.Rsv3 = b0&bitFin != 0, b0&bitRsv1 != 0, b0&bitRsv2 != 0, b0&bitRsv3 != 0
-	h.Opcode = Opcode(b0 & 0xF)
+	h.setBits(b0)
 	h.PayloadLen = length
 	return h, n, nil
 }
 
-var errLengthEncoding = &ProtocolError{StatusProtocolError, ErrLengthEncoding}
+func (h *Header) setBits(b0 byte) {
+	h.Fin, h.Rsv1, h.Rsv2, h.Rsv3 = b0&bitFin != 0, b0&bitRsv1 != 0, b0&bitRsv2 != 0, b0&bitRsv3 != 0
+	h.Opcode = Opcode(b0 & 0xF)
+}
+
+// badLength is the error for a length that is not in its shortest form.
+func badLength(b []byte, length int64) error {
+	h := Header{Masked: b[1]&bitMask != 0, PayloadLen: max(length, 0)}
+	h.setBits(b[0])
+	return showInput(&ProtocolError{Code: StatusProtocolError, Err: ErrLengthEncoding, Header: h}, b)
+}

@@ -422,7 +422,7 @@ func (s *relaySide) begin(b []byte) (n int, err error) {
 		return 0, err
 	}
 	if err := s.check(h); err != nil {
-		return 0, err
+		return 0, inFrame(showInput(err, b), h)
 	}
 	if !h.Opcode.IsControl() {
 		s.frame, s.left = h, h.PayloadLen
@@ -474,7 +474,7 @@ func (s *relaySide) check(h Header) error {
 	}
 	s.size += min(h.PayloadLen, math.MaxInt64-s.size)
 	if limit := s.relay.more.MaxMessage; limit > 0 && s.size > limit {
-		return &ProtocolError{StatusMessageTooBig, ErrMessageTooBig}
+		return broke(StatusMessageTooBig, ErrMessageTooBig, h)
 	}
 	if !h.Fin {
 		return nil
@@ -496,7 +496,7 @@ func (s *relaySide) control(h Header, p []byte) error {
 	if h.Opcode == OpClose {
 		code, reason, err := ParseClose(p)
 		if err != nil {
-			return err
+			return inFrame(err, h)
 		}
 		s.relay.because(s.isBackend(), &CloseError{code, reason})
 		s.peer.mu.Lock()

@@ -346,7 +346,7 @@ func (s *Server) recover(u *User) {
 		s.Log(err)
 	}
 	if u.conn.ended == nil {
-		u.conn.fail(&ProtocolError{StatusInternalError, errHandler})
+		u.conn.fail(&ProtocolError{Code: StatusInternalError, Err: errHandler})
 	}
 }
 

@@ -1,6 +1,9 @@
 package wsproto
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // UTF-8 is checked by a finite automaton, because it must be checked as it
 // arrives (RFC 6455 §8.1): the state is all there is to carry from one piece of
@@ -93,4 +96,16 @@ func (s utf8State) next(p []byte) utf8State {
 		s = utf8State(utf8Table[b]>>(s&utf8ofMask)) & utf8ofMask
 	}
 	return s
+}
+
+// validText returns how many bytes at the start of p are whole characters.
+func validText(p []byte) (n int) {
+	for n < len(p) {
+		r, size := utf8.DecodeRune(p[n:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		n += size
+	}
+	return n
 }
