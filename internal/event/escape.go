@@ -279,7 +279,7 @@ func appendWide(dst, p []byte, quote byte) ([]byte, int) {
 	r, n := utf8.DecodeRune(p)
 	switch {
 	case n == 1 && quote == '"': // JSON has no bytes
-		return append(dst, `\ufffd`...), 1
+		return utf8.AppendRune(dst, utf8.RuneError), 1
 	case n == 1:
 		return append(dst, '\\', 'x', lowerHex[p[0]>>4], lowerHex[p[0]&15]), 1
 	case r <= 0xffff:

@@ -1,6 +1,7 @@
-// Package event turns what happens on a connection into lines: one event, one
-// line, as text for people (AppendText), or as a JSON object for programs
-// (AppendJSON). Writer puts them out whole, from any number of goroutines.
+// Package event holds what happened on a connection as one value, and turns it
+// into lines: one event, one line, as text for people (AppendText), or as a JSON
+// object for programs (AppendJSON), which Parse reads again. Writer puts them out
+// whole, from any number of goroutines. To read the code begin with Event.
 //
 // Nothing a peer sent reaches the output as it came, unless a Style asks for
 // raw payloads: AppendEscaped lets printable characters through and writes the
@@ -11,16 +12,19 @@ package event
 
 import "time"
 
-// The kinds of events, as they stand in Event.Event and in JSON. A mode may
-// have others of its own.
+// Kind is what happened, as it stands in Event.Event and in JSON. A mode may have
+// others of its own.
+type Kind = string
+
+// The kinds that all modes share, and what of an Event they use.
 const (
 	Listening = "listening" // Proto, Addr
-	Open      = "open"      // Proto, Client, Peer, Path
-	Message   = "message"   // Proto, Client, Dir, Opcode, Payload, Size
+	Open      = "open"      // Proto, Client, Peer, Path, Head
+	Message   = "message"   // Proto, Client, Dir, Opcode, Payload, Size, Fragments, Compressed
 	Ping      = "ping"      // likewise; WebSocket only
 	Pong      = "pong"
 	Close     = "close"   // Proto, Client, Code, Reason; Err if it was no clean one
-	Error     = "error"   // Err
+	Error     = "error"   // Err; Payload and Offset are the bytes that broke a rule
 	Summary   = "summary" // Fields
 )
 
@@ -34,7 +38,7 @@ const (
 // no number: its zero value is client 0.
 type Event struct {
 	Time   time.Time // zero: not shown; Writer fills it in
-	Event  string    // Listening, Open, ...
+	Event  Kind      // Listening, Open, ...
 	Proto  string    // tcp udp tls unix ws wss line http https
 	Client int       // number of the client; negative if it has none
 	ID     string    // its name, where clients have names
@@ -50,11 +54,24 @@ type Event struct {
 	Code   int    // WebSocket or HTTP status; 0 if none
 	Reason string // of a close
 	Err    string // what went wrong
+
+	Head       string // of an Open: start line and fields, as they came
+	Fragments  int    // frames that a WebSocket message came in; 0 if nobody counted
+	Compressed bool   // the message was, on its way
+	Offset     int64  // where in the frame or head the Payload of an Error stood, in bytes
+
 	Fields []Data // anything else, in this order; keys are not checked for being unique
 }
 
 // size returns how many bytes the message really had.
 func (e *Event) size() int64 { return max(e.Size, int64(len(e.Payload))) }
+
+// isMessage tells whether e has a payload even if that is empty.
+func (e *Event) isMessage() bool { return e.Event == Message || e.Event == Ping || e.Event == Pong }
+
+// hasOffset tells whether e's payload is evidence, whose place counts also where
+// it is 0.
+func (e *Event) hasOffset() bool { return e.Offset != 0 || e.Event == Error && e.size() > 0 }
 
 // Data is a named value of an Event: a counter, a time, a name.
 type Data struct {
@@ -69,6 +86,7 @@ const (
 	kindInt = iota
 	kindFloat
 	kindText
+	kindRaw // JSON in text, of a kind that none of ours has
 )
 
 // Int is a whole number.

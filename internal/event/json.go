@@ -12,7 +12,8 @@ import (
 // order and left out where they have nothing to say: time (RFC 3339, UTC,
 // microseconds), event, proto, client, id, peer, path, addr, dir, opcode, size,
 // text or base64, cut (bytes of size that are not shown), code, reason, error,
-// and those of Fields.
+// head (head_base64 if it is not UTF-8), fragments, compressed, offset, and those
+// of Fields.
 //
 // The payload is text if it is a WebSocket text message, or has no type and
 // consists of printable characters, tabs and line ends; anything else is
@@ -37,7 +38,7 @@ func AppendJSON(dst []byte, e *Event) []byte {
 	dst = appendJSONText(dst, "addr", e.Addr)
 	dst = appendJSONText(dst, "dir", e.Dir)
 	dst = appendJSONText(dst, "opcode", e.Opcode)
-	if e.size() > 0 || e.Event == Message || e.Event == Ping || e.Event == Pong {
+	if e.size() > 0 || e.isMessage() {
 		dst = appendJSONPayload(dst, e)
 	}
 	if e.Code != 0 {
@@ -45,6 +46,20 @@ func AppendJSON(dst []byte, e *Event) []byte {
 	}
 	dst = appendJSONText(dst, "reason", e.Reason)
 	dst = appendJSONText(dst, "error", e.Err)
+	if utf8.ValidString(e.Head) {
+		dst = appendJSONText(dst, "head", e.Head)
+	} else {
+		dst = appendJSONText(dst, "head_base64", base64.StdEncoding.EncodeToString([]byte(e.Head)))
+	}
+	if e.Fragments != 0 {
+		dst = appendJSONInt(dst, "fragments", int64(e.Fragments))
+	}
+	if e.Compressed {
+		dst = append(dst, `,"compressed":true`...)
+	}
+	if e.hasOffset() {
+		dst = appendJSONInt(dst, "offset", e.Offset)
+	}
 	for i := range e.Fields {
 		dst = appendJSONData(dst, &e.Fields[i])
 	}
@@ -133,6 +148,8 @@ func appendJSONData(dst []byte, d *Data) []byte {
 // appendNumber appends a Data that is not text.
 func appendNumber(dst []byte, d *Data) []byte {
 	switch {
+	case d.kind == kindRaw:
+		return append(dst, d.text...)
 	case d.kind == kindInt:
 		return strconv.AppendInt(dst, d.num, 10)
 	case math.IsNaN(d.float) || math.IsInf(d.float, 0):

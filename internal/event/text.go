@@ -199,7 +199,7 @@ func appendOther(dst []byte, e *Event) []byte {
 		d := &e.Fields[i]
 		dst = AppendField(append(dst, sep...), d.Key)
 		dst = append(dst, ' ')
-		if d.kind == kindText {
+		if d.kind >= kindText {
 			dst = AppendField(dst, d.text)
 		} else {
 			dst = appendNumber(dst, d)

@@ -1,0 +1,188 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Parse reads a line that AppendJSON wrote, with its line feed or without: parsed
+// and appended again it is the same line. Keys may stand in any order, and those
+// that are unknown, as another version writes them, become Fields. Where there is
+// no client its number is -1. The error says what is wrong, and shows the beginning
+// of the line unescaped.
+func Parse(line []byte) (Event, error) {
+	p := parsed{Event: Event{Client: -1}}
+	if err := p.object(json.NewDecoder(bytes.NewReader(line))); err != nil {
+		return Event{}, fmt.Errorf("not an event: %w: %s", err, Cut(string(bytes.TrimSpace(line)), FieldMax))
+	}
+	return p.Event, nil
+}
+
+// parsed is an Event that is being read, with what of JSON has no place in it.
+type parsed struct {
+	Event
+	text       string
+	headBase64 []byte
+	cut        int64
+}
+
+func (p *parsed) object(dec *json.Decoder) error {
+	if t, err := dec.Token(); err != nil {
+		return ended(err)
+	} else if t != json.Delim('{') {
+		return errors.New("not an object")
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return ended(err)
+		}
+		if err := p.member(key.(string), dec); err != nil { // where More is true in an object there is a key
+			return fmt.Errorf("%q: %w", key, err)
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return ended(err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("something follows the object")
+	}
+	return p.finish()
+}
+
+func ended(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// member reads the value of key.
+func (p *parsed) member(key string, dec *json.Decoder) error {
+	to := p.place(key)
+	if to == nil {
+		var raw json.RawMessage
+		err := dec.Decode(&raw)
+		if err == nil {
+			p.Fields = append(p.Fields, data(key, raw))
+		}
+		return ended(err)
+	}
+	err := dec.Decode(to)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%s where %v belongs", wrong.Value, wrong.Type)
+	}
+	return ended(err)
+}
+
+// place is where the value of key goes; nil if key is none of ours.
+func (p *parsed) place(key string) any {
+	switch key {
+	case "time":
+		return &p.Time
+	case "event":
+		return &p.Event.Event
+	case "proto":
+		return &p.Proto
+	case "client":
+		return &p.Client
+	case "id":
+		return &p.ID
+	case "peer":
+		return &p.Peer
+	case "path":
+		return &p.Path
+	case "addr":
+		return &p.Addr
+	case "dir":
+		return &p.Dir
+	case "opcode":
+		return &p.Opcode
+	case "size":
+		return &p.Size
+	case "text":
+		return &p.text
+	case "base64":
+		return &p.Payload
+	case "cut":
+		return &p.cut
+	case "code":
+		return &p.Code
+	case "reason":
+		return &p.Reason
+	case "error":
+		return &p.Err
+	case "head":
+		return &p.Head
+	case "head_base64":
+		return &p.headBase64
+	case "fragments":
+		return &p.Fragments
+	case "compressed":
+		return &p.Compressed
+	case "offset":
+		return &p.Offset
+	}
+	return nil
+}
+
+// finish puts what was read into the form in which AppendJSON writes it.
+func (p *parsed) finish() error {
+	if p.Event.Event == "" {
+		return errors.New(`no "event"`)
+	}
+	p.Time = p.Time.UTC()
+	if p.text != "" {
+		p.Payload = []byte(p.text)
+	}
+	if len(p.Payload) == 0 {
+		p.Payload = nil
+	}
+	if p.headBase64 != nil {
+		p.Head = string(p.headBase64)
+	}
+	n := int64(len(p.Payload))
+	if p.Size == 0 {
+		p.Size = n + p.cut
+	}
+	if p.cut != max(p.Size-n, 0) {
+		return fmt.Errorf(`"cut": %d of %d bytes, but %d are there`, p.cut, p.Size, n)
+	}
+	p.Size = p.size()
+	return nil
+}
+
+// data is the value raw as AppendJSON would write it: as a number or text, else as
+// it stands, but without white space and with escapes for what is not printable.
+func data(key string, raw []byte) Data {
+	s := string(raw)
+	var text string
+	if json.Unmarshal(raw, &text) == nil && s != "null" {
+		return Text(key, text)
+	}
+	if v, err := strconv.ParseInt(s, 10, 64); err == nil && strconv.FormatInt(v, 10) == s {
+		return Int(key, v)
+	}
+	if v, err := strconv.ParseFloat(s, 64); err == nil && strconv.FormatFloat(v, 'f', 3, 64) == s {
+		return Float(key, v)
+	}
+	var b bytes.Buffer
+	json.Compact(&b, raw) // what the decoder took is JSON
+	var dst []byte
+	for _, r := range b.String() {
+		switch {
+		case isPrint(r):
+			dst = utf8.AppendRune(dst, r)
+		case r == 0x7f: // other controls are nowhere in JSON
+			dst = appendControl(dst, byte(r), '"')
+		default:
+			dst, _ = appendWide(dst, []byte(string(r)), '"')
+		}
+	}
+	return Data{Key: key, kind: kindRaw, text: string(dst)}
+}
