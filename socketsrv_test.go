@@ -494,6 +494,7 @@ var floors = map[string]int{
 	"socketsrv/internal/mode":    3,
 	"socketsrv/wsproto":          2,
 	"socketsrv/internal/event":   2,
+	"socketsrv/internal/talk":    2,
 	"socketsrv/internal/term":    2,
 	"socketsrv/internal/tlsconf": 2,
 	"socketsrv/internal/wire":    2,
