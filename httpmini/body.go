@@ -15,6 +15,8 @@ type framing struct {
 
 	hosts int
 	host  string
+
+	lengthAt, codingAt, hostAt int // the last of these fields; where they stand in the head
 }
 
 // framing applies RFC 9112 §6.3 and refuses everything that section warns of.
@@ -25,33 +27,36 @@ func (s *scanner) framing(h Header) (f framing, err error) {
 		switch name := h[i].Name; len(name) {
 		case len("Host"):
 			if equalFold(name, "Host") {
-				f.hosts, f.host = f.hosts+1, h[i].Value
+				f.hosts, f.host, f.hostAt = f.hosts+1, h[i].Value, int(s.fields[i].name)
 			}
 		case len("Content-Length"):
 			if equalFold(name, "Content-Length") {
-				lengths, length = lengths+1, h[i].Value
+				lengths, length, f.lengthAt = lengths+1, h[i].Value, int(s.fields[i].name)
 			}
 		case len("Transfer-Encoding"):
 			if equalFold(name, "Transfer-Encoding") {
-				codings, coding = codings+1, h[i].Value
+				codings, coding, f.codingAt = codings+1, h[i].Value, int(s.fields[i].name)
 			}
 		}
 	}
 	switch {
 	case codings > 0 && lengths > 0:
-		return f, s.fail(400, ErrTwoLengths)
+		return f, s.fail(400, ErrTwoLengths, max(f.codingAt, f.lengthAt))
 	case codings > 1, codings == 1 && s.minor == 0:
-		return f, s.fail(400, ErrTransferEncoding)
+		return f, s.fail(400, ErrTransferEncoding, f.codingAt)
 	case codings == 1:
 		f.length, f.chunked = -1, true
-		return f, s.checkCoding(coding)
+		if status, err := checkCoding(coding); err != nil {
+			return f, s.fail(status, err, f.codingAt)
+		}
+		return f, nil
 	case lengths == 0:
 		return f, nil
 	}
 	f.declared = true
 	n, err := strconv.ParseUint(length, 10, 63) // refuses signs, underscores and 0x
 	if err != nil || lengths > 1 {
-		return f, s.fail(400, ErrContentLength)
+		return f, s.fail(400, ErrContentLength, f.lengthAt)
 	}
 	f.length = int64(n)
 	return f, nil
@@ -59,22 +64,22 @@ func (s *scanner) framing(h Header) (f framing, err error) {
 
 // checkCoding accepts the one transfer coding that needs no decompression.
 // Others are unknown (501), but wrongly placed ones are broken (400).
-func (s *scanner) checkCoding(list string) error {
+func checkCoding(list string) (status int, err error) {
 	unknown := false
 	for last := false; !last; {
 		coding, rest, more := strings.Cut(list, ",")
 		coding, list, last = trim(coding), rest, !more
 		switch {
 		case coding == "", equalFold(coding, "chunked") && !last:
-			return s.fail(400, ErrTransferEncoding)
+			return 400, ErrTransferEncoding
 		case !equalFold(coding, "chunked"):
 			unknown = true
 		}
 	}
 	if unknown {
-		return s.fail(501, ErrCoding)
+		return 501, ErrCoding
 	}
-	return nil
+	return 0, nil
 }
 
 // noBody is the body of a message without one.
@@ -88,11 +93,11 @@ type body struct {
 	br      *bufio.Reader
 	left    int64 // of the message or of the chunk; -1 before the first chunk and without any length
 	chunked bool
-	client  bool // it is a response's
 	err     error
 	lim     Limits
 	trailer *Header
-	link    *link // what counts, for a client
+	answer  *Response // whose body it is; nil for a request's
+	link    *link     // what counts, for a client
 
 	overhead int64 // see chunk
 }
@@ -152,7 +157,7 @@ func (b *body) nextChunk() error {
 	case err != nil:
 		return err
 	case size>>63 != 0:
-		return b.fail(413, ErrChunkSize)
+		return b.fail(413, ErrChunkSize, strconv.AppendUint(nil, size, 16)...)
 	case size == 0:
 		return b.readTrailer()
 	}
@@ -169,16 +174,19 @@ func (b *body) readSize() (size uint64, n int, err error) {
 	c, err := b.readByte()
 	for ; err == nil && class[c]&isHex != 0; c, err = b.readByte() {
 		if n++; n > 16 {
-			return 0, n, b.fail(400, ErrChunk)
+			return 0, n, b.fail(400, ErrChunk, c)
 		}
 		size = size<<4 | uint64(hexValue(c))
 	}
+	for ; err == nil && n > 0 && n <= maxChunkLine && isSpace(c) && b.forgives(FaultChunk); c, err = b.readByte() {
+		n++
+	}
 	if err == nil && (n == 0 || c != '\r' && c != ';') {
-		return 0, n, b.fail(400, ErrChunk)
+		return 0, n, b.fail(400, ErrChunk, c)
 	}
 	for ; err == nil && c != '\r'; c, err = b.readByte() {
 		if n++; n > maxChunkLine || class[c]&isText == 0 {
-			return 0, n, b.fail(400, ErrChunk)
+			return 0, n, b.fail(400, ErrChunk, c)
 		}
 	}
 	if err == nil {
@@ -192,19 +200,27 @@ func (b *body) readSize() (size uint64, n int, err error) {
 func (b *body) readTrailer() error {
 	s := getScanner(trailerFields, b.lim)
 	defer s.release()
-	s.client = b.client
+	s.client = b.answer != nil
 	text, err := s.read(b.br)
 	if err != nil {
+		if e, ok := err.(*Error); ok {
+			e.show(text)
+			e.Raw, e.Offset = "", 0 // it is no head
+		}
 		return err
 	}
 	*b.trailer = s.header(text)
+	if b.answer != nil {
+		b.answer.RawTrailer = text
+		b.answer.Faults |= s.faults
+	}
 	return io.EOF
 }
 
 func (b *body) crlf() error {
 	c, err := b.readByte()
 	if err == nil && c != '\r' {
-		return b.fail(400, ErrChunk)
+		return b.fail(400, ErrChunk, c)
 	}
 	if err == nil {
 		err = b.lf()
@@ -215,7 +231,7 @@ func (b *body) crlf() error {
 func (b *body) lf() error {
 	c, err := b.readByte()
 	if err == nil && c != '\n' {
-		return b.fail(400, ErrChunk)
+		return b.fail(400, ErrChunk, c)
 	}
 	return err
 }
@@ -228,11 +244,22 @@ func (b *body) readByte() (byte, error) {
 	return c, err
 }
 
-func (b *body) fail(status int, err error) error {
-	if b.client {
+// fail makes the error of a rule that the bytes broke that were read last.
+func (b *body) fail(status int, err error, bytes ...byte) error {
+	if b.answer != nil {
 		status = 502
 	}
-	return &Error{status, err}
+	more, _ := b.br.Peek(min(64, b.br.Buffered()))
+	return &Error{Status: status, Err: err, Bytes: cutLine(string(append(bytes, more...)))}
+}
+
+// forgives is as for a scanner.
+func (b *body) forgives(fault Faults) bool {
+	if b.answer == nil || b.lim.Strict {
+		return false
+	}
+	b.answer.Faults |= fault
+	return true
 }
 
 func hexValue(c byte) byte {

@@ -164,7 +164,7 @@ type prepared struct {
 // prepare checks r and makes what is sent of it.
 func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Request) error {
 	if err := ctx.Err(); err != nil {
-		return &OpError{"connect", err}
+		return &OpError{Op: "connect", Err: err}
 	}
 	u, err := ParseURL(rawURL)
 	if err != nil {
@@ -173,7 +173,7 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 	x.url, x.body, x.start = u, r.Body, -1
 	x.route = route{scheme: u.Scheme, addr: address(u), host: u.Hostname()}
 	if err := c.chooseProxy(x); err != nil {
-		return &OpError{"proxy", err}
+		return &OpError{Op: "proxy", Err: err}
 	}
 	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, HTTP10: r.HTTP10, ContentLength: r.ContentLength, Trailer: r.Trailer}
 	if r.HTTP10 {
@@ -250,7 +250,7 @@ func (x *prepared) checkBody() error {
 		return nil
 	}
 	if x.r.HTTP10 && x.r.ContentLength < 0 {
-		return &OpError{"body", ErrBodyLength}
+		return &OpError{Op: "body", Err: ErrBodyLength}
 	}
 	if s, ok := x.body.(io.Seeker); ok {
 		if at, err := s.Seek(0, io.SeekCurrent); err == nil {
@@ -260,7 +260,7 @@ func (x *prepared) checkBody() error {
 	if x.r.ContentLength == 0 {
 		var b [1]byte
 		if n, _ := io.ReadFull(x.body, b[:]); n > 0 {
-			return &OpError{"body", ErrBodyLength}
+			return &OpError{Op: "body", Err: ErrBodyLength}
 		}
 		x.body = nil
 	}
@@ -302,7 +302,7 @@ func (c *Client) try(l *link, a *Answer) error {
 	}
 	a.up.final(r.Status)
 	if r.Status == 101 {
-		r.ContentLength, r.Body = -1, &body{br: l.br, left: -1, client: true}
+		r.ContentLength, r.Body = -1, &body{br: l.br, left: -1, answer: r}
 	}
 	if l.body, _ = r.Body.(*body); l.body != nil {
 		l.body.link = l

@@ -23,6 +23,7 @@ var (
 type OpError struct {
 	Op  string // "connect", "proxy", "tls", "send", "body" (to read the request's), "receive"
 	Err error
+	Raw string // what had come of a head that did not come to its end
 }
 
 func (e *OpError) Error() string { return "http: " + e.Op + ": " + e.Err.Error() }

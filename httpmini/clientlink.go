@@ -98,7 +98,7 @@ func (c *Client) open(ctx context.Context, r route) (l *link, err error) {
 	l = &link{c: c, to: r, info: Connection{Proxy: r.proxy, Started: time.Now()}}
 	l.nc, err = dial(ctx, "tcp", addr)
 	if err != nil {
-		return nil, &OpError{"connect", err}
+		return nil, &OpError{Op: "connect", Err: err}
 	}
 	l.raw = l.nc
 	l.info.Connected = time.Now()
@@ -128,7 +128,7 @@ func (l *link) secure(ctx context.Context, serverName string) error {
 	}
 	nc, err := secure(ctx, l.nc, serverName)
 	if err != nil {
-		return &OpError{"tls", err}
+		return &OpError{Op: "tls", Err: err}
 	}
 	l.nc = nc
 	return nil
@@ -163,7 +163,7 @@ func (l *link) tunnel(ctx context.Context) error {
 	case p.Status/100 != 2:
 		return &ProxyError{p}
 	case l.br.Buffered() > 0: // we are the first to speak in a tunnel
-		return &OpError{"proxy", ErrNotHTTP}
+		return &OpError{Op: "proxy", Err: ErrNotHTTP}
 	}
 	l.nc.SetDeadline(time.Time{})
 	l.info.Tunneled = time.Now()
@@ -237,14 +237,14 @@ func (l *link) abort(err error) {
 // closing the connection.
 func (l *link) fault(op string, err error) error {
 	if ended := l.ctx.Err(); ended != nil {
-		return &OpError{op, ended}
+		return &OpError{Op: op, Err: ended}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cause != nil {
 		return l.cause
 	}
-	return &OpError{op, err}
+	return &OpError{Op: op, Err: err}
 }
 
 // Read is where the bytes of answers come from.
@@ -314,14 +314,14 @@ func (l *link) readFinal(method string, upgrade bool, interim func(status int)) 
 		lim = ClientLimits
 	}
 	for range 11 {
-		r, err := ReadResponse(l.br, method, lim)
+		r, came, err := readResponse(l.br, method, lim)
 		if err != nil {
-			return nil, l.judge(err)
+			return nil, l.judge(err, came)
 		}
 		l.c.received(r)
 		switch {
 		case r.Status == 101 && !upgrade:
-			return nil, &Error{502, ErrSwitch}
+			return nil, &Error{Status: 502, Err: ErrSwitch, Raw: r.Raw}
 		case r.Status == 101 || r.Status >= 200:
 			l.headed()
 			return r, nil
@@ -329,24 +329,26 @@ func (l *link) readFinal(method string, upgrade bool, interim func(status int)) 
 			interim(r.Status)
 		}
 	}
-	return nil, &Error{502, ErrInterim}
+	return nil, &Error{Status: 502, Err: ErrInterim}
 }
 
 // judge names what came instead of a head.
-func (l *link) judge(err error) error {
-	switch {
-	case err == io.EOF:
-		return l.fault("receive", ErrNoAnswer)
-	case err == io.ErrUnexpectedEOF:
-		return l.fault("receive", err)
-	case errors.Is(err, ErrNotHTTP):
-		b, _ := l.br.Peek(min(l.br.Buffered(), 5))
+func (l *link) judge(err error, came string) error {
+	if e, ok := err.(*Error); ok && e.Err == ErrNotHTTP {
 		switch {
-		case len(b) >= 2 && (b[0] == 0x15 || b[0] == 0x16) && b[1] == 3: // alert, handshake
-			return &Error{502, ErrSpeaksTLS}
-		case len(b) >= 4 && b[0] == 0 && (b[3] == 4 || b[3] == 7): // SETTINGS, GOAWAY
-			return &Error{502, ErrHTTP2}
+		case len(came) >= 2 && (came[0] == 0x15 || came[0] == 0x16) && came[1] == 3: // alert, handshake
+			e.Err = ErrSpeaksTLS
+		case len(came) >= 4 && came[0] == 0 && (came[3] == 4 || came[3] == 7): // SETTINGS, GOAWAY
+			e.Err = ErrHTTP2
 		}
+	}
+	if err == io.EOF {
+		err = l.fault("receive", ErrNoAnswer)
+	} else if err == io.ErrUnexpectedEOF {
+		err = l.fault("receive", err)
+	}
+	if op, ok := err.(*OpError); ok {
+		op.Raw = came
 	}
 	return err
 }

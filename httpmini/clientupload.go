@@ -96,7 +96,7 @@ func (u *upload) run() error {
 	}
 	_, err := sendBody(u.write, head, &io.LimitedReader{R: (*bodyReader)(u), N: length}, false)
 	if err == nil && u.sent.Load() < length {
-		err = &OpError{"body", ErrBodyLength}
+		err = &OpError{Op: "body", Err: ErrBodyLength}
 	}
 	return err
 }
@@ -146,7 +146,7 @@ func (u *upload) sendFile(tcp *net.TCPConn, head []byte, file *os.File, length i
 		case err != nil:
 			return u.l.fault("send", err)
 		case n == 0:
-			return &OpError{"body", ErrBodyLength}
+			return &OpError{Op: "body", Err: ErrBodyLength}
 		}
 	}
 	return nil
@@ -165,7 +165,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 	(*upload)(b).count(int64(n))
 	if err != nil && err != io.EOF {
-		err = &OpError{"body", err}
+		err = &OpError{Op: "body", Err: err}
 	}
 	return n, err
 }

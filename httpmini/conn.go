@@ -138,10 +138,10 @@ func (c *conn) readRaw(fd uintptr) bool {
 
 // exchange serves one request and reports whether another may follow.
 func (c *conn) exchange() bool {
-	r, err := ReadRequest(c.br, c.s.Limits)
+	r, came, err := readRequest(c.br, c.s.Limits)
 	if err != nil {
 		c.x = Exchange{}
-		c.fail(err)
+		c.reject(came, err)
 		return false
 	}
 	c.phase = atBody
@@ -152,7 +152,7 @@ func (c *conn) exchange() bool {
 	if r.Minor > 0 {
 		for _, expectation := range r.Header.List("Expect") {
 			if !equalFold(expectation, "100-continue") {
-				c.fail(&Error{417, ErrExpect})
+				c.reject(came, &Error{Status: 417, Err: ErrExpect, Raw: came})
 				return false
 			}
 			x.expect = x.body != nil
@@ -211,6 +211,14 @@ func (c *conn) drain(b *body) bool {
 		c.log(err)
 	}
 	return err == nil
+}
+
+// reject fails because of a request of which that came.
+func (c *conn) reject(came string, err error) {
+	if f := c.s.OnBadRequest; f != nil && came != "" {
+		f(c.nc.RemoteAddr(), came, err)
+	}
+	c.fail(err)
 }
 
 // fail answers what can be answered to err, as the last thing.
@@ -338,7 +346,7 @@ func (c *conn) afterRead(n int, err error) error {
 	case c.phase == atRequest && isPolite(err):
 		return errIdle
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &Error{408, os.ErrDeadlineExceeded}
+		return &Error{Status: 408, Err: os.ErrDeadlineExceeded, Offset: atEnd}
 	}
 	return err
 }

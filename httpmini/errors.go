@@ -1,12 +1,37 @@
 package httpmini
 
-import "errors"
+import (
+	"errors"
+	"math"
+	"strings"
+)
 
 // Error says that the peer sent something that is not HTTP/1.1 or more than is
-// taken of it.
+// taken of it. The bytes are as they came: nothing in them is fit for a terminal.
 type Error struct {
-	Status int   // for requests the status to answer with, for responses 502
-	Err    error // one of the errors below, or os.ErrDeadlineExceeded with status 408
+	Status int    // for requests the status to answer with, for responses 502
+	Err    error  // one of the errors below, or os.ErrDeadlineExceeded with status 408
+	Raw    string // what came of the head, Limits.Head at most; "" where it is the body that broke a rule
+	Offset int    // where in Raw the rule was broken
+	Bytes  string // from there on, to the end of the line, 64 at the most; in a body likewise
+}
+
+// atEnd is the Offset of what broke no rule but stopped.
+const atEnd = math.MaxInt
+
+// show keeps what came, which the caller of fail does not see.
+func (e *Error) show(came string) {
+	e.Raw, e.Offset = came, min(e.Offset, len(came))
+	e.Bytes = cutLine(came[e.Offset:])
+}
+
+// cutLine returns s to the end of its line, at most 64 bytes.
+func cutLine(s string) string {
+	s = s[:min(len(s), 64)]
+	if i := strings.IndexByte(s, '\n'); i >= 0 {
+		s = s[:i+1]
+	}
+	return s
 }
 
 func (e *Error) Error() string { return "http: " + e.Err.Error() }
@@ -22,6 +47,9 @@ var (
 	ErrVersion          = errors.New("HTTP version not supported")                             // §2.3
 	ErrLineEnd          = errors.New("line does not end in CRLF")                              // §2.2
 	ErrField            = errors.New("malformed field line")                                   // §5
+	ErrFold             = errors.New("folded field line")                                      // §5.2
+	ErrReason           = errors.New("no blank behind the status code")                        // §4
+	ErrChunkBlanks      = errors.New("blanks behind the size of a chunk")                      // §7.1
 	ErrLineTooLong      = errors.New("line too long")                                          // Limits.Line
 	ErrTooManyFields    = errors.New("too many fields")                                        // Limits.Fields
 	ErrHeadTooLarge     = errors.New("head too large")                                         // Limits.Head

@@ -156,7 +156,7 @@ func (x *Exchange) take() {
 
 // failure is what a handler that did not answer left us with.
 func (x *Exchange) failure() error {
-	return cmp.Or(x.bodyError(), error(&Error{500, errNoAnswer}))
+	return cmp.Or(x.bodyError(), error(&Error{Status: 500, Err: errNoAnswer}))
 }
 
 // bodyError returns what kept the handler from reading the request's body.

@@ -26,7 +26,7 @@ var (
 // name is the bytes that it has.
 func FileName(path string, dotfiles bool) (name string, dir bool, err error) {
 	if path == "" || path[0] != '/' || strings.HasPrefix(path, "//") {
-		return "", false, &Error{400, ErrPath}
+		return "", false, &Error{Status: 400, Err: ErrPath}
 	}
 	var room [32]string // so that short paths need no other
 	elements, plain := room[:0], true
@@ -35,7 +35,7 @@ func FileName(path string, dotfiles bool) (name string, dir bool, err error) {
 		raw, rest, more = strings.Cut(rest, "/")
 		element, ok := unescape(raw)
 		if !ok || strings.ContainsAny(element, "/\\\x00") {
-			return "", false, &Error{400, ErrPath}
+			return "", false, &Error{Status: 400, Err: ErrPath}
 		}
 		stem, _, params := strings.Cut(element, ";")
 		dots := stem == "." || stem == ".."
@@ -43,19 +43,19 @@ func FileName(path string, dotfiles bool) (name string, dir bool, err error) {
 		plain = plain && len(raw) == len(element) && !dots && (element != "" || dir)
 		switch {
 		case dots && params:
-			return "", false, &Error{400, ErrPath}
+			return "", false, &Error{Status: 400, Err: ErrPath}
 		case element == "", element == ".":
 		case element != "..":
 			elements = append(elements, element)
 		case len(elements) == 0:
-			return "", false, &Error{400, ErrPath}
+			return "", false, &Error{Status: 400, Err: ErrPath}
 		default:
 			elements = elements[:len(elements)-1]
 		}
 	}
 	for _, element := range elements {
 		if !servable(element, dotfiles) {
-			return "", dir, &Error{404, ErrFileName}
+			return "", dir, &Error{Status: 404, Err: ErrFileName}
 		}
 	}
 	switch {

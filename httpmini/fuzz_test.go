@@ -188,6 +188,9 @@ func FuzzReadResponse(f *testing.F) {
 	for _, tt := range responseVectors {
 		f.Add([]byte(tt.wire+"HTTP/1.1 200"), tt.method == "HEAD")
 	}
+	for _, tt := range forgiven {
+		f.Add([]byte(tt.wire+"HTTP/1.1 200"), false)
+	}
 	f.Add([]byte("HTTP/1.1 200 OK\r\n\r\nuntil close"), false)
 	f.Add([]byte("HTTP/1.1 304 \r\nTransfer-Encoding: chunked\r\n\r\n"), false)
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n"), true)
@@ -206,7 +209,9 @@ func compareResponse(t *testing.T, wire []byte, head bool) {
 	if err != nil {
 		return
 	}
-	if !differs(wire, r.Header, r.Trailer) {
+	// net/http refuses odd names, a blank before a chunk's extension and LF alone in a trailer.
+	more := r.Faults&(FaultName|FaultChunk) != 0 || r.Faults&FaultLineEnd != 0 && r.RawTrailer != ""
+	if !more && !differs(wire, r.Header, r.Trailer) {
 		br := whole(bytes.NewReader(wire))
 		resp, err := http.ReadResponse(br, &http.Request{Method: method})
 		var want outcome
@@ -215,11 +220,16 @@ func compareResponse(t *testing.T, wire []byte, head bool) {
 			err = finish(&want, resp.Body, br)
 			want.trailer = theirs(resp.Trailer)
 		}
+		if r.Faults&FaultFold != 0 {
+			want.header, want.trailer = got.header, got.trailer // as many blanks as one likes
+		}
 		if want.err = text(err); got != want {
 			t.Errorf("%q\nwe read:       %+v\nnet/http reads: %+v", wire, got, want)
 		}
 	}
-	checkAgain(t, wire, r.AppendHead(nil), got, method)
+	if r.Faults&FaultName == 0 { // nobody sends those
+		checkAgain(t, wire, r.AppendHead(nil), got, method)
+	}
 }
 
 // checkAgain reads a head that was made of a message that was read.

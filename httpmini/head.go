@@ -12,6 +12,30 @@ type Limits struct {
 	Line   int // bytes in a line without its CRLF; 8 KiB
 	Fields int // field lines; 100
 	Head   int // bytes in all; 32 KiB
+
+	Strict bool // a response is judged as a request is: nothing becomes one of its Faults
+}
+
+// Faults are what a response was forgiven: the rows of the table at the head of this
+// package. Those of its body are there when it was read.
+type Faults uint8
+
+const (
+	FaultLineEnd Faults = 1 << iota // a line of the head or the trailer ends in LF alone
+	FaultFold                       // a value goes on in the next line
+	FaultName                       // a field's name is no token or has blanks behind it
+	FaultReason                     // nothing stands behind the status code, no blank either
+	FaultChunk                      // blanks stand behind the size of a chunk
+)
+
+// Errors returns the rules that were broken.
+func (f Faults) Errors() (errs []error) {
+	for i, err := range [...]error{ErrLineEnd, ErrFold, ErrField, ErrReason, ErrChunkBlanks} {
+		if f&(1<<i) != 0 {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
 // ClientLimits are wide enough for what servers answer.
@@ -39,6 +63,7 @@ type Request struct {
 	Body           io.Reader // never nil after ReadRequest; see there
 	ContentLength  int64     // in bytes; -1: unknown until the body's end
 	Trailer        Header    // the fields after a chunked body, once Body has returned io.EOF
+	Raw            string    // the head as it was read, to the empty line; not sent
 
 	followed int // redirects on the way to it
 }
@@ -53,6 +78,8 @@ type Response struct {
 	ContentLength int64     // in bytes; -1: unknown until the body's end
 	Trailer       Header    // the fields after a chunked body, once Body has returned io.EOF
 	Raw           string    // the head as it was read, to the empty line; not sent
+	RawTrailer    string    // likewise what came after a chunked body
+	Faults        Faults    // what it was forgiven
 
 	lone bool // nothing can follow it on the connection
 }
@@ -63,57 +90,85 @@ type Response struct {
 // It returns io.EOF if the connection ended before anything came,
 // io.ErrUnexpectedEOF if it ended within the head, an *Error naming the status to
 // answer with if the head breaks a rule or a limit (as soon as that is certain),
-// and other errors of br as they are.
+// with what came, and other errors of br as they are.
 //
 // Body reads from br what belongs to the request and nothing else. It returns
 // io.ErrUnexpectedEOF if the connection ends too early, and an *Error if chunks
 // are malformed or the trailer breaks lim.
 func ReadRequest(br *bufio.Reader, lim Limits) (*Request, error) {
+	r, _, err := readRequest(br, lim)
+	return r, err
+}
+
+// readRequest is ReadRequest; came is the head, or what came of it.
+func readRequest(br *bufio.Reader, lim Limits) (r *Request, came string, err error) {
 	s := getScanner(requestHead, lim)
 	defer s.release()
-	text, err := s.read(br)
-	if err != nil {
-		return nil, err
+	if came, err = s.read(br); err == nil {
+		r, err = s.request(br, came)
 	}
+	if e, ok := err.(*Error); ok {
+		e.show(came)
+	}
+	return r, came, err
+}
+
+// request makes a request of its head.
+func (s *scanner) request(br *bufio.Reader, text string) (*Request, error) {
 	r := &Request{
 		Method: text[s.start:s.a],
 		Target: text[s.a+1 : s.b],
 		Minor:  s.minor,
 		Header: s.header(text),
 		Body:   noBody{},
+		Raw:    text,
 	}
 	f, err := s.framing(r.Header)
 	switch {
 	case err != nil:
 		return nil, err
 	case !validTarget(r.Method, r.Target):
-		return nil, &Error{400, ErrTarget}
+		return nil, s.fail(400, ErrTarget, s.a+1)
 	case f.hosts > 1, f.hosts == 0 && r.Minor > 0, !validAuthority(f.host, false):
-		return nil, &Error{400, ErrHost}
+		return nil, s.fail(400, ErrHost, f.hostAt)
 	}
 	r.ContentLength = f.length
 	if f.length != 0 {
-		r.Body = &body{br: br, left: f.length, chunked: f.chunked, lim: lim, trailer: &r.Trailer}
+		r.Body = &body{br: br, left: f.length, chunked: f.chunked, lim: s.lim, trailer: &r.Trailer}
 	}
 	return r, nil
 }
 
 // ReadResponse reads the head of a response to a request with that method and
 // decides how its body ends (RFC 9112 §4, §5, §6.3). Interim responses (1xx) are
-// returned like others; see ReadFinal.
+// returned like others; see ReadFinal. What it forgives stands in Faults, unless
+// lim.Strict.
 //
 // It returns io.EOF if the connection ended before anything came,
 // io.ErrUnexpectedEOF if it ended within the head, an *Error with status 502 if the
-// head breaks a rule or a limit, and other errors of br as they are. Body is as
+// head breaks a rule or a limit, with what came, and other errors of br as they are. Body is as
 // for ReadRequest; it is empty, whatever the fields say, after HEAD, after a
 // successful CONNECT, and for 1xx, 204 and 304.
 func ReadResponse(br *bufio.Reader, method string, lim Limits) (*Response, error) {
+	r, _, err := readResponse(br, method, lim)
+	return r, err
+}
+
+// readResponse is ReadResponse; came is the head, or what came of it.
+func readResponse(br *bufio.Reader, method string, lim Limits) (r *Response, came string, err error) {
 	s := getScanner(responseHead, lim)
 	defer s.release()
-	text, err := s.read(br)
-	if err != nil {
-		return nil, err
+	if came, err = s.read(br); err == nil {
+		r, err = s.response(br, method, came)
 	}
+	if e, ok := err.(*Error); ok {
+		e.show(came)
+	}
+	return r, came, err
+}
+
+// response makes a response of its head.
+func (s *scanner) response(br *bufio.Reader, method, text string) (*Response, error) {
 	r := &Response{
 		Minor:  s.minor,
 		Status: s.status,
@@ -121,6 +176,7 @@ func ReadResponse(br *bufio.Reader, method string, lim Limits) (*Response, error
 		Raw:    text,
 		Header: s.header(text),
 		Body:   noBody{},
+		Faults: s.faults,
 	}
 	f, err := s.framing(r.Header)
 	if err != nil {
@@ -138,11 +194,11 @@ func ReadResponse(br *bufio.Reader, method string, lim Limits) (*Response, error
 		}
 	case f.chunked, f.declared:
 		if f.length != 0 {
-			r.Body = &body{br: br, left: f.length, chunked: f.chunked, client: true, lim: lim, trailer: &r.Trailer}
+			r.Body = &body{br: br, left: f.length, chunked: f.chunked, answer: r, lim: s.lim, trailer: &r.Trailer}
 		}
 	default:
 		r.ContentLength, r.lone = -1, true
-		r.Body = &body{br: br, left: -1, client: true}
+		r.Body = &body{br: br, left: -1, answer: r}
 	}
 	return r, nil
 }
@@ -157,12 +213,12 @@ func ReadFinal(br *bufio.Reader, method string, upgrade bool, lim Limits) (*Resp
 		case err != nil:
 			return nil, err
 		case r.Status == 101 && !upgrade:
-			return nil, &Error{502, ErrSwitch}
+			return nil, &Error{Status: 502, Err: ErrSwitch, Raw: r.Raw}
 		case r.Status == 101 || r.Status >= 200:
 			return r, nil
 		}
 	}
-	return nil, &Error{502, ErrInterim}
+	return nil, &Error{Status: 502, Err: ErrInterim}
 }
 
 // AppendHead appends the request line, the fields and the empty line. Control

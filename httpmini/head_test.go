@@ -88,7 +88,10 @@ func TestReadRequest(t *testing.T) {
 			if string(body) != tt.body || err != nil {
 				t.Errorf("%s, %s: body %q, %v; want %q", tt.name, feed.name, body, err, tt.body)
 			}
-			r.Body = nil
+			if !strings.HasPrefix(tt.wire, r.Raw) || !strings.HasSuffix(r.Raw, "\r\n\r\n") {
+				t.Errorf("%s, %s: head %q", tt.name, feed.name, r.Raw)
+			}
+			r.Body, r.Raw = nil, ""
 			if !reflect.DeepEqual(*r, tt.want) {
 				t.Errorf("%s, %s: ReadRequest = %+v, want %+v", tt.name, feed.name, *r, tt.want)
 			}
@@ -245,7 +248,7 @@ func TestReadRequestIO(t *testing.T) {
 }
 
 func TestErrorText(t *testing.T) {
-	var err error = &Error{400, ErrHost}
+	var err error = &Error{Status: 400, Err: ErrHost}
 	if got, want := fmt.Sprint(err), "http: missing, repeated or invalid Host"; got != want {
 		t.Errorf("Error() = %q, want %q", got, want)
 	}

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"slices"
+	"strings"
 )
 
 type headKind uint8
@@ -22,6 +24,9 @@ type scanner struct {
 	lim    Limits
 	kind   headKind
 	client bool // what is scanned came from a server
+	faults Faults
+
+	head []byte // what is scanned
 
 	start, pos int // of the start line, of the line under way
 	seen       int // no LF between pos and here
@@ -43,16 +48,30 @@ func getScanner(kind headKind, lim Limits) *scanner {
 	return s
 }
 
-func (s *scanner) release() { scanners.put(s) }
+func (s *scanner) release() {
+	s.head = nil
+	scanners.put(s)
+}
 
-func (s *scanner) fail(status int, err error) error {
+// fail makes the error of a rule that was broken at that byte of the head.
+func (s *scanner) fail(status int, err error, at int) error {
 	if s.client {
 		status = 502
 	}
-	return &Error{status, err}
+	return &Error{Status: status, Err: err, Offset: at}
 }
 
-// read takes a head from br, and not a byte more.
+// forgives notes the fault, or reports that it is none to be forgiven.
+func (s *scanner) forgives(fault Faults) bool {
+	if s.client && !s.lim.Strict {
+		s.faults |= fault
+		return true
+	}
+	return false
+}
+
+// read takes a head from br, and not a byte more. With an error it returns what
+// came.
 func (s *scanner) read(br *bufio.Reader) (string, error) {
 	var kept []byte // what has no room in br
 	for {
@@ -64,7 +83,7 @@ func (s *scanner) read(br *bufio.Reader) (string, error) {
 		}
 		n, err := s.scan(b)
 		if err != nil {
-			return "", err
+			return s.came(b), err
 		}
 		if n > 0 {
 			text := string(b[:n])
@@ -82,14 +101,18 @@ func (s *scanner) read(br *bufio.Reader) (string, error) {
 			if err == io.EOF && (s.kind == trailerFields || s.begun || s.pos != len(b)) {
 				err = io.ErrUnexpectedEOF
 			}
-			return "", err
+			fresh, _ = br.Peek(br.Buffered())
+			return s.came(append(kept, fresh...)), err
 		}
 	}
 }
 
+func (s *scanner) came(b []byte) string { return string(b[:min(len(b), s.lim.Head)]) }
+
 // scan goes on where it stopped in b, which is all that has come of the head, and
 // returns the head's length once that is known.
 func (s *scanner) scan(b []byte) (n int, err error) {
+	s.head = b
 	for {
 		i := bytes.IndexByte(b[s.seen:], '\n')
 		if i < 0 {
@@ -101,10 +124,12 @@ func (s *scanner) scan(b []byte) (n int, err error) {
 		if err := s.judge(line, end); err != nil {
 			return 0, err
 		}
-		if len(line) == 0 || line[len(line)-1] != '\r' {
-			return 0, s.fail(400, ErrLineEnd)
+		if n := len(line) - 1; n >= 0 && line[n] == '\r' {
+			line = line[:n]
+		} else if !s.forgives(FaultLineEnd) {
+			return 0, s.fail(400, ErrLineEnd, end-1)
 		}
-		done, err := s.line(line[:len(line)-1])
+		done, err := s.line(line)
 		if done || err != nil {
 			return end, err
 		}
@@ -127,11 +152,11 @@ func (s *scanner) judge(line []byte, total int) error {
 	}
 	switch {
 	case n > s.lim.Line && !s.begun && s.kind == requestHead:
-		return s.fail(414, ErrLineTooLong)
+		return s.fail(414, ErrLineTooLong, s.pos)
 	case n > s.lim.Line:
-		return s.fail(431, ErrLineTooLong)
+		return s.fail(431, ErrLineTooLong, s.pos)
 	case total > s.lim.Head:
-		return s.fail(431, ErrHeadTooLarge)
+		return s.fail(431, ErrHeadTooLarge, s.pos)
 	}
 	return nil
 }
@@ -150,7 +175,7 @@ func (s *scanner) plausible(line []byte) error {
 	}
 	for i, c := range line[from:] {
 		if class[c]&isVisib == 0 && (c != ' ' || from+i == 0) {
-			return s.fail(400, ErrRequestLine)
+			return s.fail(400, ErrRequestLine, s.pos+from+i)
 		}
 	}
 	return nil
@@ -158,12 +183,12 @@ func (s *scanner) plausible(line []byte) error {
 
 func (s *scanner) notHTTP(line []byte) error {
 	if len(line) >= 5 && string(line[:5]) == "HTTP/" {
-		return s.fail(502, ErrVersion)
+		return s.fail(502, ErrVersion, s.pos)
 	}
-	return s.fail(502, ErrNotHTTP)
+	return s.fail(502, ErrNotHTTP, s.pos)
 }
 
-// line takes one line without its CRLF.
+// line takes one line without its end.
 func (s *scanner) line(line []byte) (done bool, err error) {
 	switch {
 	case s.begun || s.kind == trailerFields:
@@ -188,19 +213,19 @@ func (s *scanner) requestLine(line []byte) error {
 	const version = "HTTP/1.1"
 	method := bytes.IndexByte(line, ' ')
 	if method <= 0 || !all(line[:method], isTchar) {
-		return s.fail(400, ErrRequestLine)
+		return s.fail(400, ErrRequestLine, s.pos)
 	}
 	target := bytes.IndexByte(line[method+1:], ' ')
 	if target <= 0 {
-		return s.fail(400, ErrRequestLine)
+		return s.fail(400, ErrRequestLine, s.pos+method)
 	}
 	target += method + 1
 	v := line[target+1:]
 	if len(v) != len(version) || string(v[:5]) != "HTTP/" || !isDigit(v[5]) || v[6] != '.' || !isDigit(v[7]) {
-		return s.fail(400, ErrRequestLine)
+		return s.fail(400, ErrRequestLine, s.pos+target)
 	}
 	if v[5] != '1' || v[7] > '1' {
-		return s.fail(505, ErrVersion)
+		return s.fail(505, ErrVersion, s.pos+target+1)
 	}
 	s.a, s.b, s.minor = s.pos+method, s.pos+target, int(v[7]-'0')
 	return nil
@@ -211,18 +236,21 @@ func (s *scanner) requestLine(line []byte) error {
 func (s *scanner) statusLine(line []byte) error {
 	const prefix = "HTTP/1.x 200"
 	if len(line) < len("HTTP/1.x") || !isDigit(line[7]) {
-		return s.fail(502, ErrStatusLine)
+		return s.fail(502, ErrStatusLine, s.pos)
 	}
 	if line[7] > '1' {
-		return s.fail(502, ErrVersion)
+		return s.fail(502, ErrVersion, s.pos)
 	}
 	if len(line) < len(prefix) || line[8] != ' ' || line[9] == '0' ||
 		!isDigit(line[9]) || !isDigit(line[10]) || !isDigit(line[11]) {
-		return s.fail(502, ErrStatusLine)
+		return s.fail(502, ErrStatusLine, s.pos+len("HTTP/1.x"))
 	}
 	reason := line[len(prefix):]
 	if len(reason) > 0 && (reason[0] != ' ' || !all(reason, isText)) {
-		return s.fail(502, ErrStatusLine)
+		return s.fail(502, ErrStatusLine, s.pos+len(prefix))
+	}
+	if len(reason) == 0 {
+		s.forgives(FaultReason) // where it is not, it does no harm either
 	}
 	s.minor = int(line[7] - '0')
 	s.status = int(line[9]-'0')*100 + int(line[10]-'0')*10 + int(line[11]-'0')
@@ -231,19 +259,32 @@ func (s *scanner) statusLine(line []byte) error {
 }
 
 // fieldLine parses field-name ":" OWS field-value OWS (RFC 9112 §5). White
-// space before the name is a folded line, and as wrong as any before the colon.
+// space before the name is a folded line.
 func (s *scanner) fieldLine(line []byte) error {
 	if len(s.fields) == s.lim.Fields {
-		return s.fail(431, ErrTooManyFields)
+		return s.fail(431, ErrTooManyFields, s.pos)
 	}
 	name := 0
 	for name < len(line) && class[line[name]]&isTchar != 0 {
 		name++
 	}
-	if name == 0 || name == len(line) || line[name] != ':' || !isText8(line[name+1:]) {
-		return s.fail(400, ErrField)
+	colon := name
+	if name == 0 || name == len(line) || line[name] != ':' {
+		if name == 0 && isSpace(line[0]) {
+			return s.fold(line)
+		}
+		if colon = s.oddName(line); colon < 0 {
+			return s.fail(400, ErrField, s.pos+name)
+		}
+		for name = colon; isSpace(line[name-1]); {
+			name--
+		}
 	}
-	from, to := name+1, len(line)
+	if value := line[colon+1:]; !isText8(value) {
+		i := slices.IndexFunc(value, func(c byte) bool { return class[c]&isText == 0 })
+		return s.fail(400, ErrField, s.pos+colon+1+i)
+	}
+	from, to := colon+1, len(line)
 	for from < to && isSpace(line[from]) {
 		from++
 	}
@@ -252,6 +293,37 @@ func (s *scanner) fieldLine(line []byte) error {
 	}
 	s.fields = append(s.fields, span{int32(s.pos), int32(s.pos + name), int32(s.pos + from), int32(s.pos + to)})
 	return nil
+}
+
+// oddName returns where the colon stands behind a name that is no token, or has
+// blanks behind it, -1 if that is not to be forgiven: where one parser would find a
+// length another finds none.
+func (s *scanner) oddName(line []byte) (colon int) {
+	colon = bytes.IndexByte(line, ':')
+	if colon <= 0 || isSpace(line[0]) || !all(line[:colon], isText) || isFraming(trim(string(line[:colon]))) || !s.forgives(FaultName) {
+		return -1
+	}
+	return colon
+}
+
+// fold adds a line to the field before it (RFC 9112 §5.2), unless that says where
+// the message ends; header puts a blank between them.
+func (s *scanner) fold(line []byte) error {
+	last := len(s.fields) - 1
+	if last < 0 || !all(line, isText) {
+		return s.fail(400, ErrField, s.pos)
+	}
+	f := &s.fields[last]
+	if isFraming(string(s.head[f.name:f.nameEnd])) || !s.forgives(FaultFold) {
+		return s.fail(400, ErrField, s.pos)
+	}
+	f.valueEnd = int32(s.pos + len(bytes.TrimRight(line, " \t")))
+	return nil
+}
+
+// isFraming reports whether a field of that name says where the message ends.
+func isFraming(name string) bool {
+	return equalFold(name, "Content-Length") || equalFold(name, "Transfer-Encoding")
 }
 
 // isText8 reports whether b holds no control characters but tabs, eight bytes at
@@ -277,6 +349,18 @@ func (s *scanner) header(text string) Header {
 	h := make(Header, len(s.fields))
 	for i, f := range s.fields {
 		h[i] = Field{text[f.name:f.nameEnd], text[f.value:f.valueEnd]}
+		if s.faults&FaultFold != 0 {
+			h[i].Value = unfold(h[i].Value)
+		}
 	}
 	return h
+}
+
+// unfold puts a blank for each line's end with the blanks around it.
+func unfold(value string) string {
+	lines := strings.Split(value, "\n")
+	for i, line := range lines {
+		lines[i] = strings.Trim(line, " \t\r")
+	}
+	return trim(strings.Join(lines, " "))
 }

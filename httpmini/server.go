@@ -36,6 +36,12 @@ type Server struct {
 	// called from several goroutines. An idle connection that ends is polite.
 	Log func(error)
 
+	// OnBadRequest is told of each request that no Handler got to see: one that
+	// breaks a rule or a limit, stops before its head is whole, or expects what is not
+	// done; raw is what came, Limits.Head at most, as it came. It is called before the
+	// answer, from several goroutines, and may be nil.
+	OnBadRequest func(peer net.Addr, raw string, err error)
+
 	closing atomic.Bool
 	mu      sync.Mutex
 	conns   map[*conn]struct{}

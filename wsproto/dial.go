@@ -172,7 +172,9 @@ func (opt *DialOptions) handshake(nc net.Conn, br *bufio.Reader, u target) (*htt
 	if _, err := nc.Write(opt.request(u, key).AppendHead(nil)); err != nil {
 		return nil, Agreement{}, fmt.Errorf("wsproto: sending the opening handshake: %w", err)
 	}
-	res, err := httpmini.ReadFinal(br, "GET", true, httpmini.ClientLimits)
+	limits := httpmini.ClientLimits
+	limits.Strict = true
+	res, err := httpmini.ReadFinal(br, "GET", true, limits)
 	if err != nil {
 		if _, ok := errors.AsType[*httpmini.Error](err); ok {
 			return nil, Agreement{}, &HandshakeError{Err: err}
