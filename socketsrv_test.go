@@ -198,7 +198,7 @@ var discard = mode.Mode{
 	Name: "discard", Brief: "read all that comes and drop it",
 	Examples: []string{"socketsrv -discard -port 9000"},
 	Setup: func(fs *mode.Flags) mode.Func {
-		l, out := fs.Listener("127.0.0.1", "8008"), fs.Output()
+		l, out := mode.AddListener(fs, "127.0.0.1", "8008"), fs.Output()
 		return func(ctx context.Context, env *mode.Env, args []string) error {
 			con, err := out.Open(env)
 			if err != nil {

@@ -29,7 +29,7 @@ var Broadcast = Mode{
 	},
 	Setup: func(fs *Flags) Func {
 		b := &broadcast{queue: wsproto.DefaultQueue, slow: "close"}
-		b.listeners = fs.Listeners("127.0.0.1", "off", "off", "9999")
+		b.listeners = AddListeners(fs, "127.0.0.1", "off", "off", "9999")
 		fs.preset([]string{"-ping-interval", "30s"})
 		fs.Int(&b.perAddress, "max-conns-per-ip", "N", 0, 1<<24, "WebSocket clients from one address, 0: any")
 		fs.Group("Broadcast")
@@ -44,8 +44,8 @@ var Broadcast = Mode{
 			}
 			return nil
 		})
-		b.tls = fs.ServerTLS()
-		b.ws = fs.ServerWS(false)
+		b.tls = AddServerTLS(fs)
+		b.ws = AddServerWS(fs, false)
 		b.output = fs.Output()
 		return b.run
 	},
@@ -208,7 +208,7 @@ func (b *broadcast) webSocket(addr net.Addr) *wsproto.Server {
 		proto = "wss"
 	}
 	s := b.ws.Server(&b.listeners.Serving, b.con, addr, secure, nil)
-	b.con.Refusals(s, proto, &b.counts.refused)
+	refusals(b.con, s, proto, &b.counts.refused)
 	s.Queue = int(b.queue)
 	s.Config.WriteTimeout = broadcastStall
 	s.OnHandshake = b.handshake

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -22,66 +21,6 @@ import (
 )
 
 const uuidPattern = `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`
-
-// A hearer hears what a broadcast server sends.
-type hearer struct {
-	t *testing.T
-	*wsproto.Conn
-}
-
-// joins connects to the broadcast server p.
-func joins(t *testing.T, p *run, path string, opt wsproto.DialOptions) *hearer {
-	t.Helper()
-	c, _, err := wsproto.Dial(t.Context(), "ws://"+p.addr("ws")+path, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.NetConn().Close() })
-	c.SetReadDeadline(time.Now().Add(patience))
-	return &hearer{t, c}
-}
-
-// says sends a text message.
-func (h *hearer) says(text string) {
-	h.t.Helper()
-	if err := h.WriteMessage(wsproto.OpText, []byte(text)); err != nil {
-		h.t.Fatal(err)
-	}
-}
-
-// hears wants these messages next: "text" and the rest, or "binary".
-func (h *hearer) hears(want ...string) {
-	h.t.Helper()
-	for _, want := range want {
-		m, err := h.ReadMessage()
-		got := fmt.Sprintf("%v %s", m.Opcode, m.Data)
-		if err == nil && got == want {
-			continue
-		}
-		if match, _ := regexp.MatchString("^(?:"+want+")$", got); !match || err != nil {
-			h.t.Fatalf("heard %.100q, %v; want %.100q", got, err, want)
-		}
-	}
-}
-
-// ends wants the end, with a Close frame of this code.
-func (h *hearer) ends(code wsproto.StatusCode) {
-	h.t.Helper()
-	for {
-		_, err := h.ReadMessage()
-		if err == nil {
-			continue
-		}
-		if ce, ok := errors.AsType[*wsproto.CloseError](err); !ok || ce.Code != code {
-			h.t.Errorf("it ended with %v, want close %d", err, code)
-		}
-		h.Close(0, "")
-		return
-	}
-}
-
-// leaves closes politely.
-func (h *hearer) leaves() { h.Close(wsproto.StatusNormalClosure, "") }
 
 // TestBroadcast: TwistedWebsocket's server, announcements and console included.
 func TestBroadcast(t *testing.T) {

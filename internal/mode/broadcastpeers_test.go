@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"socketsrv/wsproto"
@@ -53,11 +51,11 @@ func TestBroadcastBrowser(t *testing.T) {
 	if got, want := two.eval(fmt.Sprintf(hear, 4)), "théllo 日本 | b<0>A<255> | t300000 | t"; got != want {
 		t.Errorf("the second page heard %q, want %q", got, want)
 	}
-	chat := background(t, Chat, url, "bob", "-linger", "1h")
+	talker := background(t, Chat, url, "bob", "-linger", "1h")
 	p.stderr.waitFor(t, `(?s)(CONNECTION.*){3}`)
 	two.eval(`ws.send(new TextEncoder().encode('text 6869\nuser 706167652032\n')); return ''`)
-	chat.stdout.waitFor(t, `^page 2\(28 bytes\) > hi\n`)
-	io.WriteString(chat.stdin, "you\n")
+	talker.stdout.waitFor(t, `^page 2\(28 bytes\) > hi\n`)
+	io.WriteString(talker.stdin, "you\n")
 	want := "btext 796f75<10>user 626f62<10>"
 	if got := two.eval(fmt.Sprintf(hear, 1)); got != want {
 		t.Errorf("the second page heard %q, want %q", got, want)
@@ -75,24 +73,6 @@ func TestBroadcastBrowser(t *testing.T) {
 	if got := one.eval(fmt.Sprintf(join, "ws://"+p.addr("ws")+"/")); got != "refused" {
 		t.Errorf("a page of another origin is %q, want refused", got)
 	}
-}
-
-// runPeer runs a script of another language with args and returns what it prints.
-func runPeer(t *testing.T, language, script string, args ...string) string {
-	t.Helper()
-	path, err := exec.LookPath(language)
-	if err != nil {
-		t.Skip(err)
-	}
-	file := filepath.Join(t.TempDir(), "peer")
-	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.CommandContext(t.Context(), path, append([]string{file}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Errorf("%s: %v", language, err)
-	}
-	return string(out)
 }
 
 // TestBroadcastNode: node's ws as a client, compressed and fragmented.
@@ -139,11 +119,11 @@ close 4002 done permessage-deflate
 func TestChatPython(t *testing.T) {
 	p := background(t, Broadcast, "-port", "0", "-no-announce", "-exclude-sender")
 	for i, format := range []string{"pdu", "msgpack"} {
-		chat := background(t, Chat, "ws://"+p.addr("ws"), "bob", "-wire", format, "-linger", "1h")
+		talker := background(t, Chat, "ws://"+p.addr("ws"), "bob", "-wire", format, "-linger", "1h")
 		p.stderr.waitFor(t, fmt.Sprintf(`(?s)(\[CONNECTION\].*){%d}`, 2*i+1))
 		go func() {
-			if _, err := chat.stdout.record.waitFor(t.Context(), `eve\(\d+ bytes\) > hi é there\n`); err == nil {
-				io.WriteString(chat.stdin, "hello, eve\n")
+			if _, err := talker.stdout.record.waitFor(t.Context(), `eve\(\d+ bytes\) > hi é there\n`); err == nil {
+				io.WriteString(talker.stdin, "hello, eve\n")
 			}
 		}()
 		got := runPeer(t, "python3", `
@@ -176,6 +156,6 @@ print(hex(head[0]), f.read(head[1]), f.read())
 		if got != want {
 			t.Errorf("python: %s\nwant\n%s", got, want)
 		}
-		chat.stop()
+		talker.stop()
 	}
 }

@@ -36,8 +36,8 @@ var Chat = Mode{
 		fs.Size(&c.maxMessage, "max-message", "largest message taken")
 		c.keepalive.flags(fs)
 		fs.Switch(&c.showSecrets, "show-secrets", "passwords and cookies in what -v shows")
-		c.ws = fs.ClientWS()
-		c.tls = fs.ClientTLS()
+		c.ws = AddClientWS(fs)
+		c.tls = AddClientTLS(fs)
 		c.output = fs.Output()
 		fs.Check(func() (err error) {
 			c.ws.NoCompression = true // lines are short, and servers of ws fail at it
@@ -53,8 +53,10 @@ var Chat = Mode{
 
 // chat is what the flags said.
 type chat struct {
-	connect // dials
+	dialClient
 	format  wire.Format
+	once    bool
+	maxWait time.Duration
 }
 
 func (c *chat) run(ctx context.Context, env *Env, args []string) error {

@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
 
@@ -30,7 +29,8 @@ var Connect = Mode{
 		"printf 'ping\\n' | socketsrv -connect line://localhost:5001",
 	},
 	Setup: func(fs *Flags) Func {
-		c := &connect{linger: time.Second, maxWait: 10 * time.Second, maxMessage: wsproto.DefaultMaxMessage, framing: "none", eol: "lf"}
+		c := &connect{maxWait: 10 * time.Second, framing: "none", eol: "lf"}
+		c.linger, c.maxMessage = time.Second, wsproto.DefaultMaxMessage
 		fs.Group("One-shot: stdin no terminal, or -m -count -expect -reply -exec")
 		fs.Func("m", "TEXT|@FILE", "", c.addText)
 		fs.Func("m-binary", "HEX|@FILE", "send a message at once; no stdin then", c.addBinary)
@@ -51,8 +51,8 @@ var Connect = Mode{
 		fs.Switch(&c.once, "d no-reconnect", "")
 		fs.Duration(&c.maxWait, "max-wait", "no reconnecting; longest pause before it")
 		fs.Switch(&c.resend, "resend", "prompt with -m too, sent at each connection")
-		c.ws = fs.ClientWS()
-		c.tls = fs.ClientTLS()
+		c.ws = AddClientWS(fs)
+		c.tls = AddClientTLS(fs)
 		c.output = fs.Output()
 		fs.Check(func() error { return c.check(fs) })
 		return c.run
@@ -61,31 +61,23 @@ var Connect = Mode{
 
 // connect is what the flags said.
 type connect struct {
-	messages        []outgoing
-	count           int
-	expect          *regexp.Regexp
-	timeout, linger time.Duration
-	answer          answerer
+	dialClient
+	messages []outgoing
+	count    int
+	expect   *regexp.Regexp
+	timeout  time.Duration
+	answer   answerer
 
-	binary     bool
-	framing    string
-	eol        string
-	gunzip     bool
-	maxMessage int64
-	keepalive  connectKeepalive
+	binary  bool
+	framing string
+	eol     string
+	gunzip  bool
 
 	once    bool
 	maxWait time.Duration
 	resend  bool
 
-	ws      *ClientWS
-	tls     *ClientTLS
-	output  *Output
 	cutShow bool // -max-show was given
-
-	showSecrets bool
-	tlsConfig   *tlsconf.Config
-	pinged      *pingWatch // nil: nobody pings by hand
 }
 
 func (c *connect) check(fs *Flags) error {
@@ -201,5 +193,3 @@ func (c *connect) dressed(t connectTarget, m wsproto.Message, typed bool) wsprot
 	m.Opcode = 0
 	return m
 }
-
-var lineEnds = map[string]string{"lf": "\n", "crlf": "\r\n", "none": ""}

@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,18 +21,10 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
-	"socketsrv/internal/accept"
 	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
-
-// A ran is what came of a command line.
-type ran struct {
-	code           int
-	stdout, stderr string
-	took           time.Duration
-}
 
 // runConnect runs connect in a bubble, with serve at the other end of whatever it
 // dials, and waits for that too.
@@ -53,107 +43,6 @@ func runOver(serve func(nc net.Conn), stdin io.Reader, args ...string) ran {
 	code := Table{Connect}.Run(context.Background(), append([]string{"socketsrv"}, args...), env)
 	return ran{code, stdout.String(), stderr.String(), time.Since(start)}
 }
-
-// pipeEnv is an Env whose connections lead to serve.
-func pipeEnv(serve func(nc net.Conn), stdin io.Reader, stdout, stderr io.Writer) *Env {
-	env := testEnv(stdout, stderr)
-	if stdin != nil {
-		env.Stdin = stdin
-	}
-	env.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-		if host == "nowhere" {
-			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
-		}
-		return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
-	}
-	env.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if serve == nil {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-		}
-		ours, theirs := net.Pipe()
-		go func() {
-			defer theirs.Close()
-			serve(theirs)
-		}()
-		return ours, nil
-	}
-	return env
-}
-
-// wsRaw is a server that reads the head of a handshake and writes what answer makes
-// of its key, and then goes on.
-func wsRaw(answer func(key string) string, then func(nc net.Conn)) func(net.Conn) {
-	return func(nc net.Conn) {
-		req, err := httpmini.ReadRequest(bufio.NewReader(nc), httpmini.Limits{})
-		if err != nil {
-			return
-		}
-		if _, err := io.WriteString(nc, answer(req.Header.Get("Sec-WebSocket-Key"))); err != nil {
-			return
-		}
-		if then != nil {
-			then(nc)
-		}
-	}
-}
-
-// goodAnswer is a good answer, with more in the same write.
-func goodAnswer(more string) func(key string) string {
-	return func(key string) string {
-		return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-			wsproto.AcceptKey(key) + "\r\n\r\n" + more
-	}
-}
-
-func rawText(s string) func(string) string { return func(string) string { return s } }
-
-// drainPeer reads until the client has ended the connection.
-func drainPeer(nc net.Conn) { io.Copy(io.Discard, nc) }
-
-// wsFrame is one as servers send them.
-func wsFrame(op wsproto.Opcode, payload string) string {
-	h := wsproto.Header{Fin: true, Opcode: op, PayloadLen: int64(len(payload))}
-	return string(wsproto.AppendHeader(nil, h)) + payload
-}
-
-func closeFrame(code int, reason string) string {
-	return wsFrame(wsproto.OpClose, string([]byte{byte(code >> 8), byte(code)})+reason)
-}
-
-// wsPeer serves one client by talk, as a server of ours.
-func wsPeer(talk func(c *wsproto.Conn)) func(net.Conn) {
-	return func(nc net.Conn) {
-		br := bufio.NewReader(nc)
-		req, err := httpmini.ReadRequest(br, httpmini.Limits{})
-		if err != nil {
-			return
-		}
-		res, ag, err := wsproto.Answer(req, wsproto.AcceptOptions{Subprotocols: []string{"chat"}})
-		head := res.AppendHead(nil)
-		if err != nil {
-			nc.Write(head)
-			return
-		}
-		nc.Write(head)
-		c := wsproto.NewConn(nc, nil, wsproto.RoleServer, ag, wsproto.Config{})
-		talk(c)
-		c.Close(wsproto.StatusNormalClosure, "")
-	}
-}
-
-// wsEcho sends every message back.
-var wsEcho = wsPeer(func(c *wsproto.Conn) {
-	for {
-		m, err := c.ReadMessage()
-		if err != nil {
-			return
-		}
-		c.Reply(m.Opcode, m.Data)
-	}
-})
-
-// saysNothing is a peer that does nothing.
-func saysNothing(nc net.Conn) { drainPeer(nc) }
 
 // TestConnectExit has every exit code, and the cases of hostile servers (WC).
 func TestConnectExit(t *testing.T) {
@@ -267,13 +156,6 @@ func TestConnectExit(t *testing.T) {
 				t.Errorf("it took %v", got.took)
 			}
 		})
-	}
-}
-
-// withField is a good answer with a field more.
-func withField(field string) func(key string) string {
-	return func(key string) string {
-		return strings.Replace(goodAnswer("")(key), "\r\n\r\n", "\r\n"+field+"\r\n\r\n", 1)
 	}
 }
 
@@ -476,32 +358,6 @@ func TestConnectTLS(t *testing.T) {
 			t.Errorf("%s: exit %d; want %d\n%s", tt.args, got.code, tt.code, got.stderr)
 		}
 	}
-}
-
-// listenFor serves the connections to a socket on loopback, or in a file, by serve,
-// and returns its address.
-func listenFor(t *testing.T, network string, serve func(net.Conn)) string {
-	t.Helper()
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		address = filepath.Join(t.TempDir(), "s")
-	}
-	ln, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		accept.Serve(ln, func(nc net.Conn) {
-			defer nc.Close()
-			serve(nc)
-		}, nil)
-	})
-	t.Cleanup(func() {
-		ln.Close()
-		running.Wait()
-	})
-	return ln.Addr().String()
 }
 
 // runReal runs a command line on the network there is.

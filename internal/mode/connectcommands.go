@@ -1,12 +1,9 @@
 package mode
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -29,8 +26,6 @@ var connectCommands = []connectCommand{
 	{name: "ping", args: "[TEXT]", help: "send a ping; its pong is shown", run: (*prompt).ping},
 	{name: "pong", args: "[TEXT]", help: "send a pong that nobody asked for", run: (*prompt).pong},
 }
-
-var errNotConnected = errors.New("not sent: not connected")
 
 // do sends a line, or does what it says after a slash; two of them send one.
 func (p *prompt) do(line string) error {
@@ -185,25 +180,4 @@ func completeCommand(line string, pos int) (start int, candidates []string) {
 		}
 	}
 	return 0, candidates
-}
-
-// completePath returns the files whose path begins so; folders end in a slash.
-func completePath(path string) (found []string) {
-	dir, base := filepath.Split(path)
-	entries, err := os.ReadDir(cmp.Or(dir, "."))
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if !strings.HasPrefix(name, base) || base == "" && strings.HasPrefix(name, ".") {
-			continue
-		}
-		if e.IsDir() {
-			name += string(filepath.Separator)
-		}
-		found = append(found, dir+name)
-	}
-	slices.Sort(found)
-	return found
 }

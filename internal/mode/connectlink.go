@@ -3,6 +3,7 @@ package mode
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -13,9 +14,25 @@ import (
 	"time"
 
 	"socketsrv/internal/event"
+	"socketsrv/internal/tlsconf"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
+
+// A dialClient makes connections to whatever a URL names. It is what the flags of
+// a client said, for modes that need no more of them than the mode itself wants.
+type dialClient struct {
+	ws          *ClientWS
+	tls         *ClientTLS
+	output      *Output
+	maxMessage  int64         // bytes, after inflating
+	linger      time.Duration // what the peer of a stream has to end after we did
+	keepalive   connectKeepalive
+	showSecrets bool
+
+	tlsConfig *tlsconf.Config
+	pinged    *pingWatch // nil: nobody pings by hand
+}
 
 // A link is a connection of any kind, seen as messages. Those of a WebSocket are
 // text or binary, others have no type: Opcode 0.
@@ -93,7 +110,7 @@ func parseConnectTarget(arg, framing string) (t connectTarget, err error) {
 }
 
 // dial connects, handshakes included.
-func (c *connect) dial(ctx context.Context, env *Env, con *Console, t connectTarget) (link, error) {
+func (c *dialClient) dial(ctx context.Context, env *Env, con *Console, t connectTarget) (link, error) {
 	ctx, cancel := c.ws.Timeout(ctx)
 	defer cancel()
 	if t.webSocket() {
@@ -127,7 +144,7 @@ func (c *connect) dial(ctx context.Context, env *Env, con *Console, t connectTar
 }
 
 // startTLS makes nc a TLS connection, or closes it.
-func (c *connect) startTLS(ctx context.Context, con *Console, nc net.Conn, address string) (net.Conn, error) {
+func (c *dialClient) startTLS(ctx context.Context, con *Console, nc net.Conn, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err == nil {
 		nc, err = c.secure(ctx, con, nc, host)
@@ -287,10 +304,26 @@ func (l *datagramLink) reply(m wsproto.Message) error { return l.send(m) }
 func (l *datagramLink) finish(wsproto.StatusCode, string) error { return l.nc.Close() }
 func (l *datagramLink) close()                                  { l.nc.Close() }
 
-// opcodeName is the type of a message in an event.
-func opcodeName(op wsproto.Opcode) string {
-	if op == 0 {
-		return ""
+func closeText(ce *wsproto.CloseError) string {
+	switch {
+	case ce.Code == wsproto.StatusNoStatusReceived:
+		return "connection closed: no code"
+	case ce.Reason == "":
+		return fmt.Sprintf("connection closed: code %d", ce.Code)
 	}
-	return op.String()
+	return fmt.Sprintf("connection closed: code %d reason \"%s\"", ce.Code, ce.Reason)
+}
+
+// endText says in a line why a connection ended.
+func endText(err error, t connectTarget) string {
+	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
+		return closeText(ce)
+	}
+	switch {
+	case err == io.EOF && t.webSocket():
+		return "connection closed: code 1006, there was no close frame"
+	case err == io.EOF:
+		return "connection closed"
+	}
+	return "connection lost: " + errorText(err)
 }

@@ -2,7 +2,6 @@ package mode
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,11 +35,6 @@ type once struct {
 }
 
 var errTimeUp = errors.New("time is up")
-
-const (
-	cutTime = 500 * time.Millisecond // what the peer has to end when we have no time left
-	endTime = 2 * time.Second        // for a connection that broke to say why; hanging up takes one
-)
 
 // oneShot connects, sends, prints what comes, and says by its error how it went.
 func (c *connect) oneShot(ctx context.Context, env *Env, t connectTarget) error {
@@ -237,28 +231,6 @@ func (o *once) sendLines() error {
 	}
 }
 
-// readLine returns the next line without its LF or CR LF, valid until the next
-// call, or io.EOF. A last line without LF is one.
-func readLine(r *bufio.Reader, limit int64) ([]byte, error) {
-	line, err := r.ReadSlice('\n')
-	if err == bufio.ErrBufferFull {
-		line = bytes.Clone(line)
-		for err == bufio.ErrBufferFull && int64(len(line)) <= limit+2 {
-			var more []byte
-			more, err = r.ReadSlice('\n')
-			line = append(line, more...)
-		}
-	}
-	if err == io.EOF && len(line) > 0 {
-		err = nil
-	}
-	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})
-	if err == bufio.ErrBufferFull || err == nil && int64(len(line)) > limit {
-		err = fmt.Errorf("longer than %d bytes", limit)
-	}
-	return line, err
-}
-
 // sendFailed says why the connection is of no more use: what the peer said
 // last counts for more than that it did not take what we sent.
 func (o *once) sendFailed(err error) error {
@@ -322,16 +294,6 @@ func (o *once) verdict(end error) error {
 		return &Failure{ExitExpect, fmt.Errorf("messages received: %d, expected: %d", o.received.Load(), o.count)}
 	}
 	return o.met(nil)
-}
-
-func closeText(ce *wsproto.CloseError) string {
-	switch {
-	case ce.Code == wsproto.StatusNoStatusReceived:
-		return "connection closed: no code"
-	case ce.Reason == "":
-		return fmt.Sprintf("connection closed: code %d", ce.Code)
-	}
-	return fmt.Sprintf("connection closed: code %d reason \"%s\"", ce.Code, ce.Reason)
 }
 
 // cut ends the connection for want of time, or because of a signal.

@@ -1,56 +1,11 @@
 package mode
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// A foreignServer is one in another language. The first line it prints is its
-// port; it ends by itself, or with the test.
-type foreignServer struct {
-	port string
-	rest chan string // what it prints after that, when it has ended
-}
-
-func startForeign(t *testing.T, language, script string, args ...string) foreignServer {
-	t.Helper()
-	path, err := exec.LookPath(language)
-	if err != nil {
-		t.Skip(err)
-	}
-	file := filepath.Join(t.TempDir(), "server")
-	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, append([]string{file}, args...)...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := foreignServer{rest: make(chan string, 1)}
-	r := bufio.NewReader(out)
-	line, _ := r.ReadString('\n')
-	s.port = strings.TrimSpace(line)
-	go func() {
-		rest, _ := io.ReadAll(r)
-		s.rest <- string(rest)
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	return s
-}
 
 // TestConnectPython: a server of a few lines of Python, which knows nothing of
 // ours. It sends a text in fragments with a ping between them, a binary message

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -92,23 +90,6 @@ func (p *prompt) setPrompt(text string) {
 	}
 }
 
-// promptFile is the terminal where lines are edited. Where stdout is none, and
-// goes perhaps to a program that writes to the same one, nothing is drawn: nil.
-func promptFile(env *Env) *os.File { return env.TTYOut }
-
-// besides is env with what goes to the terminal printed above the line being
-// typed.
-func besides(env *Env, editor *term.Editor) *Env {
-	here := *env
-	if env.TTYOut != nil {
-		here.Stdout = editor
-	}
-	if env.TTYOut != nil && env.TTYErr != nil {
-		here.Stderr = editor
-	}
-	return &here
-}
-
 func (p *prompt) run(ctx context.Context, env *Env) error {
 	first, err := p.dial(ctx, env, p.con, p.target)
 	if err != nil {
@@ -143,20 +124,6 @@ func (p *prompt) run(ctx context.Context, env *Env) error {
 	p.editor.Close()
 	waitFor(&helpers)
 	return err
-}
-
-// waitFor waits for the goroutines of wg, but not longer for one that writes to a
-// terminal that has stopped than for the last words there.
-func waitFor(wg *sync.WaitGroup) {
-	done := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(flushTime):
-	}
 }
 
 // timeUp makes err the end of -timeout where it is.
@@ -330,99 +297,9 @@ func (p *prompt) lost(err error) error {
 	return &Failure{ExitCode(err), nil} // said by noteEnd
 }
 
-// leavingCode is the outcome of an end that we began.
-func leavingCode(err error) error {
-	if _, ok := errors.AsType[*wsproto.CloseError](err); ok || errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
 // noteEnd says why a connection ended.
 func (p *prompt) noteEnd(err error) {
 	text := endText(err, p.target)
 	p.con.Status("%s", text)
 	p.closeEvent(p.con, p.target, err)
 }
-
-// endText says in a line why a connection ended.
-func endText(err error, t connectTarget) string {
-	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
-		return closeText(ce)
-	}
-	switch {
-	case err == io.EOF && t.webSocket():
-		return "connection closed: code 1006, there was no close frame"
-	case err == io.EOF:
-		return "connection closed"
-	}
-	return "connection lost: " + errorText(err)
-}
-
-// A lineQueue holds lines that were typed and not sent yet, some 16 MiB of them.
-type lineQueue struct {
-	mu     sync.Mutex
-	more   sync.Cond
-	lines  []string
-	size   int
-	closed bool
-}
-
-const (
-	maxTyped     = 16 << 20 // bytes
-	lineOverhead = 16       // so that empty lines count
-)
-
-// put appends a line; false if there is no room.
-func (q *lineQueue) put(line string) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.size+len(line) > maxTyped {
-		return false
-	}
-	q.lines, q.size = append(q.lines, line), q.size+len(line)+lineOverhead
-	q.more.Signal()
-	return true
-}
-
-// get waits for a line; !ok: there will be none.
-func (q *lineQueue) get() (line string, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.lines) == 0 && !q.closed {
-		q.more.Wait()
-	}
-	if len(q.lines) == 0 {
-		return "", false
-	}
-	line, q.lines = q.lines[0], q.lines[1:]
-	q.size -= len(line) + lineOverhead
-	return line, true
-}
-
-// close has get return what is there, unless that is to be dropped, and then no
-// more.
-func (q *lineQueue) close(drop bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed = true; drop {
-		q.lines = nil
-	}
-	q.more.Broadcast()
-}
-
-// pauses are the waits between attempts to connect: each twice the last one, from
-// 100 ms to max, and each cut by up to a half at random, lest all clients of a
-// server that comes back come at once.
-type pauses struct {
-	max, last time.Duration
-}
-
-const firstPause = 100 * time.Millisecond
-
-func (w *pauses) next() time.Duration {
-	w.last = min(max(2*w.last, firstPause), w.max)
-	return w.last - time.Duration(rand.Int64N(int64(w.last)/2+1))
-}
-
-func (w *pauses) reset() { w.last = 0 }

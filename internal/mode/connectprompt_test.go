@@ -2,20 +2,15 @@ package mode
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"socketsrv/internal/accept"
 	"socketsrv/wsproto"
 )
 
@@ -26,179 +21,6 @@ func init() {
 		env.Signals = Signals()
 		os.Exit(Table{Connect}.Run(context.Background(), append([]string{"socketsrv"}, os.Args[1:]...), env))
 	}
-}
-
-// A terminal is a tmux with the program in it.
-type terminal struct {
-	t      *testing.T
-	socket string
-	state  string // XDG_STATE_HOME
-}
-
-// newTerminal returns a terminal with nothing in it yet.
-func newTerminal(t *testing.T) *terminal {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("starts programs")
-	}
-	if _, err := exec.LookPath("tmux"); err != nil {
-		t.Skip("no tmux: ", err)
-	}
-	dir, err := os.MkdirTemp("", "tmux") // a socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	term := &terminal{t: t, socket: filepath.Join(dir, "s"), state: filepath.Join(dir, "state")}
-	t.Cleanup(func() {
-		term.tmux("kill-server")
-		os.RemoveAll(dir)
-	})
-	return term
-}
-
-func (term *terminal) tmux(args ...string) string {
-	cmd := exec.Command("tmux", append([]string{"-S", term.socket, "-f", "/dev/null"}, args...)...)
-	cmd.Env = append(os.Environ(), "TMUX=", "LANG=C.UTF-8", "LC_ALL=C.UTF-8")
-	out, _ := cmd.CombinedOutput()
-	return string(out)
-}
-
-// run starts the program in a window of its own.
-func (term *terminal) run(args ...string) {
-	term.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		term.t.Fatal(err)
-	}
-	script := `"$0" "$@"; echo "exit $?"; exec cat`
-	command := []string{"new-session", "-d", "-x", "80", "-y", "24", "env", "SOCKETSRV_TEST_PROGRAM=connect", "XDG_STATE_HOME=" + term.state,
-		"NO_COLOR=1", "TERM=xterm", "GOCOVERDIR=" + term.t.TempDir(), "sh", "-c", script, self, "-connect"}
-	if out := term.tmux(append(command, args...)...); out != "" {
-		term.t.Fatalf("tmux: %s", out)
-	}
-}
-
-// keys types the names of keys, as tmux has them.
-func (term *terminal) keys(keys ...string) { term.tmux(append([]string{"send-keys"}, keys...)...) }
-
-// types types text as it is.
-func (term *terminal) types(text string) { term.tmux("send-keys", "-l", "--", text) }
-
-// paste pastes text, marked as such.
-func (term *terminal) paste(text string) {
-	name := filepath.Join(term.t.TempDir(), "paste")
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		term.t.Fatal(err)
-	}
-	term.tmux("load-buffer", name)
-	term.tmux("paste-buffer", "-p")
-}
-
-// text is the screen with what has left it at the top.
-func (term *terminal) text() string {
-	if term == nil {
-		return ""
-	}
-	return strings.TrimRight(term.tmux("capture-pane", "-p", "-S", "-"), "\n")
-}
-
-// shows waits until the screen, with what has left it at the top, matches.
-func (term *terminal) shows(pattern string) {
-	term.t.Helper()
-	re := regexp.MustCompile("(?m)" + pattern)
-	deadline := time.Now().Add(patience)
-	for {
-		screen := term.text()
-		if re.MatchString(screen) {
-			return
-		}
-		if time.Now().After(deadline) {
-			term.t.Fatalf("the screen never shows %s; it is\n%s", pattern, screen)
-		}
-	}
-}
-
-// A talker is a WebSocket server that tells what it gets, and says what it is told.
-type talker struct {
-	t      *testing.T
-	ln     net.Listener
-	got    chan string // "text hello", "close 1000 bye"
-	screen *terminal   // to show when that is not what it should be; may be nil
-	conns  chan *wsproto.Conn
-	served chan struct{}
-
-	mu  sync.Mutex
-	all []*wsproto.Conn
-}
-
-func newTalker(t *testing.T, address string) *talker {
-	t.Helper()
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &talker{t: t, ln: ln, got: make(chan string, 10000), conns: make(chan *wsproto.Conn, 100), served: make(chan struct{})}
-	go func() {
-		defer close(k.served)
-		accept.Serve(ln, wsPeer(k.talk), nil)
-	}()
-	t.Cleanup(k.stop)
-	return k
-}
-
-func (k *talker) url() string { return "ws://" + k.ln.Addr().String() }
-
-func (k *talker) talk(c *wsproto.Conn) {
-	k.mu.Lock()
-	k.all = append(k.all, c)
-	k.mu.Unlock()
-	k.conns <- c
-	for {
-		m, err := c.ReadMessage()
-		if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
-			k.got <- fmt.Sprintf("close %d %s", ce.Code, ce.Reason)
-		}
-		if err != nil {
-			return
-		}
-		k.got <- m.Opcode.String() + " " + string(m.Data)
-	}
-}
-
-// wants waits for what the client sends next.
-func (k *talker) wants(want string) {
-	k.t.Helper()
-	select {
-	case got := <-k.got:
-		if got != want {
-			k.t.Fatalf("got %q; want %q", got, want)
-		}
-	case <-time.After(patience):
-		k.t.Fatalf("got nothing; want %q; the screen is\n%s", want, k.screen.text())
-	}
-}
-
-// client is the next one to connect.
-func (k *talker) client() *wsproto.Conn {
-	k.t.Helper()
-	select {
-	case c := <-k.conns:
-		return c
-	case <-time.After(patience):
-		k.t.Fatal("nobody connects")
-		return nil
-	}
-}
-
-// stop ends the listener and all connections, without a word.
-func (k *talker) stop() {
-	k.ln.Close()
-	k.mu.Lock()
-	for _, c := range k.all {
-		c.NetConn().Close()
-	}
-	k.mu.Unlock()
-	<-k.served
 }
 
 func TestPromptTyping(t *testing.T) {

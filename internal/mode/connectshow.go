@@ -3,7 +3,6 @@ package mode
 import (
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 	"unicode/utf8"
@@ -56,20 +55,6 @@ func (p *printer) sent(m wsproto.Message) {
 	if p.json {
 		p.con.Emit(&event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: event.Out, Opcode: opcodeName(m.Opcode), Payload: m.Data})
 	}
-}
-
-// closeEvent makes an event of why the connection to t ended.
-func (c *connect) closeEvent(con *Console, t connectTarget, err error) {
-	if !c.output.JSON {
-		return
-	}
-	e := &event.Event{Event: event.Close, Proto: t.scheme, Client: -1}
-	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
-		e.Code, e.Reason = int(ce.Code), ce.Reason
-	} else if err != io.EOF || t.webSocket() {
-		e.Err = errorText(err)
-	}
-	con.Emit(e)
 }
 
 // append appends what is printed of m.

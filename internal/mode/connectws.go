@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ func (l *wsLink) close() { l.NetConn().Close() }
 // maxRedirects is how many redirects of a handshake -L follows.
 const maxRedirects = 10
 
-func (c *connect) dialWebSocketLink(ctx context.Context, env *Env, con *Console, t connectTarget) (link, error) {
+func (c *dialClient) dialWebSocketLink(ctx context.Context, env *Env, con *Console, t connectTarget) (link, error) {
 	l := new(wsLink)
 	cfg := wsproto.Config{MaxMessage: c.maxMessage}
 	if c.keepalive.heartbeat {
@@ -74,7 +75,7 @@ func (c *connect) dialWebSocketLink(ctx context.Context, env *Env, con *Console,
 }
 
 // dialWebSocket connects as the flags say, and shows the handshake.
-func (c *connect) dialWebSocket(ctx context.Context, env *Env, con *Console, t connectTarget, cfg wsproto.Config) (*wsproto.Conn, error) {
+func (c *dialClient) dialWebSocket(ctx context.Context, env *Env, con *Console, t connectTarget, cfg wsproto.Config) (*wsproto.Conn, error) {
 	opt := wsproto.DialOptions{
 		Header: c.ws.Header, Origin: c.ws.Origin, Subprotocols: c.ws.Subprotocols, NoCompression: c.ws.NoCompression,
 		Timeout: 365 * 24 * time.Hour, // ctx has the real one
@@ -124,7 +125,7 @@ func dialFailure(err error) error {
 }
 
 // opened makes an event of a connection.
-func (c *connect) opened(con *Console, t connectTarget, conn *wsproto.Conn, res *httpmini.Response) {
+func (c *dialClient) opened(con *Console, t connectTarget, conn *wsproto.Conn, res *httpmini.Response) {
 	if !c.output.JSON {
 		return
 	}
@@ -139,7 +140,7 @@ func (c *connect) opened(con *Console, t connectTarget, conn *wsproto.Conn, res 
 }
 
 // showResponse shows the answer to a handshake, and of a refusal the body.
-func (c *connect) showResponse(con *Console, res *httpmini.Response, err error) {
+func (c *dialClient) showResponse(con *Console, res *httpmini.Response, err error) {
 	con.Detail("< HTTP/1.%d %d %s", res.Minor, res.Status, res.Reason)
 	for _, f := range res.Header {
 		con.Detail("< %s: %s", f.Name, c.unlessSecret(f))
@@ -153,7 +154,7 @@ func (c *connect) showResponse(con *Console, res *httpmini.Response, err error) 
 	}
 }
 
-func (c *connect) unlessSecret(f httpmini.Field) string {
+func (c *dialClient) unlessSecret(f httpmini.Field) string {
 	if c.showSecrets {
 		return f.Value
 	}
@@ -161,7 +162,7 @@ func (c *connect) unlessSecret(f httpmini.Field) string {
 }
 
 // watch shows the requests of handshakes.
-func (c *connect) watch(opt *wsproto.DialOptions, con *Console, secure bool) {
+func (c *dialClient) watch(opt *wsproto.DialOptions, con *Console, secure bool) {
 	dial, startTLS := opt.NetDial, opt.TLS
 	if secure {
 		opt.TLS = func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
@@ -197,7 +198,7 @@ func (h *headConn) Write(p []byte) (int, error) {
 // NetConn lets tlsconf.State look inside.
 func (h *headConn) NetConn() net.Conn { return h.Conn }
 
-func (c *connect) showRequest(con *Console, head []byte) {
+func (c *dialClient) showRequest(con *Console, head []byte) {
 	for line := range strings.Lines(string(head)) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
@@ -210,7 +211,7 @@ func (c *connect) showRequest(con *Console, head []byte) {
 }
 
 // secure makes nc a TLS connection.
-func (c *connect) secure(ctx context.Context, con *Console, nc net.Conn, host string) (net.Conn, error) {
+func (c *dialClient) secure(ctx context.Context, con *Console, nc net.Conn, host string) (net.Conn, error) {
 	if c.tlsConfig == nil {
 		config, err := c.tls.Config()
 		if err != nil {
@@ -226,7 +227,7 @@ func (c *connect) secure(ctx context.Context, con *Console, nc net.Conn, host st
 }
 
 // tap is what sees the frames of a connection; nil if nobody asks.
-func (c *connect) tap(con *Console, t connectTarget, beat *heartbeat) func(bool, wsproto.Header, []byte) {
+func (c *dialClient) tap(con *Console, t connectTarget, beat *heartbeat) func(bool, wsproto.Header, []byte) {
 	visible := c.keepalive.show || c.output.Verbose
 	if !visible && !c.output.JSON && beat == nil && c.pinged == nil {
 		return nil
@@ -375,4 +376,18 @@ func (w *pingWatch) heard(p []byte) (after time.Duration, asked bool) {
 		}
 	}
 	return 0, false
+}
+
+// closeEvent makes an event of why the connection to t ended.
+func (c *dialClient) closeEvent(con *Console, t connectTarget, err error) {
+	if !c.output.JSON {
+		return
+	}
+	e := &event.Event{Event: event.Close, Proto: t.scheme, Client: -1}
+	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
+		e.Code, e.Reason = int(ce.Code), ce.Reason
+	} else if err != io.EOF || t.webSocket() {
+		e.Err = errorText(err)
+	}
+	con.Emit(e)
 }

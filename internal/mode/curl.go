@@ -17,7 +17,7 @@ import (
 // curloutput.go; curlshow.go is -v, -i and the meter, curlwriteout.go is -w,
 // curlcookies.go files of cookies, curlconfig.go -K, curlerrors.go curl's numbers and words.
 var Curl = Mode{
-	Name: "curl", Args: "[URL...]",
+	Name: "curl", Exits: curlExits, Args: "[URL...]",
 	Brief: "HTTP client with curl's command line",
 	Examples: []string{
 		"socketsrv -curl -fsSL -o page.html http://localhost:8008/",

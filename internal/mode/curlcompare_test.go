@@ -103,7 +103,7 @@ func runCurl(t *testing.T, s *labServer, line, program string) curlResult {
 		r.exit = Table{Curl}.Run(ctx, append([]string{"curl"}, args...), env)
 	}
 	r.stdout, r.stderr = s.neutral(stdout.String()), s.neutral(stderr.String())
-	for _, f := range files(t, dir) {
+	for _, f := range filesBelow(t, dir) {
 		name, content, _ := strings.Cut(f, ": ")
 		if strings.ReplaceAll(curlPlace[name], "$U", s.http) != content {
 			r.files = append(r.files, s.neutral(f))

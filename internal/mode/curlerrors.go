@@ -27,6 +27,18 @@ const (
 	curlCAFile      = 77
 )
 
+// curlExits is what they mean.
+var curlExits = []Exit{
+	{curlBadURL, "malformed URL"},
+	{curlNoProxy, "name of the proxy not resolved"},
+	{curlWeird, "an answer that breaks the rules"},
+	{curlUpload, "-0 cannot send what has no length beforehand"},
+	{curlRange, "the server cannot resume"},
+	{curlLocalCert, "our own certificate cannot be used"},
+	{curlEncoding, "unknown or broken content coding"},
+	{curlCAFile, "the file of -cacert cannot be used"},
+}
+
 // A curlError is an error in curl's words with curl's number.
 type curlError struct {
 	code int

@@ -29,7 +29,7 @@ func defaultCurl() curlOptions {
 func (c *curl) flags(fs *Flags) {
 	c.curlOptions = defaultCurl()
 	c.meter, c.stall = true, curlStallTime
-	fs.negated, fs.foreign = true, fs.foreignToCurl
+	fs.negated, fs.foreign = true, func(word string) error { return foreignToCurl(fs, word) }
 	fs.each = func(word string) { c.urls = append(c.urls, word) }
 	c.requestFlags(fs)
 	c.fieldFlags(fs)
@@ -201,7 +201,7 @@ func (c *curl) wayFlags(fs *Flags) {
 	fs.String(&c.protoDefault, "proto-default", "NAME", "where the URL has none")
 	fs.hide("x", "U")
 	fs.unlist("socks5", "socks5-hostname", "expect100-timeout", "proto", "proto-default", "speed-limit", "speed-time", "limit-rate")
-	c.tls = fs.ClientTLS()
+	c.tls = AddClientTLS(fs)
 	fs.Func("E", "FILE", "as -cert", fs.byName["cert"].set)
 	fs.Func("pinnedpubkey", "PIN", "as -pin", fs.byName["pin"].set)
 	fs.Switch(&c.tlsMin13, "tlsv1.3", "TLS 1.3 or nothing")
@@ -434,11 +434,11 @@ func (c *curl) check() error {
 }
 
 // foreignToCurl knows the flags of curl that are not taken here.
-func (fs *Flags) foreignToCurl(word string) error {
+func foreignToCurl(fs *Flags, word string) error {
 	name, _ := undash(word)
 	letter := ""
 	for i := 0; i < len(name) && !strings.HasPrefix(word, "--"); i++ {
-		if f := fs.byName[name[i:i+1]]; f != nil && f.arg == "" {
+		if fs.isSwitch(name[i : i+1]) {
 			continue // one of a bundle
 		}
 		letter = name[i : i+1]

@@ -519,7 +519,7 @@ func shellWords(line string) (words []string) {
 }
 
 // files are the names and contents below dir, but for those that were there.
-func files(t *testing.T, dir string) []string {
+func filesBelow(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {

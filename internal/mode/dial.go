@@ -18,8 +18,8 @@ type Dialer struct {
 	resolved map[string][]netip.Addr
 }
 
-// Dialer adds the flags of outgoing connections.
-func (fs *Flags) Dialer() *Dialer {
+// AddDialer adds the flags of outgoing connections.
+func AddDialer(fs *Flags) *Dialer {
 	d := &Dialer{ConnectTimeout: 30 * time.Second}
 	fs.Group("Connecting")
 	fs.Duration(&d.ConnectTimeout, "connect-timeout", "for connecting, handshakes included")
@@ -205,3 +205,8 @@ func race(ctx context.Context, addrs []netip.Addr, dial func(context.Context, ne
 	}
 	return nil, winner.err
 }
+
+const (
+	cutTime = 500 * time.Millisecond // what the peer has to end when we have no time left
+	endTime = 2 * time.Second        // for a connection that broke to say why; hanging up takes one
+)

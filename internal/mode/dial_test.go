@@ -40,7 +40,7 @@ type peer struct {
 
 func (n *network) env(getenv map[string]string) *Env {
 	n.start = time.Now()
-	env := testEnv(io.Discard, io.Discard)
+	env := kitEnv(io.Discard, io.Discard)
 	env.Getenv = func(name string) string { return getenv[name] }
 	env.Lookup = func(ctx context.Context, host string) (addrs []netip.Addr, err error) {
 		if n.names[host] == nil {
@@ -97,7 +97,7 @@ func (c *countedConn) Close() error {
 func dial(t *testing.T, env *Env, scheme, network, address string, flags ...string) (net.Conn, error) {
 	t.Helper()
 	var fs Flags
-	d := fs.Dialer()
+	d := AddDialer(&fs)
 	if _, err := fs.parse(flags); err != nil {
 		return nil, err
 	}
@@ -242,7 +242,7 @@ func TestProxyFor(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var fs Flags
-		d := fs.Dialer()
+		d := AddDialer(&fs)
 		if _, err := fs.parse(strings.Fields(tt.flags)); err != nil {
 			t.Fatal(err)
 		}
@@ -450,7 +450,7 @@ func TestProxyInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{peers: map[string]peer{"10.0.0.8:1080": {serve: func(c net.Conn) { io.Copy(io.Discard, c) }}}}
 		var fs Flags
-		d := fs.Dialer()
+		d := AddDialer(&fs)
 		if _, err := fs.parse([]string{"-proxy", "10.0.0.8"}); err != nil {
 			t.Fatal(err)
 		}

@@ -29,15 +29,15 @@ var Dump = Mode{
 	},
 	Setup: func(fs *Flags) Func {
 		d := &dump{framing: "none", eol: "lf", udpIdle: 5 * time.Minute}
-		d.listeners = fs.Listeners("", "1234", "1234", "1235")
+		d.listeners = AddListeners(fs, "", "1234", "1234", "1235")
 		fs.Duration(&d.udpIdle, "udp-idle", "UDP peers are forgotten after that")
 		fs.Group("Talking back")
 		fs.Choice(&d.eol, "eol", "what send adds on TCP without -framing", "lf", "crlf", "none")
 		fs.Choice(&d.framing, "framing", "of TCP: none, line (LF), length (4 bytes, big-endian)", "none", "line", "length")
 		d.answerer.flags(fs)
 		fs.Switch(&d.batch, "batch", "at the first client: commands from stdin, then the end")
-		d.tls = fs.ServerTLS()
-		d.ws = fs.ServerWS(true)
+		d.tls = AddServerTLS(fs)
+		d.ws = AddServerWS(fs, true)
 		d.output = fs.Output()
 		return d.run
 	},
@@ -251,9 +251,7 @@ func (d *dump) say(text string) {
 		d.con.Write([]byte(text))
 		return
 	}
-	d.con.mu.Lock()
-	defer d.con.mu.Unlock()
-	d.con.status.Write([]byte(text))
+	d.con.Print(text)
 }
 
 // summary is what is left to say at the end.

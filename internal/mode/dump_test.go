@@ -819,7 +819,7 @@ func TestDumpUsage(t *testing.T) {
 		if tt.stderr == "" {
 			continue
 		}
-		code, stdout, stderr := runTable(Table{Dump}, append([]string{"dump"}, args...)...)
+		code, stdout, stderr := command(Table{Dump}, append([]string{"dump"}, args...)...)
 		if code != 2 || stdout != "" || !strings.HasPrefix(stderr, tt.stderr) || len(stderr) > 1024 {
 			t.Errorf("%s: exit %d, %q, %q; want %q", tt.line, code, stdout, stderr, tt.stderr)
 		}

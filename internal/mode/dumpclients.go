@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -195,21 +194,6 @@ func (c *dumpClient) describe(now time.Time) string {
 		b.WriteString(", ended its side")
 	}
 	return b.String()
-}
-
-// peerName is an address; clients of Unix sockets mostly have none.
-func peerName(addr net.Addr) string {
-	if name := addr.String(); name != "@" {
-		return name
-	}
-	return ""
-}
-
-func plural(n int64, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return fmt.Sprintf("%d %ss", n, unit)
 }
 
 func droppedError(n int64) error {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,64 +15,6 @@ import (
 
 	"socketsrv/wsproto"
 )
-
-// A transcript is a stdout or stderr that a test reads while it is written.
-type transcript struct {
-	mu   sync.Mutex
-	text []byte
-	at   int // what comes before was wanted and found
-	grew chan struct{}
-	fail error // what Write returns
-}
-
-func newTranscript() *transcript { return &transcript{grew: make(chan struct{}, 1)} }
-
-func (w *transcript) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.fail != nil {
-		return 0, w.fail
-	}
-	w.text = append(w.text, p...)
-	select {
-	case w.grew <- struct{}{}:
-	default:
-	}
-	return len(p), nil
-}
-
-const dumpPatience = 20 * time.Second
-
-// want waits until what was written after the last one matches, and returns the match.
-func (w *transcript) want(t *testing.T, pattern string) string {
-	t.Helper()
-	re := regexp.MustCompile("(?m)" + pattern)
-	late := time.NewTimer(dumpPatience)
-	defer late.Stop()
-	for {
-		w.mu.Lock()
-		rest := w.text[w.at:]
-		loc := re.FindIndex(rest)
-		if loc != nil {
-			w.at += loc[1]
-		}
-		w.mu.Unlock()
-		if loc != nil {
-			return string(rest[loc[0]:loc[1]])
-		}
-		select {
-		case <-w.grew:
-		case <-late.C:
-			t.Fatalf("nothing matches %q in %.2000q", pattern, rest)
-		}
-	}
-}
-
-func (w *transcript) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return string(w.text)
-}
 
 // A dumpTest is a dump that runs as a whole.
 type dumpTest struct {
@@ -382,7 +323,7 @@ func fakeDump(t *testing.T, f func(t *testing.T, d *dumpTest, tcp, ws *fakeListe
 		next := []*fakeListener{tcp, ws}
 		r, w := io.Pipe()
 		d := &dumpTest{t: t, in: w, out: newTranscript(), err: newTranscript(), signals: make(chan os.Signal, 2), code: make(chan int, 1)}
-		env := testEnv(d.out, d.err)
+		env := kitEnv(d.out, d.err)
 		env.Stdin, env.Signals = r, d.signals
 		env.Exit = func(code int) { d.code <- code }
 		env.Listen = func(context.Context, string, string) (net.Listener, error) {

@@ -18,7 +18,7 @@ import (
 // stillDump is a dump that listens nowhere, for commands: three TCP clients that
 // are named, and one of WebSocket.
 func stillDump(out *bytes.Buffer) *dump {
-	env := testEnv(out, out)
+	env := kitEnv(out, out)
 	d := &dump{output: &Output{Color: "never"}, now: env.Now}
 	d.con, _ = d.output.Open(env)
 	for _, name := range []string{"udp", "tcp", "ws"} {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -13,64 +12,6 @@ import (
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
-
-// A foreignPeer is a program of somebody else's that talks to a dump.
-type foreignPeer struct {
-	t   *testing.T
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *transcript
-}
-
-// startPeer starts a program, or skips the test where it is missing.
-func startPeer(t *testing.T, name string, args ...string) *foreignPeer {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Skipf("no %s here", name)
-	}
-	p := &foreignPeer{t: t, cmd: exec.Command(name, args...), out: newTranscript()}
-	var err error
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.in.Close()
-		p.cmd.Process.Kill()
-		p.cmd.Wait()
-	})
-	return p
-}
-
-func (p *foreignPeer) send(s string) {
-	p.t.Helper()
-	if _, err := io.WriteString(p.in, s); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p *foreignPeer) want(pattern string) {
-	p.t.Helper()
-	p.out.want(p.t, pattern)
-}
-
-// wantEnd waits until the program has ended well.
-func (p *foreignPeer) wantEnd() {
-	p.t.Helper()
-	ended := make(chan error, 1)
-	go func() { ended <- p.cmd.Wait() }()
-	select {
-	case err := <-ended:
-		if err != nil {
-			p.t.Errorf("%s: %v: %s", p.cmd.Path, err, p.out)
-		}
-	case <-time.After(dumpPatience):
-		p.t.Errorf("%s does not end", p.cmd.Path)
-	}
-}
 
 // TestDumpNetcat has nc and ncat, as a user starts them.
 func TestDumpNetcat(t *testing.T) {

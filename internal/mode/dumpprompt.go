@@ -24,12 +24,6 @@ type dumpPrompt struct {
 	person  bool          // the end of the input is the end of the program
 }
 
-// dumpLines is a source of lines; *term.Editor is one.
-type dumpLines interface {
-	ReadLine() (string, error)
-	Close() error // ReadLine returns
-}
-
 // openPrompt begins to read commands. Where stdin and stdout are a terminal the
 // environment it returns writes above the line being typed.
 func (d *dump) openPrompt(env *Env) (*dumpPrompt, *Env, error) {
@@ -162,33 +156,3 @@ func (d *dump) mayHear() bool {
 	}
 	return false
 }
-
-// scannedLines is for a stdin that is no file, as in tests.
-type scannedLines struct {
-	*bufio.Scanner
-	from io.Reader
-}
-
-func (s scannedLines) ReadLine() (string, error) {
-	if s.Scan() {
-		return s.Text(), nil
-	}
-	if err := s.Err(); err != nil {
-		return "", err
-	}
-	return "", io.EOF
-}
-
-// Close ends ReadLine where the reader can be closed.
-func (s scannedLines) Close() error {
-	if c, ok := s.from.(io.Closer); ok {
-		return c.Close()
-	}
-	return nil
-}
-
-// noLines is for a process without stdin.
-type noLines struct{}
-
-func (noLines) ReadLine() (string, error) { return "", io.EOF }
-func (noLines) Close() error              { return nil }

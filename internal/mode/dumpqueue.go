@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	maxQueue   = 1 << 20   // bytes that may wait for a client
 	writePiece = 256 << 10 // must be taken within writeStall, at least in part
 	filePiece  = 64 << 10
 	reportTime = 5 * time.Second // between two lines about a file on its way

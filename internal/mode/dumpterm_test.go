@@ -14,16 +14,6 @@ import (
 	"socketsrv/wsproto"
 )
 
-// buildProgram builds the program, or skips the test.
-func buildProgram(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "socketsrv")
-	if out, err := exec.Command("go", "build", "-o", path, "socketsrv").CombinedOutput(); err != nil {
-		t.Skipf("the program cannot be built here: %v: %s", err, out)
-	}
-	return path
-}
-
 // A dumpScreen is a dump in a terminal of tmux's.
 type dumpScreen struct {
 	t      *testing.T

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"sync/atomic"
 
 	"socketsrv/httpmini"
@@ -24,11 +23,11 @@ var Echo = Mode{
 	},
 	Setup: func(fs *Flags) Func {
 		e := new(echo)
-		e.listeners = fs.Listeners("127.0.0.1", "off", "off", "8008")
+		e.listeners = AddListeners(fs, "127.0.0.1", "off", "off", "8008")
 		fs.Group("Echo")
 		fs.Choice(&e.framing, "framing", "of TCP: none, line (LF), length (4 bytes, big-endian)", "none", "line", "length")
-		e.tls = fs.ServerTLS()
-		e.ws = fs.ServerWS(true)
+		e.tls = AddServerTLS(fs)
+		e.ws = AddServerWS(fs, true)
 		e.output = fs.Output()
 		return e.run
 	},
@@ -100,7 +99,7 @@ func (e *echo) webSocket(addr net.Addr) *wsproto.Server {
 		proto = "wss"
 	}
 	s := e.ws.Server(&e.listeners.Serving, e.con, addr, secure, nil)
-	e.con.Refusals(s, proto, &e.counts.refused)
+	refusals(e.con, s, proto, &e.counts.refused)
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		u.Reply(m.Opcode, m.Data) // an error ends the connection, which OnDisconnect reports
 		e.count(len(m.Data))
@@ -153,16 +152,6 @@ func (e *echo) opened(c *echoClient, req *httpmini.Request) {
 		}
 	}
 	e.event(ev)
-}
-
-// concealed is a field's value as a log may show it.
-func concealed(f httpmini.Field) string {
-	for _, name := range []string{"Authorization", "Proxy-Authorization", "Cookie"} {
-		if strings.EqualFold(f.Name, name) {
-			return "***"
-		}
-	}
-	return f.Value
 }
 
 func (e *echo) received(c *echoClient, opcode string, p []byte) {

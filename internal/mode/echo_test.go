@@ -15,30 +15,6 @@ import (
 	"socketsrv/wsproto"
 )
 
-// dialTCP opens a stream that gives up when a test would.
-func dialTCP(t *testing.T, addr string) *net.TCPConn {
-	t.Helper()
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(patience))
-	return nc.(*net.TCPConn)
-}
-
-// swap sends and wants just that many bytes back.
-func swap(t *testing.T, nc net.Conn, send, want string) {
-	t.Helper()
-	if _, err := io.WriteString(nc, send); err != nil {
-		t.Fatal(err)
-	}
-	got := make([]byte, len(want))
-	if n, err := io.ReadFull(nc, got); err != nil || string(got) != want {
-		t.Fatalf("sent %q, got %q, %v; want %q", send, got[:n], err, want)
-	}
-}
-
 func TestEchoTCP(t *testing.T) {
 	p := background(t, Echo, "-ws-port", "off", "-tcp-port", "0", "-idle-timeout", "1h")
 	nc := dialTCP(t, p.addr("tcp"))

@@ -3,7 +3,6 @@ package mode
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -12,9 +11,6 @@ import (
 	"socketsrv/internal/accept"
 	"socketsrv/linesrv"
 )
-
-// writeStall is how long a peer may take nothing of what is written to it.
-const writeStall = 30 * time.Second
 
 // A tcpEcho sends the bytes or lines of streams back.
 type tcpEcho struct {
@@ -120,8 +116,6 @@ func (t *tcpEcho) ending(err error) error {
 	return errIdle
 }
 
-var errIdle = errors.New("idle for too long")
-
 func (t *tcpEcho) bytes(p []byte) ([]byte, error) { return p, nil }
 
 // lines returns an answer that sends only whole lines back.
@@ -213,13 +207,4 @@ func (e *echo) packets(pc net.PacketConn) error {
 			e.counts.lost.Add(1)
 		}
 	}
-}
-
-// endReason says in words why a connection ended; "" for the normal end of the
-// stream.
-func endReason(err error) string {
-	if err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return ""
-	}
-	return errorText(err)
 }

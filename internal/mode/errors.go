@@ -42,39 +42,47 @@ const (
 	ExitSignal      = 128 // plus the number of the signal
 )
 
+// An Exit is an exit code and what it means.
+type Exit struct {
+	Code    int
+	Meaning string
+}
+
+// exits is the table of the program: the codes of all modes in their order, and
+// those that a mode has for itself.
+func (t Table) exits() []Exit {
+	all := slices.Clone(exitCodes)
+	for _, m := range t {
+		for _, e := range m.Exits {
+			all = append(all, Exit{e.Code, m.Name + ": " + e.Meaning})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Exit) int { return a.Code - b.Code })
+	return all
+}
+
 // exitCodes is the table that -help exit-codes and the man page print.
-var exitCodes = []struct {
-	code    int
-	meaning string
-}{
+var exitCodes = []Exit{
 	{ExitOK, "done; a server stopped by a signal"},
 	{ExitFailure, "any other failure"},
 	{ExitUsage, "wrong usage"},
-	{curlBadURL, "curl: malformed URL"},
-	{curlNoProxy, "curl: name of the proxy not resolved"},
 	{ExitName, "name not resolved"},
 	{ExitConnect, "connection refused or unreachable"},
-	{curlWeird, "curl: an answer that breaks the rules"},
 	{ExitPeerClosed, "the peer closed with a code other than 1000, 1001 or none"},
 	{ExitExpect, "an expectation was not met (-expect, -count)"},
 	{ExitProtocol, "the peer broke the protocol"},
 	{ExitPartial, "a body shorter than promised"},
 	{ExitRefused, "HTTP status 400 or more with -f; a refused WebSocket handshake"},
 	{ExitWrite, "cannot write the output"},
-	{curlUpload, "curl: -0 cannot send what has no length beforehand"},
 	{ExitRead, "cannot read the input"},
 	{ExitTimeout, "timed out"},
-	{curlRange, "curl: the server cannot resume"},
 	{ExitTLS, "TLS failed"},
 	{ExitRedirects, "too many redirects"},
 	{ExitEmpty, "empty reply"},
 	{ExitSend, "send failed"},
 	{ExitReceive, "receive failed"},
-	{curlLocalCert, "curl: our own certificate cannot be used"},
 	{ExitCertificate, "certificate not trusted"},
-	{curlEncoding, "curl: unknown or broken content coding"},
 	{ExitTooLarge, "too large"},
-	{curlCAFile, "curl: the file of -cacert cannot be used"},
 	{ExitSignal + int(syscall.SIGINT), "a client cut short by SIGINT"},
 	{ExitSignal + int(syscall.SIGTERM), "a client cut short by SIGTERM"},
 }

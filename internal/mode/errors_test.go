@@ -83,10 +83,10 @@ func TestExitCode(t *testing.T) {
 func TestExitCodesAreListed(t *testing.T) {
 	listed := map[int]bool{}
 	for _, c := range exitCodes {
-		if listed[c.code] {
-			t.Errorf("%d is listed twice", c.code)
+		if listed[c.Code] {
+			t.Errorf("%d is listed twice", c.Code)
 		}
-		listed[c.code] = true
+		listed[c.Code] = true
 	}
 	for _, class := range classes {
 		if !listed[class.code] {

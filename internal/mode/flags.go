@@ -168,6 +168,12 @@ func (fs *Flags) Port(p *string, names string, orOff bool, usage string) {
 	})})
 }
 
+// Value adds a flag whose value is what parse makes of it; def is what help shows
+// as its default.
+func (fs *Flags) Value(p *string, names, arg, def, usage string, parse func(string) (string, error)) {
+	fs.add(names, &flag{arg: arg, def: def, usage: usage, set: setter(p, parse)})
+}
+
 // Func adds a flag whose value goes to set, as often as it is given. The error
 // of set says what would be right: "want …".
 func (fs *Flags) Func(names, arg, usage string, set func(string) error) {
@@ -196,6 +202,12 @@ func (fs *Flags) unlist(names ...string) {
 
 // alias gives a flag another name, which is not listed either.
 func (fs *Flags) alias(of, name string) { fs.byName[name] = fs.byName[of] }
+
+// isSwitch says whether name is a flag that takes no value.
+func (fs *Flags) isSwitch(name string) bool {
+	f := fs.byName[name]
+	return f != nil && f.arg == ""
+}
 
 func setter[T any](p *T, parse func(string) (T, error)) func(string) error {
 	return func(s string) error {

@@ -56,7 +56,7 @@ func (t Table) help(w io.Writer, topic string) error {
 	case "":
 		return t.writeOverview(w)
 	case "exit-codes":
-		return writeExitCodes(w)
+		return t.writeExitCodes(w)
 	}
 	m, defaults, ok := t.find(name)
 	if !ok {
@@ -194,9 +194,9 @@ named after a mode starts that mode.
 	return err
 }
 
-func writeExitCodes(w io.Writer) error {
-	for _, c := range exitCodes {
-		if _, err := fmt.Fprintf(w, "%3d  %s\n", c.code, c.meaning); err != nil {
+func (t Table) writeExitCodes(w io.Writer) error {
+	for _, c := range t.exits() {
+		if _, err := fmt.Fprintf(w, "%3d  %s\n", c.Code, c.Meaning); err != nil {
 			return err
 		}
 	}

@@ -28,7 +28,7 @@ var Httpd = Mode{
 	},
 	Setup: func(fs *Flags) Func {
 		h := &httpd{upload: uploads{limit: 1 << 30}}
-		h.listener = fs.Listener("127.0.0.1", "8008")
+		h.listener = AddListener(fs, "127.0.0.1", "8008")
 		fs.Group("Files")
 		fs.Switch(&h.files.NoList, "no-list", "a directory without index.html is 403")
 		fs.Switch(&h.files.Dotfiles, "dotfiles", "names that begin with a dot, too")
@@ -43,8 +43,8 @@ var Httpd = Mode{
 		fs.String(&h.location, "redirect-url", "URL", "redirect everything there")
 		fs.Switch(&h.debug, "D", "show every request on stdout and answer 200")
 		fs.Switch(&h.showSecrets, "show-secrets", "passwords and cookies in what -D shows")
-		h.tls = fs.ServerTLS()
-		h.ws = fs.ServerWS(true)
+		h.tls = AddServerTLS(fs)
+		h.ws = AddServerWS(fs, true)
 		h.output = fs.Output()
 		h.output.lossy = true
 		fs.Check(h.check)

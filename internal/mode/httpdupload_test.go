@@ -24,25 +24,6 @@ import (
 	"socketsrv/httpmini"
 )
 
-// contents are the files below dir, hidden ones too.
-func contents(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		name, _ := filepath.Rel(dir, path)
-		files[filepath.ToSlash(name)] = string(b)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
 const form = "Content-Type: multipart/form-data; boundary=B"
 
 // TestHttpdUpload: what is taken, what is refused, and what is there afterwards.

@@ -83,6 +83,13 @@ func (r *record) Write(p []byte) (int, error) {
 	return r.text.Write(p)
 }
 
+// reset forgets what was written.
+func (r *record) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text.Reset()
+}
+
 func (r *record) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,7 +22,7 @@ var Line = Mode{
 	},
 	Setup: func(fs *Flags) Func {
 		m := &line{replies: make(map[string][]string), maxLine: linesrv.DefaultMaxLine, unknown: "nak - unknown cmd"}
-		m.listener = fs.Listener("127.0.0.1", "5001")
+		m.listener = AddListener(fs, "127.0.0.1", "5001")
 		fs.Group("Commands")
 		fs.Func("reply", "CMD=TEXT", `answer CMD by TEXT, \n between packets; repeatable`, m.addReply)
 		m.program.flags(fs, "answer the others by what CMD prints, the command on its stdin")
@@ -32,7 +32,7 @@ var Line = Mode{
 		fs.Switch(&m.allowShutdown, "allow-shutdown", "who may end the server: nobody, also from afar (from this machine)")
 		fs.Size(&m.maxLine, "max-line", "a longer line ends its client")
 		fs.Switch(&m.keepCR, "keep-cr", "a CR before the LF belongs to the command")
-		m.tls = fs.ServerTLS()
+		m.tls = AddServerTLS(fs)
 		m.output = fs.Output()
 		fs.Check(m.check)
 		return m.run

@@ -85,12 +85,6 @@ func TestLineUnixTLS(t *testing.T) {
 	p.stdout.waitFor(t, `"event":"message","proto":"line","client":0,.*"dir":"out",.*"text":"pong"`)
 }
 
-// jsonAddr is the address in the first event.
-func (r *run) jsonAddr() string {
-	r.t.Helper()
-	return r.stdout.waitFor(r.t, `"event":"listening".*"addr":"([^"]+)"`)[1]
-}
-
 // TestLineClientGone: a client that vanishes frees its place.
 func TestLineClientGone(t *testing.T) {
 	p := background(t, Line, "-port", "0")

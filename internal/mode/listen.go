@@ -54,12 +54,12 @@ type Listener struct {
 	at endpoint
 }
 
-// Listener adds the flags of a server with one listener. An addr of "" is all
+// AddListener adds the flags of a server with one listener. An addr of "" is all
 // interfaces.
-func (fs *Flags) Listener(addr, port string) *Listener {
+func AddListener(fs *Flags, addr, port string) *Listener {
 	l := &Listener{at: endpoint{host: addr, port: port}}
 	fs.Group("Listening")
-	fs.host(&l.at.host, "host", "address, or unix:/path")
+	addHost(fs, &l.at.host, "host", "address, or unix:/path")
 	fs.Port(&l.at.port, "port p", false, "0: any free one")
 	l.addTo(fs)
 	return l
@@ -71,20 +71,20 @@ type Listeners struct {
 	tcp, udp, ws endpoint
 }
 
-// Listeners adds the flags of a server for TCP, UDP and WebSocket: addr for all
+// AddListeners adds the flags of a server for TCP, UDP and WebSocket: addr for all
 // of them ("" is all interfaces), and a port each, which may be off. Where one of
 // them alone is on, -port means that one.
-func (fs *Flags) Listeners(addr, tcp, udp, ws string) *Listeners {
+func AddListeners(fs *Flags, addr, tcp, udp, ws string) *Listeners {
 	l := &Listeners{tcp: endpoint{port: tcp}, udp: endpoint{port: udp}, ws: endpoint{port: ws}}
 	host := addr
 	fs.Group("Listening")
-	fs.host(&host, "host", "address of all, or unix:/path")
+	addHost(fs, &host, "host", "address of all, or unix:/path")
 	each := []struct {
 		name string
 		at   *endpoint
 	}{{"tcp", &l.tcp}, {"udp", &l.udp}, {"ws", &l.ws}}
 	for _, e := range each {
-		fs.host(&e.at.host, e.name+"-addr", "")
+		addHost(fs, &e.at.host, e.name+"-addr", "")
 	}
 	fs.describe("address of one of them")
 	on := slices.DeleteFunc([]string{tcp, udp, ws}, func(port string) bool { return port == "off" })
@@ -112,12 +112,12 @@ func (fs *Flags) Listeners(addr, tcp, udp, ws string) *Listeners {
 }
 
 // host adds a flag with an address to listen on.
-func (fs *Flags) host(p *string, name, usage string) {
+func addHost(fs *Flags, p *string, name, usage string) {
 	def := *p
 	if def == "" && usage != "" {
 		def = "all interfaces"
 	}
-	fs.add(name, &flag{arg: "A", def: def, usage: usage, set: setter(p, parseHost)})
+	fs.Value(p, name, "A", def, usage, parseHost)
 }
 
 // parseHost takes an IP address with or without brackets and zone, a name, or

@@ -3,7 +3,6 @@ package mode
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,19 +16,8 @@ import (
 	"syscall"
 	"testing"
 
-	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
-	"socketsrv/wsproto"
 )
-
-// listenEnv is an Env that listens and dials for real.
-func listenEnv(stdout, stderr io.Writer) *Env {
-	env := testEnv(stdout, stderr)
-	env.Listen = new(net.ListenConfig).Listen
-	env.ListenPacket = new(net.ListenConfig).ListenPacket
-	env.Dial = new(net.Dialer).DialContext
-	return env
-}
 
 // opened is what TestOpen and others look at while a server is open.
 type opened struct {
@@ -44,8 +32,8 @@ type opened struct {
 func threeTable(look func(o opened) error) Table {
 	return Table{
 		{Name: "three", Brief: "b", Setup: func(fs *Flags) Func {
-			l := fs.Listeners("127.0.0.1", "0", "0", "0")
-			secure, out := fs.ServerTLS(), fs.Output()
+			l := AddListeners(fs, "127.0.0.1", "0", "0", "0")
+			secure, out := AddServerTLS(fs), fs.Output()
 			return func(ctx context.Context, env *Env, args []string) error {
 				con, err := out.Open(env)
 				if err != nil {
@@ -61,8 +49,8 @@ func threeTable(look func(o opened) error) Table {
 			}
 		}},
 		{Name: "one", Brief: "b", Setup: func(fs *Flags) Func {
-			l := fs.Listener("127.0.0.1", "0")
-			secure, out := fs.ServerTLS(), fs.Output()
+			l := AddListener(fs, "127.0.0.1", "0")
+			secure, out := AddServerTLS(fs), fs.Output()
 			return func(ctx context.Context, env *Env, args []string) error {
 				con, err := out.Open(env)
 				if err != nil {
@@ -125,7 +113,7 @@ func TestListening(t *testing.T) {
 			continue
 		}
 		line := strings.ReplaceAll(tt.line, "DIR", dir)
-		code, stdout, stderr := open(t, nil, nothing, words(line)...)
+		code, stdout, stderr := open(t, nil, nothing, blanks(line)...)
 		pattern := "^" + strings.ReplaceAll(tt.stderr, "DIR", regexp.QuoteMeta(dir)) + "$"
 		if code != 0 || stdout != "" || !regexp.MustCompile(pattern).MatchString(stderr) {
 			t.Errorf("%s: exit %d, %q, %q; want %q", line, code, stdout, stderr, tt.stderr)
@@ -203,7 +191,7 @@ func TestListenErrors(t *testing.T) {
 		if runtime.GOOS != "linux" { // the texts are its
 			tt.stderr = ""
 		}
-		code, stdout, stderr := open(t, nil, nothing, words(tt.line)...)
+		code, stdout, stderr := open(t, nil, nothing, blanks(tt.line)...)
 		if code != tt.code || stdout != "" || !strings.Contains(stderr, tt.stderr) {
 			t.Errorf("%s: exit %d, %q, %q; want %d, %q", tt.line, code, stdout, stderr, tt.code, tt.stderr)
 		}
@@ -303,7 +291,7 @@ func TestMaxConns(t *testing.T) {
 		_, _, stderr := open(t, func(env *Env) { env.Descriptors = tt.descriptors }, func(o opened) error {
 			got = o.max
 			return nil
-		}, words(tt.line)...)
+		}, blanks(tt.line)...)
 		if got != tt.max || !strings.HasPrefix(stderr, tt.said) || tt.said == "" && strings.Contains(stderr, "at most") {
 			t.Errorf("%s with %d descriptors: %d, %q; want %d, %q", tt.line, tt.descriptors, got, stderr, tt.max, tt.said)
 		}
@@ -336,65 +324,5 @@ func TestTooManyClients(t *testing.T) {
 	}, "one", "-max-conns", "1")
 	if code != 0 {
 		t.Errorf("exit %d, %q", code, stderr)
-	}
-}
-
-func TestListeningEvents(t *testing.T) {
-	_, stdout, stderr := open(t, nil, nothing, "three", "-json")
-	var protos []string
-	for line := range strings.Lines(stdout) {
-		var e struct{ Event, Proto, Addr, Time string }
-		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Event != "listening" || e.Time == "" {
-			t.Errorf("%q: %v", line, err)
-		}
-		protos = append(protos, e.Proto)
-		if want := "listening on " + e.Proto + " " + e.Addr + "\n"; !strings.Contains(stderr, want) {
-			t.Errorf("stderr lacks %q: %q", want, stderr)
-		}
-	}
-	if got := strings.Join(protos, " "); got != "tcp udp ws" {
-		t.Errorf("events of %q", got)
-	}
-}
-
-// TestRefusals: who is turned away, and why, is said and counted by each server.
-func TestRefusals(t *testing.T) {
-	for _, m := range []Mode{Echo, Broadcast, Transfer} {
-		r := background(t, m, "-port", "0", "-json", "-token", "s3cret")
-		addr := r.addr("ws")
-		const page = "GET /page HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer s3cret\r\n"
-		for _, tt := range []struct{ request, said, event string }{
-			{opening("Authorization: Bearer wrong"), `401: not authorized \(GET /path\?q\)`, `"path":"/path\?q","code":401,"error":"not authorized"`},
-			{opening("Authorization: Bearer s3cret", "Origin: http://a", "Sec-WebSocket-Version: 8"), `426: the version of`, `"path":"/path\?q","code":426`},
-			{page + "Connection: close\r\n\r\n", `426: no upgrade of .* \(GET /page\)`, `"path":"/page","code":426,"error":"no upgrade`},
-		} {
-			exchangeHeads(t, addr, tt.request)
-			r.stderr.waitFor(t, `(?m)^handshake of 127\.0\.0\.1:\d+ refused with `+tt.said)
-			r.stdout.waitFor(t, `"event":"error","proto":"ws","peer":"127\.0\.0\.1:\d+",`+tt.event)
-		}
-		exchangeHeads(t, addr, page+"Accept: text/html\r\nConnection: close\r\n\r\n") // not refused
-		r.stop()
-		r.stdout.waitFor(t, `"event":"summary",.*"refused":3\b`)
-	}
-}
-
-// TestReasonsOnce: what a peer chose is escaped once in what servers say of it, and
-// cut where it is long.
-func TestReasonsOnce(t *testing.T) {
-	target := background(t, Echo, "-port", "0").addr("ws")
-	for _, tt := range []struct {
-		mode Mode
-		more string
-	}{{Echo, ""}, {Broadcast, ""}, {Transfer, ""}, {Proxy, "-remote-host=ws://" + target}} {
-		r := background(t, tt.mode, strings.Fields("-port 0 -v "+tt.more)...)
-		c := joins(t, r, "/", wsproto.DialOptions{})
-		c.Close(4000, "a\x1b\\b")
-		r.stderr.waitFor(t, `code 4000 reason "?a\\x1b\\\\b"?\n`)
-	}
-	var b strings.Builder
-	c := &Console{flags: new(Output), status: &b}
-	c.Status("%s", field("\x1b"+strings.Repeat("x", event.FieldMax)))
-	if want := `\x1b` + strings.Repeat("x", event.FieldMax-1) + "…(+1)\n"; b.String() != want {
-		t.Errorf("a long name is %q; want %q", &b, want)
 	}
 }

@@ -29,8 +29,8 @@ func (t Table) writeMan(w io.Writer) error {
 		m.man(p, fs)
 	}
 	p(".SH EXIT STATUS")
-	for _, c := range exitCodes {
-		p(".TP\n.B %d\n%s", c.code, roff(c.meaning))
+	for _, c := range t.exits() {
+		p(".TP\n.B %d\n%s", c.Code, roff(c.Meaning))
 	}
 	p(".SH ENVIRONMENT")
 	for _, e := range environment {

@@ -7,7 +7,7 @@
 //		Name: "discard", Brief: "read every message and drop it",
 //		Examples: []string{"socketsrv -discard -port 9000"},
 //		Setup: func(fs *Flags) Func {
-//			l := fs.Listener("127.0.0.1", "8008")
+//			l := AddListener(fs, "127.0.0.1", "8008")
 //			return func(ctx context.Context, env *Env, args []string) error { … }
 //		},
 //	}
@@ -42,6 +42,7 @@ type Mode struct {
 	Examples []string // three command lines that work when pasted
 	Setup    func(fs *Flags) Func
 	Checks   []Check // what -selftest tries of it
+	Exits    []Exit  // exit codes that it alone has
 }
 
 // An Alias is another name of a mode, with other defaults.

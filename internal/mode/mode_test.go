@@ -23,13 +23,31 @@ type spoken struct {
 	args     []string
 }
 
+// serverFlags adds flags of the kinds that servers have.
+func serverFlags(fs *Flags) {
+	port := []string{"1234", "1234", "1235"}
+	text, on := make([]string, 4), make([]bool, 2)
+	fs.Group("Listening")
+	for i, proto := range []string{"tcp", "udp", "ws"} {
+		fs.String(&text[i], proto+"-addr", "A", "address")
+	}
+	for i, proto := range []string{"tcp", "udp", "ws"} {
+		usage := ""
+		if proto == "ws" {
+			usage = "0: any free one; off"
+		}
+		fs.Port(&port[i], proto+"-port", true, usage)
+	}
+	fs.Switch(&on[0], "tls ssl", "TLS")
+	fs.Switch(&on[1], "x", "no compression")
+	fs.String(&text[3], "greet", "TEXT", "first message to every client")
+}
+
 // testTable is a program with one mode of each kind; what runs fills in *got.
 func testTable(got *spoken) Table {
 	serve := func(name string) func(fs *Flags) Func {
 		return func(fs *Flags) Func {
-			fs.Listeners("", "1234", "1234", "1235")
-			fs.ServerTLS()
-			fs.ServerWS(true)
+			serverFlags(fs)
 			fs.Output()
 			return func(ctx context.Context, env *Env, args []string) error {
 				got.name, got.args = name, args
@@ -56,8 +74,10 @@ func testTable(got *spoken) Table {
 				fs.List(&v.list, "list", "A,B", "a list")
 				fs.Choice(&v.pick, "pick", "one of them", "one", "two")
 				fs.String(&v.request, "X request", "METHOD", "method")
-				fs.ClientWS()
-				fs.ClientTLS()
+				var fields []string
+				follow := false
+				fs.Strings(&fields, "H header", "'N: V'", "a field")
+				fs.Switch(&follow, "L location", "follow redirects")
 				fs.Output()
 				return func(ctx context.Context, env *Env, args []string) error {
 					v.name, v.args = "fetch", args
@@ -75,17 +95,17 @@ func testTable(got *spoken) Table {
 	}
 }
 
+// runTable runs a command line over t.
+func runTable(t Table, args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = t.Run(context.Background(), append([]string{"/usr/bin/socketsrv"}, args...), testEnv(&out, &err))
+	return code, out.String(), err.String()
+}
+
 func testEnv(stdout, stderr io.Writer) *Env {
 	return &Env{
 		Stdin: new(bytes.Buffer), Stdout: stdout, Stderr: stderr,
 		Now: time.Now, Getenv: func(string) string { return "" },
 		Exit: func(code int) { panic(fmt.Sprintf("exit %d", code)) },
 	}
-}
-
-// runTable runs a command line over t.
-func runTable(t Table, args ...string) (code int, stdout, stderr string) {
-	var out, err bytes.Buffer
-	code = t.Run(context.Background(), append([]string{"/usr/bin/socketsrv"}, args...), testEnv(&out, &err))
-	return code, out.String(), err.String()
 }

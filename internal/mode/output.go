@@ -2,17 +2,13 @@ package mode
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"socketsrv/httpmini"
 	"socketsrv/internal/event"
-	"socketsrv/wsproto"
 )
 
 // Output is what the flags about output said.
@@ -103,6 +99,9 @@ type Console struct {
 	status io.Writer
 }
 
+// JSON says whether events are wanted as JSON.
+func (c *Console) JSON() bool { return c.flags.JSON }
+
 // Status prints a line of status, unless -q. It is escaped as a whole, so that
 // args may come from a peer.
 func (c *Console) Status(format string, args ...any) {
@@ -137,33 +136,18 @@ func (c *Console) Listening(proto, addr string) {
 	}
 }
 
-// Refusals has c say which requests s refuses, and why; n counts them.
-func (c *Console) Refusals(s *wsproto.Server, proto string, n *atomic.Int64) {
-	s.OnRefuse = func(x *httpmini.Exchange, err error) {
-		n.Add(1)
-		if refusal, ok := errors.AsType[*wsproto.HandshakeError](err); ok {
-			err = refusal.Err
-		}
-		req, peer, reason := x.Request, peerName(x.RemoteAddr()), errorText(err)
-		c.Status("handshake of %s refused with %d: %s (%s %s)", peer, x.Status(), reason, req.Method, field(req.Target))
-		if c.flags.JSON {
-			c.Emit(&event.Event{Event: event.Error, Proto: proto, Client: -1, Peer: peer, Path: req.Target, Code: x.Status(), Err: reason})
-		}
-	}
-	page := s.HTTP
-	s.HTTP = func(x *httpmini.Exchange) {
-		if page(x); x.Status() != 200 {
-			_, _, err := wsproto.Answer(x.Request, s.Accept)
-			s.OnRefuse(x, err)
-		}
-	}
-}
-
 // field is s, which a peer may have chosen, as a part of a status line or of an
 // error, which are escaped as a whole.
 func field(s string) string { return event.Cut(s, event.FieldMax) }
 
 const maxStatusLine = 4 << 10 // bytes, before escaping
+
+// Print writes text where status lines go, as it is.
+func (c *Console) Print(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.Write([]byte(text))
+}
 
 func (c *Console) line(text string) {
 	var b []byte

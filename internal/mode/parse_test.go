@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"socketsrv/internal/tlsconf"
 )
 
 // words splits a command line at blanks; _ stands for a blank in a word.
@@ -84,9 +81,6 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// isTLS finds the flags that a build without TLS refuses.
-var isTLS = regexp.MustCompile(`-(tls|cert|key|pin|k)\b`)
-
 // TestUsageErrors has each mistake and the line it gives (RL14).
 func TestUsageErrors(t *testing.T) {
 	tests := []struct{ line, want string }{
@@ -105,15 +99,9 @@ func TestUsageErrors(t *testing.T) {
 		{"-tcp-port -1", `-tcp-port "-1": want a port from 0 to 65535, or off`},
 		{"-tcp-port http", `-tcp-port "http": want a port from 0 to 65535, or off`},
 		{"-tcp-port", `-tcp-port needs a value: -tcp-port N`},
-		{"-host a:b", `-host "a:b": want an address or a name without port, or unix:/path`},
-		{"-host unix:", `-host "unix:": want unix: and a path`},
 		{"-v -q", `-v and -q exclude each other`},
 		{"-json=maybe", `-json "maybe": want true or false, or no value at all`},
-		{"-grace -1s", `-grace "-1s": want a duration such as 500ms, 5s, 2m or 10 (seconds)`},
-		{"-max-message 1Q", `-max-message "1Q": want a size such as 512, 64k, 16M or 1G (powers of 1024)`},
-		{"-max-conns 0", `-max-conns "0": want a number from 1 to 16777216`},
 		{"-format yaml", `-format "yaml": want auto, text, hex, raw`},
-		{"-key f", `-key needs -cert`},
 		{"-tcp-port 1 extra", `unexpected argument "extra"`},
 		{"fetch", `missing argument URL`},
 		{"fetch a b c", `unexpected argument "c"`},
@@ -123,16 +111,6 @@ func TestUsageErrors(t *testing.T) {
 		{"fetch u -prot 5", `unknown flag "-prot"; did you mean -port?`}, // rather than -p rot
 		{"fetch u -sZ", `unknown flag "-sZ"`},
 		{"fetch u --sS", `unknown flag "--sS"`},
-		{"fetch -H_Name", `-H: want 'Name: value'`}, // fields may be secret: no value is shown
-		{"fetch u -H Upgrade:x", `-H: want a field that is not the handshake's own, as upgrade is`},
-		{"fetch u -H Sec-WebSocket-Key:x", `-H: want a field that is not the handshake's own, as sec-websocket-key is`},
-		{"fetch u -H Host:", `-H: want a value for Host`},
-		{"fetch u -HA:b\r\nC:d", `-H: want 'Name: value', without control characters`},
-		{"fetch u -origin a\nb", `-origin "a\nb": malformed field line`},
-		{"fetch u -u bob", `-u: want USER:PASSWORD`},
-		{"fetch u -proxy ftp://me:secret@h", `-proxy: want http://HOST:PORT or socks5://HOST:PORT`},
-		{"fetch u -resolve a:b", `-resolve "a:b": want HOST:PORT:ADDRESS[,ADDRESS]`},
-		{"fetch u -pin sha256:00", `-pin "sha256:00": want sha256: and 64 hex digits, or sha256// and base64 of 32 bytes`},
 		{"-help bogus", `unknown mode "bogus"`},
 		{"-help eco", `unknown mode "eco"; did you mean echo?`},
 		{"-completion", `-completion needs a shell: bash, zsh or fish`},
@@ -142,9 +120,6 @@ func TestUsageErrors(t *testing.T) {
 		{"-tcp-port " + strings.Repeat("\x01", 5000), `-tcp-port "` + strings.Repeat(`\x01`, 97) + `…": want a port from 0 to 65535, or off`},
 	}
 	for _, tt := range tests {
-		if !tlsconf.Available && isTLS.MatchString(tt.line) {
-			continue
-		}
 		args := strings.Split(tt.line, " ")
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "_", " ")
@@ -157,21 +132,6 @@ func TestUsageErrors(t *testing.T) {
 		if !strings.HasPrefix(hint, "try: socketsrv ") || !strings.HasSuffix(hint, " -h\n") || strings.Count(hint, "\n") != 1 || len(stderr) > 1024 {
 			t.Errorf("%.80q: %d bytes, the pointer to help is %q", tt.line, len(stderr), hint)
 		}
-	}
-}
-
-func TestWithoutTLS(t *testing.T) {
-	if tlsconf.Available {
-		t.Skip("this build has TLS; -tags notls leaves it out")
-	}
-	for _, line := range []string{"-tls", "-cert f -key f", "-save-cert d", "fetch u -k", "fetch u -pin x", "fetch u -tls-max 1.2"} {
-		code, _, stderr := runTable(testTable(new(spoken)), strings.Fields(line)...)
-		if code != ExitUsage || !strings.HasPrefix(stderr, "socketsrv: this build leaves TLS out") {
-			t.Errorf("%s: exit %d, %q", line, code, stderr)
-		}
-	}
-	if _, err := new(ClientTLS).Config(); ExitCode(err) != ExitUsage {
-		t.Errorf("a client: %v", err)
 	}
 }
 

@@ -37,8 +37,8 @@ var Ping = Mode{
 		fs.Duration(&p.wait, "W wait", "for an answer")
 		fs.Switch(&p.flood, "f flood", "the next with the answer, or after 10 ms; ws and wss")
 		fs.Switch(&p.stdin, "stdin", "each line is a payload; ws and wss")
-		p.ws = fs.ClientWS()
-		p.tls = fs.ClientTLS()
+		p.ws = AddClientWS(fs)
+		p.tls = AddClientTLS(fs)
 		p.output = fs.Output()
 		fs.Check(p.check)
 		return p.run
@@ -89,8 +89,7 @@ func (p *ping) run(ctx context.Context, env *Env, args []string) error {
 	defer con.Close()
 	run := &pinger{ping: p, con: con, env: env, target: t, start: time.Now(),
 		dots: p.flood && env.TTYOut != nil && !p.output.Quiet && !p.output.JSON}
-	// The client of connect knows how to reach all that ping does.
-	run.client = &connect{ws: p.ws, tls: p.tls, output: p.output, maxMessage: wsproto.DefaultMaxMessage}
+	run.client = &dialClient{ws: p.ws, tls: p.tls, output: p.output, maxMessage: wsproto.DefaultMaxMessage}
 	if t.webSocket() {
 		err = run.frames(ctx)
 	} else {
@@ -129,7 +128,7 @@ func parsePingTarget(arg string) (connectTarget, error) {
 // prints and counts. Its methods may be called from any goroutine.
 type pinger struct {
 	*ping
-	client *connect
+	client *dialClient
 	con    *Console
 	env    *Env
 	target connectTarget

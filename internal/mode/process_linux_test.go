@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,39 +46,6 @@ func startServer(t *testing.T, bin, by, line string) (p *process, addr string) {
 	}
 	p = startProcess(t, words[0], words[1:]...)
 	return p, p.waitFor(`listening on ws (\S+)`)[1]
-}
-
-// limit is what prlimit(1) does to p.
-func (p *process) limit(option string) {
-	p.t.Helper()
-	if out, err := exec.Command("prlimit", "--pid", strconv.Itoa(p.cmd.Process.Pid), option).CombinedOutput(); err != nil {
-		p.t.Skipf("prlimit: %v %s", err, out)
-	}
-}
-
-// end sends SIGTERM and wants an end with 0.
-func (p *process) end() {
-	p.t.Helper()
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	p.wait()
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		p.t.Errorf("exit %d: %s", code, p.stderr)
-	}
-}
-
-// memory is a figure of /proc/PID/status, in bytes.
-func (p *process) memory(name string) int {
-	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "\n"+name+":")
-	n, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return n << 10
 }
 
 // A plainWS is a WebSocket client of which nothing is hidden.

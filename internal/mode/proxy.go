@@ -40,11 +40,11 @@ var Proxy = Mode{
 		})
 		fs.String(&p.config, "config-path", "FILE", "lines HOST=URL, or JSON; -remote_host for other hosts")
 		fs.Switch(&p.trust, "trust-forwarded", "keep Forwarded, X-Forwarded-*, X-Real-IP of clients")
-		p.listener = fs.Listener("127.0.0.1", "8008")
-		p.ws = fs.proxyWS()
-		p.tls = fs.ServerTLS()
-		p.targetTLS = fs.proxyTLS()
-		p.dialer = fs.Dialer()
+		p.listener = AddListener(fs, "127.0.0.1", "8008")
+		p.ws = proxyWSFlags(fs)
+		p.tls = AddServerTLS(fs)
+		p.targetTLS = proxyTLSFlags(fs)
+		p.dialer = AddDialer(fs)
 		p.output = fs.Output()
 		fs.Check(func() error {
 			if fs.Given("max-message") {
@@ -65,7 +65,7 @@ var Proxy = Mode{
 
 // proxyWS adds those flags of a WebSocket server that concern the handshake: the
 // rest is between client and target.
-func (fs *Flags) proxyWS() *ServerWS {
+func proxyWSFlags(fs *Flags) *ServerWS {
 	w := new(ServerWS)
 	fs.Group("WebSocket")
 	fs.List(&w.Origins, "origin", "LIST", "allowed origins, * for all (same host and loopback)")
@@ -78,7 +78,7 @@ func (fs *Flags) proxyWS() *ServerWS {
 }
 
 // proxyTLS adds the flags of TLS to the targets.
-func (fs *Flags) proxyTLS() *ClientTLS {
+func proxyTLSFlags(fs *Flags) *ClientTLS {
 	c := new(ClientTLS)
 	o := &c.options
 	fs.Group("TLS to wss:// targets")

@@ -85,10 +85,6 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-type failingWriter struct{ err error }
-
-func (w failingWriter) Write(p []byte) (int, error) { return 0, w.err }
-
 // TestStdoutFails has TL16 and RL13: what each kind of mode does about it, and that
 // it is said once.
 func TestStdoutFails(t *testing.T) {
@@ -132,7 +128,7 @@ func TestStdoutFails(t *testing.T) {
 		{"client that waits, reader gone", waiting, io.ErrClosedPipe, false, 23, gone},
 	} {
 		var stderr bytes.Buffer
-		env := testEnv(failingWriter{tt.err}, &stderr)
+		env := testEnv(brokenWriter{tt.err}, &stderr)
 		signals := make(chan os.Signal, 1)
 		env.Signals = signals
 		f := func(ctx context.Context, env *Env, args []string) error {
@@ -219,7 +215,7 @@ func TestPanicIsNotHidden(t *testing.T) {
 func TestHelpToFullDisk(t *testing.T) {
 	for _, args := range [][]string{{"-h"}, {"-V"}, {"-man"}, {"-completion", "zsh"}, {"-help", "exit-codes"}, {"echo", "-h"}} {
 		var stderr bytes.Buffer
-		env := testEnv(failingWriter{syscall.ENOSPC}, &stderr)
+		env := testEnv(brokenWriter{syscall.ENOSPC}, &stderr)
 		code := testTable(new(spoken)).Run(t.Context(), append([]string{"socketsrv"}, args...), env)
 		if code != ExitWrite || strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("%q: exit %d, %q", args, code, stderr.String())
@@ -227,33 +223,6 @@ func TestHelpToFullDisk(t *testing.T) {
 	}
 }
 
-// TestNobodyReadsCurl: the same where the kernel copies the body to stdout.
-func TestNobodyReadsCurl(t *testing.T) {
-	p := background(t, Httpd, "-port", "0", webRoot(t, map[string]string{"big": strings.Repeat("x", 8<<20)}))
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close() // for the goroutine that was left behind
-	defer w.Close()
-	env := System()
-	env.Stdout, env.Stderr, env.TTYOut = w, io.Discard, nil
-	signals := make(chan os.Signal, 1)
-	env.Signals = signals
-	ended := make(chan int, 1)
-	go func() {
-		ended <- Table{Curl}.Run(context.Background(), []string{program, "-curl", "http://" + p.addr("http") + "/big"}, env)
-	}()
-	if _, err := io.ReadFull(r, make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	signals <- syscall.SIGTERM
-	select {
-	case code := <-ended:
-		if code != ExitSignal+int(syscall.SIGTERM) {
-			t.Errorf("exit %d", code)
-		}
-	case <-time.After(patience):
-		t.Fatal("it does not end")
-	}
-}
+type brokenWriter struct{ err error }
+
+func (w brokenWriter) Write(p []byte) (int, error) { return 0, w.err }

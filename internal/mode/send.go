@@ -125,10 +125,10 @@ func (f *source) unchanged() error {
 }
 
 // openSources opens all files, so that what cannot be sent is found out at once.
-func (s *send) openSources(paths []string) (files []*source, err error) {
+func (s *send) openSources(paths []string) (sources []*source, err error) {
 	defer func() {
 		if err != nil {
-			closeSources(files)
+			closeSources(sources)
 		}
 	}()
 	if s.name != "" && len(paths) > 1 {
@@ -137,18 +137,18 @@ func (s *send) openSources(paths []string) (files []*source, err error) {
 	for _, path := range paths {
 		f, err := openSource(path, s.name)
 		if err != nil {
-			return files, err
+			return sources, err
 		}
-		files = append(files, f)
-		if i := slices.IndexFunc(files, func(g *source) bool { return g.name == f.name }); i < len(files)-1 {
-			return files, Usagef("two files are called %q", f.name)
+		sources = append(sources, f)
+		if i := slices.IndexFunc(sources, func(g *source) bool { return g.name == f.name }); i < len(sources)-1 {
+			return sources, Usagef("two files are called %q", f.name)
 		}
 	}
-	return files, nil
+	return sources, nil
 }
 
-func closeSources(files []*source) {
-	for _, f := range files {
+func closeSources(sources []*source) {
+	for _, f := range sources {
 		f.f.Close()
 	}
 }
@@ -158,11 +158,11 @@ func (s *send) run(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	files, err := s.openSources(args[1:])
+	sources, err := s.openSources(args[1:])
 	if err != nil {
 		return err
 	}
-	defer closeSources(files)
+	defer closeSources(sources)
 	bar := newProgress(env, s.output)
 	con, err := s.output.Open(bar.env)
 	if err != nil {
@@ -175,13 +175,13 @@ func (s *send) run(ctx context.Context, env *Env, args []string) error {
 		return err
 	}
 	if s.wire != "stream" {
-		return s.sendWire(ctx, con, conn, files)
+		return s.sendWire(ctx, con, conn, sources)
 	}
 	r := &sending{send: s, ctx: ctx, env: env, con: con, bar: bar, target: t, batch: newTransferID().String(),
-		files: len(files), buf: make([]byte, chunkHead+chunkSize)}
+		files: len(sources), buf: make([]byte, chunkHead+chunkSize)}
 	r.peers.init()
 	r.attach(conn)
-	err = r.all(files)
+	err = r.all(sources)
 	r.detach(err == nil)
 	return err
 }
@@ -201,8 +201,8 @@ type sending struct {
 	peers  sendPeers
 }
 
-func (s *sending) all(files []*source) error {
-	for i, f := range files {
+func (s *sending) all(sources []*source) error {
+	for i, f := range sources {
 		started := s.con.now()
 		if err := s.one(f, i+1); err != nil {
 			return fmt.Errorf("%s: %w", field(f.name), err)

@@ -15,7 +15,7 @@ import (
 func secured(t *testing.T, addr string, flags ...string) (string, error) {
 	t.Helper()
 	var fs Flags
-	client := fs.ClientTLS()
+	client := AddClientTLS(&fs)
 	if _, err := fs.parse(flags); err != nil {
 		t.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func newVictims(t *testing.T, line string) (ports []*victim) {
 	for _, proto := range []string{"ws", "tcp"} {
 		announced := proto
 		if secure {
-			announced = overTLS[proto]
+			announced = map[string]string{"ws": "wss", "tcp": "tls"}[proto]
 		}
 		if !strings.Contains(line, proto+"-port off") {
 			ports = append(ports, &victim{r, line, proto, r.addr(announced), secure})
@@ -156,9 +156,7 @@ func newVictims(t *testing.T, line string) (ports []*victim) {
 // forget drops what the server wrote, which takes memory, too.
 func (v *victim) forget() {
 	for _, r := range []*record{v.stdout.record, v.stderr.record} {
-		r.mu.Lock()
-		r.text = bytes.Buffer{}
-		r.mu.Unlock()
+		r.reset()
 	}
 }
 

@@ -27,11 +27,11 @@ var Transfer = Mode{
 	},
 	Setup: func(fs *Flags) Func {
 		t := &transfer{queue: 16 << 20}
-		t.listener = fs.Listener("127.0.0.1", "8008")
+		t.listener = AddListener(fs, "127.0.0.1", "8008")
 		fs.Group("Transfer")
 		fs.Size(&t.queue, "queue", "what may wait for a slow client; beyond it: 1013")
-		t.tls = fs.ServerTLS()
-		t.ws = fs.ServerWS(false)
+		t.tls = AddServerTLS(fs)
+		t.ws = AddServerWS(fs, false)
 		t.output = fs.Output()
 		fs.Check(func() error {
 			if t.queue < 1 || t.queue > 1<<30 {
@@ -91,7 +91,7 @@ func (t *transfer) server(addr net.Addr) *wsproto.Server {
 		u.Close(wsproto.StatusTryAgainLater, "too slow")
 	}
 	s := t.ws.Server(&t.listener.Serving, t.con, addr, secure, t.opened)
-	t.con.Refusals(s, t.proto, &t.counts.refused)
+	refusals(t.con, s, t.proto, &t.counts.refused)
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		t.counts.messages.Add(1)
 		t.counts.bytes.Add(int64(len(m.Data)))

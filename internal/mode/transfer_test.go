@@ -107,15 +107,6 @@ func filesIn(t *testing.T, dir, prefix string) (names []string) {
 	return names
 }
 
-// wantEnd checks how a mode ends and, by a pattern, what it said.
-func (r *run) wantEnd(exit int, pattern string) {
-	r.t.Helper()
-	if got := r.wait(); got != exit {
-		r.t.Errorf("exit %d, want %d; stderr: %s", got, exit, r.stderr)
-	}
-	r.stderr.waitFor(r.t, pattern)
-}
-
 func TestTransferSizes(t *testing.T) {
 	t.Parallel()
 	url := relay(t)

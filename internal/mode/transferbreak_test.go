@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -15,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"socketsrv/wsproto"
 )
@@ -448,48 +446,6 @@ func TestTransferKilled(t *testing.T) {
 		background(t, Send, url, path).wantEnd(ExitOK, "sent x")
 		r.wantEnd(ExitOK, `receiving x: 25165824 bytes, [1-9]\d{4,} of them here`)
 		wantFile(t, dir, "x", content)
-	}
-}
-
-// A process is the built program.
-type process struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	stderr written
-	ended  chan struct{}
-}
-
-func startProcess(t *testing.T, bin string, args ...string) *process {
-	t.Helper()
-	p := &process{t: t, cmd: exec.Command(bin, args...), stderr: written{newRecord()}, ended: make(chan struct{})}
-	p.cmd.Stderr = p.stderr
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.ended)
-		p.cmd.Wait()
-	}()
-	t.Cleanup(p.kill)
-	return p
-}
-
-func (p *process) waitFor(pattern string) []string {
-	p.t.Helper()
-	return p.stderr.waitFor(p.t, pattern)
-}
-
-func (p *process) kill() {
-	p.cmd.Process.Kill()
-	p.wait()
-}
-
-func (p *process) wait() {
-	p.t.Helper()
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		p.t.Fatalf("the process does not end: %s", p.stderr)
 	}
 }
 

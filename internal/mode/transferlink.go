@@ -13,7 +13,7 @@ import (
 
 // transferClient is what the flags of -send and -receive have in common.
 type transferClient struct {
-	connect // dials
+	dialClient
 	timeout time.Duration
 	retry   time.Duration
 
@@ -36,8 +36,8 @@ func (c *transferClient) flags(fs *Flags) {
 	fs.Duration(&c.timeout, "timeout", "silence after which the other end is given up")
 	fs.Duration(&c.retry, "reconnect", "how long a broken connection is tried again")
 	fs.Size(&c.maxMessage, "max-message", "largest one: a file of -wire msgpack, half of pdu")
-	c.ws = fs.ClientWS()
-	c.tls = fs.ClientTLS()
+	c.ws = AddClientWS(fs)
+	c.tls = AddClientTLS(fs)
 	c.output = fs.Output()
 	fs.Check(func() error {
 		c.ws.NoCompression = true // what is sent is mostly compressed already

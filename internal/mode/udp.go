@@ -8,9 +8,6 @@ import (
 	"syscall"
 )
 
-// maxDatagram is the largest UDP payload over IPv4.
-const maxDatagram = 65507
-
 // reflectors are the ports of services that answer, or that answers hurt: a
 // datagram that claims to come from one was most likely made to start a loop or to
 // aim our answer at a third party.

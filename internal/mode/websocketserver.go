@@ -1,16 +1,13 @@
 package mode
 
 import (
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
-	"strings"
-
 	"socketsrv/httpmini"
 	"socketsrv/wsproto"
+	"strings"
 )
 
 // ServerWS is what the flags of a WebSocket server said.
@@ -27,10 +24,10 @@ type ServerWS struct {
 	user, token string
 }
 
-// ServerWS adds the flags of a WebSocket server. Without -origin it takes clients
+// AddServerWS adds the flags of a WebSocket server. Without -origin it takes clients
 // that send no Origin, and where anyOrigin those of all; else those of the same
 // host and of loopback.
-func (fs *Flags) ServerWS(anyOrigin bool) *ServerWS {
+func AddServerWS(fs *Flags, anyOrigin bool) *ServerWS {
 	w := &ServerWS{anyOrigin: anyOrigin}
 	origins := "allowed origins, * for all (same host and loopback)"
 	if anyOrigin {
@@ -49,17 +46,6 @@ func (fs *Flags) ServerWS(anyOrigin bool) *ServerWS {
 	fs.String(&w.Greet, "greet", "TEXT", "first message to every client")
 	fs.Switch(&w.NoPong, "no-pong", "leave pings unanswered")
 	return w
-}
-
-// setUser sets *p to a user and a password with a colon between.
-func setUser(p *string) func(string) error {
-	return func(s string) error {
-		if !strings.Contains(s, ":") {
-			return errors.New("want USER:PASSWORD")
-		}
-		*p = s
-		return nil
-	}
 }
 
 // AcceptOptions are those of a server that listens on addr. secure says that TLS
@@ -132,84 +118,4 @@ func (w *ServerWS) authorized(field string) bool {
 // after the handshake.
 func (w *ServerWS) Permitted(req *httpmini.Request) bool {
 	return w.Authorization == "" || equalSecret(req.Header.Get("Authorization"), w.Authorization)
-}
-
-// equalSecret compares in a time that says nothing but the lengths.
-func equalSecret(a, b string) bool {
-	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
-}
-
-// ClientWS is what the flags of a WebSocket client said.
-type ClientWS struct {
-	*Dialer
-	Header        httpmini.Header // of -H and -u
-	Subprotocols  []string
-	Origin        string
-	NoCompression bool
-	Follow        bool // redirects of the handshake
-}
-
-// ClientWS adds the flags of a WebSocket client, those of Dialer among them.
-func (fs *Flags) ClientWS() *ClientWS {
-	w := &ClientWS{}
-	user := ""
-	fs.Group("WebSocket")
-	fs.Func("H header", "'N: V'", "a field of the handshake", func(s string) error {
-		field, err := parseField(s)
-		if err == nil {
-			err = checkHandshakeField(field)
-		}
-		w.Header = append(w.Header, field)
-		return err
-	})
-	fs.hide("header")
-	fs.Func("u user", "USER:PASS", "Authorization: Basic", setUser(&user))
-	fs.hide("user")
-	fs.List(&w.Subprotocols, "subprotocol", "LIST", "")
-	fs.String(&w.Origin, "origin", "URL", "subprotocols to offer; Origin to send")
-	fs.Switch(&w.NoCompression, "x", "no compression")
-	fs.Switch(&w.Follow, "L location", "follow redirects of the handshake")
-	fs.Check(func() error {
-		if err := (httpmini.Header{{Name: "Origin", Value: w.Origin}}).Check(); err != nil {
-			return Usagef("-origin %q: %v", clip(w.Origin, maxShown), err)
-		}
-		if user != "" {
-			w.Header.Add("Authorization", httpmini.Basic(user))
-		}
-		return nil
-	})
-	w.Dialer = fs.Dialer()
-	return w
-}
-
-// parseField takes "Name: value", or "Name;" for one without value, as curl does.
-func parseField(s string) (httpmini.Field, error) {
-	name, value, ok := strings.Cut(s, ":")
-	if !ok {
-		if name, ok = strings.CutSuffix(s, ";"); !ok {
-			return httpmini.Field{}, errors.New("want 'Name: value'")
-		}
-	}
-	field := httpmini.Field{Name: name, Value: strings.Trim(value, " \t")}
-	if (httpmini.Header{field}).Check() != nil {
-		return field, errors.New("want 'Name: value', without control characters")
-	}
-	return field, nil
-}
-
-// reserved are the fields of a handshake that are ours to write.
-var reserved = []string{
-	"connection", "content-length", "sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-key",
-	"sec-websocket-protocol", "sec-websocket-version", "transfer-encoding", "upgrade",
-}
-
-func checkHandshakeField(f httpmini.Field) error {
-	name := strings.ToLower(f.Name)
-	switch {
-	case slices.Contains(reserved, name):
-		return fmt.Errorf("want a field that is not the handshake's own, as %s is", name)
-	case name == "host" && f.Value == "":
-		return errors.New("want a value for Host")
-	}
-	return nil
 }

@@ -1,0 +1,210 @@
+package mode
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"socketsrv/internal/term"
+	"socketsrv/wsproto"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A lineQueue holds lines that were typed and not sent yet, some 16 MiB of them.
+type lineQueue struct {
+	mu     sync.Mutex
+	more   sync.Cond
+	lines  []string
+	size   int
+	closed bool
+}
+
+const (
+	maxTyped     = 16 << 20 // bytes
+	lineOverhead = 16       // so that empty lines count
+)
+
+// put appends a line; false if there is no room.
+func (q *lineQueue) put(line string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.size+len(line) > maxTyped {
+		return false
+	}
+	q.lines, q.size = append(q.lines, line), q.size+len(line)+lineOverhead
+	q.more.Signal()
+	return true
+}
+
+// get waits for a line; !ok: there will be none.
+func (q *lineQueue) get() (line string, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.lines) == 0 && !q.closed {
+		q.more.Wait()
+	}
+	if len(q.lines) == 0 {
+		return "", false
+	}
+	line, q.lines = q.lines[0], q.lines[1:]
+	q.size -= len(line) + lineOverhead
+	return line, true
+}
+
+// close has get return what is there, unless that is to be dropped, and then no
+// more.
+func (q *lineQueue) close(drop bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed = true; drop {
+		q.lines = nil
+	}
+	q.more.Broadcast()
+}
+
+// pauses are the waits between attempts to connect: each twice the last one, from
+// 100 ms to max, and each cut by up to a half at random, lest all clients of a
+// server that comes back come at once.
+type pauses struct {
+	max, last time.Duration
+}
+
+const firstPause = 100 * time.Millisecond
+
+func (w *pauses) next() time.Duration {
+	w.last = min(max(2*w.last, firstPause), w.max)
+	return w.last - time.Duration(rand.Int64N(int64(w.last)/2+1))
+}
+
+func (w *pauses) reset() { w.last = 0 }
+
+// besides is env with what goes to the terminal printed above the line being
+// typed.
+func besides(env *Env, editor *term.Editor) *Env {
+	here := *env
+	if env.TTYOut != nil {
+		here.Stdout = editor
+	}
+	if env.TTYOut != nil && env.TTYErr != nil {
+		here.Stderr = editor
+	}
+	return &here
+}
+
+// promptFile is the terminal where lines are edited. Where stdout is none, and
+// goes perhaps to a program that writes to the same one, nothing is drawn: nil.
+func promptFile(env *Env) *os.File { return env.TTYOut }
+
+// waitFor waits for the goroutines of wg, but not longer for one that writes to a
+// terminal that has stopped than for the last words there.
+func waitFor(wg *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(flushTime):
+	}
+}
+
+// leavingCode is the outcome of an end that we began.
+func leavingCode(err error) error {
+	if _, ok := errors.AsType[*wsproto.CloseError](err); ok || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+var errNotConnected = errors.New("not sent: not connected")
+
+// dumpLines is a source of lines; *term.Editor is one.
+type dumpLines interface {
+	ReadLine() (string, error)
+	Close() error // ReadLine returns
+}
+
+// scannedLines is for a stdin that is no file, as in tests.
+type scannedLines struct {
+	*bufio.Scanner
+	from io.Reader
+}
+
+func (s scannedLines) ReadLine() (string, error) {
+	if s.Scan() {
+		return s.Text(), nil
+	}
+	if err := s.Err(); err != nil {
+		return "", err
+	}
+	return "", io.EOF
+}
+
+// Close ends ReadLine where the reader can be closed.
+func (s scannedLines) Close() error {
+	if c, ok := s.from.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// noLines is for a process without stdin.
+type noLines struct{}
+
+func (noLines) ReadLine() (string, error) { return "", io.EOF }
+
+func (noLines) Close() error { return nil }
+
+// completePath returns the files whose path begins so; folders end in a slash.
+func completePath(path string) (found []string) {
+	dir, base := filepath.Split(path)
+	entries, err := os.ReadDir(cmp.Or(dir, "."))
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasPrefix(name, base) || base == "" && strings.HasPrefix(name, ".") {
+			continue
+		}
+		if e.IsDir() {
+			name += string(filepath.Separator)
+		}
+		found = append(found, dir+name)
+	}
+	slices.Sort(found)
+	return found
+}
+
+// readLine returns the next line without its LF or CR LF, valid until the next
+// call, or io.EOF. A last line without LF is one.
+func readLine(r *bufio.Reader, limit int64) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if err == bufio.ErrBufferFull {
+		line = bytes.Clone(line)
+		for err == bufio.ErrBufferFull && int64(len(line)) <= limit+2 {
+			var more []byte
+			more, err = r.ReadSlice('\n')
+			line = append(line, more...)
+		}
+	}
+	if err == io.EOF && len(line) > 0 {
+		err = nil
+	}
+	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})
+	if err == bufio.ErrBufferFull || err == nil && int64(len(line)) > limit {
+		err = fmt.Errorf("longer than %d bytes", limit)
+	}
+	return line, err
+}
+
+var lineEnds = map[string]string{"lf": "\n", "crlf": "\r\n", "none": ""}
