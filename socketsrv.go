@@ -5,41 +5,54 @@
 //	socketsrv -h
 //	socketsrv -help MODE
 //
-// What a mode does is one file in internal/mode; here stands which there are.
+// What a mode does is one folder in internal/mode; here stands which there are.
 package main
 
 import (
 	"context"
 	"os"
 
-	"socketsrv/internal/mode"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/mode/broadcast"
+	"socketsrv/internal/mode/chat"
+	"socketsrv/internal/mode/connect"
+	"socketsrv/internal/mode/curl"
+	"socketsrv/internal/mode/dump"
+	"socketsrv/internal/mode/echo"
+	"socketsrv/internal/mode/httpd"
+	"socketsrv/internal/mode/line"
+	"socketsrv/internal/mode/ping"
+	"socketsrv/internal/mode/proxy"
+	"socketsrv/internal/mode/selftest"
+	"socketsrv/internal/mode/transfer"
 )
 
-// modes is what the program can do. The first is what it does when not told.
-var modes = mode.Table{
-	mode.Dump,
-	mode.Echo,
-	mode.Broadcast,
-	mode.Line,
-	mode.Curl,
-	mode.Httpd,
-	mode.Connect,
-	mode.Ping,
-	mode.Chat,
-	mode.Transfer,
-	mode.Send,
-	mode.Receive,
-	mode.Proxy,
-	mode.Selftest,
+// modes is what the program can do. The first is what it does when not told. A row
+// that is deleted, with its import, leaves its mode out of the program.
+var modes = cli.Table{
+	dump.Mode,
+	echo.Mode,
+	broadcast.Mode,
+	line.Mode,
+	curl.Mode,
+	httpd.Mode,
+	connect.Mode,
+	ping.Mode,
+	chat.Mode,
+	transfer.Transfer,
+	transfer.Send,
+	transfer.Receive,
+	proxy.Mode,
+	selftest.Mode,
 }
 
 func main() {
-	env := mode.System()
-	env.Signals = mode.Signals()
+	env := cli.System()
+	env.Signals = cli.Signals()
 	os.Exit(run(context.Background(), os.Args, env))
 }
 
 // run runs a command line, the program's name first, and returns the exit code.
-func run(ctx context.Context, argv []string, env *mode.Env) int {
+func run(ctx context.Context, argv []string, env *cli.Env) int {
 	return modes.Run(ctx, argv, env)
 }

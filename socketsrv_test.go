@@ -28,7 +28,8 @@ import (
 	"unicode/utf8"
 
 	"socketsrv/internal/accept"
-	"socketsrv/internal/mode"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/listen"
 )
 
 // patience is what anything in a test may take before it counts as hanging.
@@ -46,7 +47,7 @@ type commandLine struct {
 }
 
 // runLines runs command lines of table that end by themselves.
-func runLines(t *testing.T, table mode.Table, tests []commandLine) {
+func runLines(t *testing.T, table cli.Table, tests []commandLine) {
 	t.Helper()
 	for _, tt := range tests {
 		args := append(strings.Fields(tt.line), tt.args...)
@@ -80,14 +81,14 @@ type program struct {
 
 // start runs a command line of table. It is stopped with the test if it still
 // runs then.
-func start(t *testing.T, table mode.Table, args ...string) *program {
+func start(t *testing.T, table cli.Table, args ...string) *program {
 	t.Helper()
 	stdin, ours := io.Pipe()
 	p := &program{
 		t: t, args: args, stdin: ours, stdout: newStream(), stderr: newStream(),
 		signals: make(chan os.Signal, 2), done: make(chan struct{}),
 	}
-	env := mode.System()
+	env := cli.System()
 	env.Stdin, env.Stdout, env.Stderr = stdin, p.stdout, p.stderr
 	env.TTYIn, env.TTYOut = nil, nil
 	env.Getenv = func(string) string { return "" }
@@ -194,12 +195,12 @@ func (s *stream) wait(p *program, pattern string) []string {
 }
 
 // discard is a mode as small as they come, for the tests of this file.
-var discard = mode.Mode{
+var discard = cli.Mode{
 	Name: "discard", Brief: "read all that comes and drop it",
 	Examples: []string{"socketsrv -discard -port 9000"},
-	Setup: func(fs *mode.Flags) mode.Func {
-		l, out := mode.AddListener(fs, "127.0.0.1", "8008"), fs.Output()
-		return func(ctx context.Context, env *mode.Env, args []string) error {
+	Setup: func(fs *cli.Flags) cli.Func {
+		l, out := listen.AddListener(fs, "127.0.0.1", "8008"), fs.Output()
+		return func(ctx context.Context, env *cli.Env, args []string) error {
 			con, err := out.Open(env)
 			if err != nil {
 				return err
@@ -220,11 +221,11 @@ var discard = mode.Mode{
 }
 
 // count is a mode that reads its input.
-var count = mode.Mode{
+var count = cli.Mode{
 	Name: "count", Args: "[FILE...]", Brief: "count the bytes of its input",
 	Examples: []string{"echo hello | socketsrv -count"},
-	Setup: func(fs *mode.Flags) mode.Func {
-		return func(ctx context.Context, env *mode.Env, args []string) error {
+	Setup: func(fs *cli.Flags) cli.Func {
+		return func(ctx context.Context, env *cli.Env, args []string) error {
 			n, err := io.Copy(io.Discard, env.Stdin)
 			fmt.Fprintln(env.Stdout, n)
 			return err
@@ -234,7 +235,7 @@ var count = mode.Mode{
 
 // TestHarness shows how modes are tested, with two that are not in the program.
 func TestHarness(t *testing.T) {
-	table := mode.Table{discard, count}
+	table := cli.Table{discard, count}
 	p := start(t, table, "-discard", "-port", "0")
 	c, err := net.Dial("tcp", p.addr("tcp"))
 	if err != nil {
@@ -259,7 +260,7 @@ func TestHarness(t *testing.T) {
 func TestMain(m *testing.M) {
 	switch os.Getenv("SOCKETSRV_RUN") {
 	case "trivial":
-		modes = mode.Table{discard, count, hang}
+		modes = cli.Table{discard, count, hang}
 		main()
 	case "program":
 		main()
@@ -268,10 +269,10 @@ func TestMain(m *testing.M) {
 }
 
 // hang is a mode that cannot be stopped.
-var hang = mode.Mode{
+var hang = cli.Mode{
 	Name: "hang", Brief: "do not stop",
-	Setup: func(fs *mode.Flags) mode.Func {
-		return func(ctx context.Context, env *mode.Env, args []string) error {
+	Setup: func(fs *cli.Flags) cli.Func {
+		return func(ctx context.Context, env *cli.Env, args []string) error {
 			fmt.Fprintln(env.Stdout, "running")
 			<-ctx.Done()
 			fmt.Fprintln(env.Stdout, "stopping")
@@ -488,19 +489,43 @@ func checkHelp(t *testing.T, name string) {
 	}
 }
 
-// floors is the house: a package imports those of lower floors only.
+// floors is the house: a package imports those of lower floors only, so that no mode
+// knows another.
 var floors = map[string]int{
-	"socketsrv":                  4,
-	"socketsrv/internal/mode":    3,
-	"socketsrv/wsproto":          2,
-	"socketsrv/internal/event":   2,
-	"socketsrv/internal/talk":    2,
-	"socketsrv/internal/term":    2,
-	"socketsrv/internal/tlsconf": 2,
-	"socketsrv/internal/wire":    2,
-	"socketsrv/httpmini":         1,
-	"socketsrv/linesrv":          1,
+	"socketsrv":                  7,
+	"socketsrv/internal/mode":    6, // and each folder in it
+	"socketsrv/internal/peers":   6,
+	"socketsrv/internal/listen":  5,
+	"socketsrv/internal/dial":    5,
+	"socketsrv/internal/talk":    5,
+	"socketsrv/internal/answer":  5,
+	"socketsrv/internal/files":   5,
+	"socketsrv/internal/kit":     5,
+	"socketsrv/internal/cli":     4,
+	"socketsrv/wsproto":          3,
+	"socketsrv/httpmini":         2,
+	"socketsrv/linesrv":          2,
+	"socketsrv/internal/event":   1,
+	"socketsrv/internal/term":    1,
+	"socketsrv/internal/tlsconf": 1,
+	"socketsrv/internal/wire":    1,
 	"socketsrv/internal/accept":  0,
+}
+
+// floorOf is the floor of a package of ours; modes share one.
+func floorOf(pkg string) (floor int, ours bool) {
+	if path.Dir(pkg) == "socketsrv/internal/mode" {
+		pkg = path.Dir(pkg)
+	}
+	floor, ours = floors[pkg]
+	return floor, ours
+}
+
+// reserved are packages that only one of ours may import.
+var reserved = map[string]string{
+	"unsafe":                 "socketsrv/internal/term",
+	"os/exec":                "socketsrv/internal/answer",
+	"socketsrv/internal/kit": "tests",
 }
 
 // libraries never print, never exit, know no flags.
@@ -529,19 +554,20 @@ func checkFile(t *testing.T, name string) {
 		return
 	}
 	pkg := path.Join("socketsrv", path.Dir(name))
-	floor, known := floors[pkg]
+	floor, known := floorOf(pkg)
 	if !known {
 		t.Errorf("%s: package %s is on no floor", name, pkg)
 	}
-	test := strings.HasSuffix(name, "_test.go")
+	test := strings.HasSuffix(name, "_test.go") || pkg == "socketsrv/internal/kit"
 	for _, spec := range file.Imports {
 		imported, _ := strconv.Unquote(spec.Path.Value)
-		below, ours := floors[imported]
+		below, ours := floorOf(imported)
+		owner, owned := reserved[imported]
 		switch {
 		case imported == "C":
 			t.Errorf("%s: cgo", name)
-		case imported == "unsafe" && pkg != "socketsrv/internal/term":
-			t.Errorf("%s: unsafe", name)
+		case owned && pkg != owner && (!test || imported == "unsafe"):
+			t.Errorf("%s: %s is for %s", name, imported, owner)
 		case imported == "net/http" && !test:
 			t.Errorf("%s: net/http outside of tests", name)
 		case slices.Contains([]string{"flag", "log"}, imported) && !test && slices.Contains(libraries, pkg):

@@ -1,0 +1,82 @@
+package answer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"socketsrv/internal/cli"
+	"socketsrv/wsproto"
+	"unicode/utf8"
+)
+
+// An Answerer makes the answers of -reply and -exec.
+type Answerer struct {
+	text    string
+	Fixed   bool // -reply was given
+	Program Exec
+}
+
+func (a *Answerer) Flags(fs *cli.Flags) {
+	fs.Func("reply", "TEXT", "answer each message so; {} is the message", func(s string) error {
+		if !utf8.ValidString(s) {
+			return errors.New("want UTF-8")
+		}
+		a.text, a.Fixed = s, true
+		return nil
+	})
+	a.Program.Flags(fs, "answer each by what CMD makes of it")
+	fs.Check(func() error {
+		if a.Fixed && a.Program.Given() {
+			return cli.Usagef("-reply and -exec exclude each other")
+		}
+		return nil
+	})
+}
+
+func (a *Answerer) Answers() bool { return a.Fixed || a.Program.Given() }
+
+// ErrNoAnswer says that a program printed nothing.
+var ErrNoAnswer = errors.New("no answer")
+
+// Answer returns the answer to m, of the same type if it can be, at most limit
+// bytes of what a program prints. env is for the program.
+func (a *Answerer) Answer(ctx context.Context, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
+	switch {
+	case a.text == "{}":
+		return m, nil
+	case a.Fixed:
+		m.Data = bytes.ReplaceAll([]byte(a.text), []byte("{}"), m.Data)
+		return m, nil
+	}
+	out, err := a.Program.Run(ctx, m.Data, limit, append(env, "SOCKETSRV_OPCODE="+cli.OpcodeName(m.Opcode))...)
+	switch {
+	case err != nil:
+		return m, fmt.Errorf("not answered: %w", err)
+	case len(out) == 0:
+		return m, ErrNoAnswer
+	case m.Opcode == wsproto.OpText && !utf8.Valid(out):
+		m.Opcode = wsproto.OpBinary
+	}
+	m.Data = out
+	return m, nil
+}
+
+// A boundedBuffer takes limit bytes. It has no ReadFrom, as a bytes.Buffer has,
+// that would take more.
+type boundedBuffer struct {
+	b      []byte
+	limit  int64
+	beyond bool // there was more
+}
+
+func (b *boundedBuffer) Bytes() []byte { return b.b }
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	if int64(len(b.b)+len(p)) > b.limit {
+		b.beyond = true
+		return 0, errors.New("too much")
+	}
+	b.b = append(b.b, p...)
+	return len(p), nil
+}

@@ -1,0 +1,148 @@
+package answer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"socketsrv/internal/cli"
+	"strings"
+	"time"
+)
+
+const (
+	MaxPrograms  = 16      // at once
+	maxExecError = 4 << 10 // bytes of a program's stderr that are looked at
+)
+
+// An Exec is what -exec or -sh-exec starts to make answers.
+type Exec struct {
+	Command, shell string
+	Timeout        time.Duration
+
+	argv   []string
+	places chan struct{} // holds one element for each that runs
+}
+
+// Flags adds those of a program; what says what it gets and makes.
+func (p *Exec) Flags(fs *cli.Flags, what string) {
+	p.Timeout = 10 * time.Second
+	fs.String(&p.Command, "exec", "CMD", what)
+	fs.String(&p.shell, "sh-exec", "CMD", "the same, by the shell")
+	fs.Duration(&p.Timeout, "exec-timeout", "what CMD may take, its children too")
+	fs.Check(p.Check)
+}
+
+func (p *Exec) Check() (err error) {
+	p.places = make(chan struct{}, MaxPrograms)
+	switch {
+	case p.Command != "" && p.shell != "":
+		return cli.Usagef("-exec and -sh-exec exclude each other")
+	case p.Timeout <= 0:
+		return cli.Usagef("-exec-timeout: want more than 0")
+	case p.shell != "" && runtime.GOOS == "windows":
+		p.argv = []string{"cmd", "/C", p.shell}
+	case p.shell != "":
+		p.argv = []string{"/bin/sh", "-c", p.shell}
+	case p.Command != "":
+		if p.argv, err = SplitWords(p.Command); err != nil {
+			return cli.Usagef("-exec: %v", err)
+		}
+	}
+	return nil
+}
+
+// Given reports whether there is one.
+func (p *Exec) Given() bool { return len(p.argv) > 0 }
+
+// Run runs the program with stdin and more environment, and returns what it
+// prints, at most limit bytes. It waits for its turn where many run, and ends the
+// program in time, with all that it started.
+func (p *Exec) Run(ctx context.Context, stdin []byte, limit int64, env ...string) ([]byte, error) {
+	select {
+	case p.places <- struct{}{}:
+		defer func() { <-p.places }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	out, stderr := &boundedBuffer{limit: limit}, &firstBytes{}
+	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), out, stderr
+	cmd.WaitDelay = time.Second // for the output of what it left behind
+	endGroup := ownGroup(cmd)
+	err := cmd.Run()
+	endGroup()
+	switch {
+	case out.beyond:
+		err = fmt.Errorf("it printed more than %d bytes", limit)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err = fmt.Errorf("ended after %v", p.Timeout)
+	case errors.Is(err, exec.ErrWaitDelay), err != nil && cmd.ProcessState != nil && cmd.ProcessState.Success():
+		err = nil // it did not read all, or something else has its stdout
+	case err != nil && len(stderr.b) > 0:
+		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.b))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.argv[0], err)
+	}
+	return out.Bytes(), nil
+}
+
+// firstBytes keeps the beginning of what is written to it.
+type firstBytes struct{ b []byte }
+
+func (f *firstBytes) Write(p []byte) (int, error) {
+	f.b = append(f.b, p[:min(len(p), maxExecError-len(f.b))]...)
+	return len(p), nil
+}
+
+var errQuote = errors.New("a quote is not closed")
+
+// SplitWords splits a command at white space, as a shell would but without its
+// expansions: 'a b' and "a b" are one word each, and a backslash makes the next
+// character an ordinary one, except between single quotes.
+func SplitWords(s string) (words []string, err error) {
+	var word strings.Builder
+	inWord, quote := false, rune(0)
+	escaped := false
+	for _, r := range s {
+		switch {
+		case escaped:
+			word.WriteRune(r)
+			escaped = false
+		case r == '\\' && quote != '\'':
+			escaped, inWord = true, true
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(r)
+		case r == '\'' || r == '"':
+			quote, inWord = r, true
+		case strings.ContainsRune(" \t\n", r):
+			if inWord {
+				words = append(words, word.String())
+				word.Reset()
+				inWord = false
+			}
+		default:
+			word.WriteRune(r)
+			inWord = true
+		}
+	}
+	if quote != 0 || escaped {
+		return nil, errQuote
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	if len(words) == 0 {
+		return nil, errors.New("want a program")
+	}
+	return words, nil
+}

@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"socketsrv/internal/event"
+)
+
+// Output is what the flags about output said.
+type Output struct {
+	JSON    bool
+	Verbose bool
+	Quiet   bool
+	Log     string // file for the status lines; "" is stderr
+	Color   string // auto, always, never
+	Style   event.Style
+
+	Lossy bool // the mode goes on where nobody reads its words
+}
+
+// Output adds the flags about what is printed, and how.
+func (fs *Flags) Output() *Output {
+	o := &Output{Color: "auto"}
+	o.Style.MaxShow = event.DefaultMaxShow
+	format := event.FormatAuto.String()
+	fs.Group("Output")
+	fs.Switch(&o.JSON, "json", "events as JSON lines on stdout")
+	fs.Choice(&format, "format", "how payloads are shown", "auto", "text", "hex", "raw")
+	fs.Switch(&o.Style.Raw, "raw", "")
+	fs.Size(&o.Style.MaxShow, "max-show", "payloads unescaped; bytes of each, 0: all")
+	fs.Switch(&o.Style.Time, "t timestamps", "times before the lines")
+	fs.Choice(&o.Color, "color", "", "auto", "always", "never")
+	fs.String(&o.Log, "log", "FILE", "colours; where status lines go")
+	fs.Switch(&o.Verbose, "v verbose", "handshakes, headers and control frames too")
+	fs.Switch(&o.Quiet, "q quiet", "errors only")
+	fs.Check(func() (err error) {
+		if o.Verbose && o.Quiet {
+			return Usagef("-v and -q exclude each other")
+		}
+		if o.JSON && !fs.Given("max-show") || o.Style.MaxShow == 0 {
+			o.Style.MaxShow = -1
+		}
+		o.Style.Format, err = event.ParseFormat(format)
+		return err
+	})
+	return o
+}
+
+// Open begins the output of a mode. What env.Stdout and env.Stderr are at that
+// time is what it writes to.
+func (o *Output) Open(env *Env) (*Console, error) {
+	style := o.Style
+	style.Color = o.Colored(env)
+	c := &Console{flags: o, Now: env.Now, status: env.Stderr}
+	if o.Log != "" {
+		f, err := os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return nil, &Failure{ExitWrite, err}
+		}
+		c.status, c.log = f, f
+	}
+	if o.Lossy {
+		c.waiting = event.NewWriter(c.status, event.Options{Lossy: true})
+		c.status = c.waiting
+	}
+	c.Writer = event.NewWriter(env.Stdout, event.Options{Style: style, JSON: o.JSON, Now: env.Now, Lossy: o.Lossy, OnDrop: func() {
+		c.Line(Program + ": stdout is not read: what has no room is dropped until it is")
+	}})
+	return c, nil
+}
+
+func (o *Output) Colored(env *Env) bool {
+	switch o.Color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return env.TTYOut != nil && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
+}
+
+// A Console is where a mode's words go: events to stdout by the methods of
+// event.Writer, status lines to stderr or to the file of -log. Its methods may be
+// called from any goroutine.
+type Console struct {
+	*event.Writer
+	flags *Output
+	Now   func() time.Time
+	log   io.Closer
+
+	waiting *event.Writer // status, of a mode that does not wait for it
+
+	mu     sync.Mutex
+	status io.Writer
+}
+
+// JSON says whether events are wanted as JSON.
+func (c *Console) JSON() bool { return c.flags.JSON }
+
+// Status prints a line of status, unless -q. It is escaped as a whole, so that
+// args may come from a peer.
+func (c *Console) Status(format string, args ...any) {
+	if !c.flags.Quiet {
+		c.Line(fmt.Sprintf(format, args...))
+	}
+}
+
+// Detail is Status for what only -v shows.
+func (c *Console) Detail(format string, args ...any) {
+	if c.flags.Verbose {
+		c.Line(fmt.Sprintf(format, args...))
+	}
+}
+
+// Error prints what went wrong without ending the program; with -json it is an
+// event as well.
+func (c *Console) Error(err error) {
+	text := ErrorText(err)
+	c.Line(Program + ": " + text)
+	if c.flags.JSON {
+		c.Emit(&event.Event{Event: event.Error, Client: -1, Err: text})
+	}
+}
+
+// Listening says that the server accepts connections on addr; with -json it is
+// an event as well.
+func (c *Console) Listening(proto, addr string) {
+	c.Status("listening on %s %s", proto, addr)
+	if c.flags.JSON {
+		c.Emit(&event.Event{Event: event.Listening, Client: -1, Proto: proto, Addr: addr})
+	}
+}
+
+// Field is s, which a peer may have chosen, as a part of a status line or of an
+// error, which are escaped as a whole.
+func Field(s string) string { return event.Cut(s, event.FieldMax) }
+
+const MaxStatusLine = 4 << 10 // bytes, before escaping
+
+// Print writes text where status lines go, as it is.
+func (c *Console) Print(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.Write([]byte(text))
+}
+
+func (c *Console) Line(text string) {
+	var b []byte
+	if c.flags.Style.Time {
+		b = c.Now().AppendFormat(b, "2006-01-02 15:04:05.000000 ")
+	}
+	b = append(event.AppendCut(b, text, MaxStatusLine), '\n')
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.Write(b)
+}
+
+const FlushTime = 2 * time.Second // for a reader of stdout that stalls
+
+// Close waits for what is still being written, though not for ever.
+func (c *Console) Close() error {
+	err := flush(c.Writer)
+	if n := c.Dropped(); n > 0 {
+		c.Line(fmt.Sprintf("%s: stdout was not read: %s dropped", Program, Plural(n, "line")))
+	}
+	if c.waiting != nil {
+		flush(c.waiting) // in a time of its own: stdout may have used up the other
+	}
+	if c.log != nil {
+		c.log.Close()
+	}
+	return err
+}
+
+func flush(w *event.Writer) error {
+	ctx, cancel := context.WithTimeout(context.Background(), FlushTime)
+	defer cancel()
+	return w.Flush(ctx)
+}

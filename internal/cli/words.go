@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"socketsrv/wsproto"
+	"time"
+)
+
+// PeerName is an address; clients of Unix sockets mostly have none.
+func PeerName(addr net.Addr) string {
+	if name := addr.String(); name != "@" {
+		return name
+	}
+	return ""
+}
+
+func Plural(n int64, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
+}
+
+// EndReason says in words why a connection ended; "" for the normal end of the
+// stream.
+func EndReason(err error) string {
+	if err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return ""
+	}
+	return ErrorText(err)
+}
+
+var ErrIdle = errors.New("idle for too long")
+
+// OpcodeName is the type of a message in an event.
+func OpcodeName(op wsproto.Opcode) string {
+	if op == 0 {
+		return ""
+	}
+	return op.String()
+}
+
+// WriteStall is how long a peer may take nothing of what is written to it.
+const WriteStall = 30 * time.Second
+
+// MaxDatagram is the largest UDP payload over IPv4.
+const MaxDatagram = 65507
+
+// MaxQueue is how many bytes may wait for a client, or for a reader of stdout.
+const MaxQueue = 1 << 20

@@ -1,0 +1,52 @@
+package dial
+
+import (
+	"errors"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/tlsconf"
+)
+
+// TLS is what the TLS flags of a client said.
+type TLS struct{ Options tlsconf.Options }
+
+// AddTLS adds the flags of a client with TLS.
+func AddTLS(fs *cli.Flags) *TLS {
+	c := &TLS{}
+	o := &c.Options
+	fs.Group("TLS")
+	fs.Switch(&o.Insecure, "k insecure", "trust any certificate")
+	fs.String(&o.CA, "cacert", "FILE", "")
+	fs.Func("pin", "sha256:…", "trust those only; just that one", func(s string) error {
+		o.Pin = s
+		if _, err := tlsconf.Client(tlsconf.Options{Pin: s}); err != nil && tlsconf.Available {
+			return errors.New("want sha256: and 64 hex digits, or sha256// and base64 of 32 bytes")
+		}
+		return nil
+	})
+	fs.String(&o.Cert, "cert", "FILE", "")
+	fs.String(&o.Key, "key", "FILE", "our own certificate and key in PEM")
+	fs.String(&o.ServerName, "servername", "H", "")
+	fs.Choice(&o.MaxVersion, "tls-max", "name to check; highest version", "1.2", "1.3")
+	fs.Check(func() error {
+		switch {
+		case !tlsconf.Available && fs.AnyGiven("TLS"):
+			return cli.ErrNoTLS
+		case o.Key != "" && o.Cert == "":
+			return cli.ErrKeyAlone
+		}
+		return nil
+	})
+	return c
+}
+
+// Config makes what a client needs; it is an error where TLS is left out.
+func (c *TLS) Config() (*tlsconf.Config, error) {
+	if !tlsconf.Available {
+		return nil, cli.ErrNoTLS
+	}
+	config, err := tlsconf.Client(c.Options)
+	if err != nil {
+		return nil, cli.Fail(cli.ExitFailure, err)
+	}
+	return config, nil
+}

@@ -1,0 +1,393 @@
+package dial
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A WSLink is a WebSocket connection.
+type WSLink struct {
+	*wsproto.Conn
+	beat *heartbeat // nil: none
+}
+
+func (l *WSLink) Receive() (wsproto.Message, error) {
+	m, err := l.ReadMessage()
+	if err == nil {
+		return m, nil
+	}
+	l.Conn.Close(wsproto.StatusNormalClosure, "")
+	if l.beat != nil {
+		l.beat.stop()
+		if l.beat.lost.Load() {
+			err = wsproto.ErrPongTimeout
+		}
+	}
+	return m, err
+}
+
+func (l *WSLink) Send(m wsproto.Message) error  { return l.WriteMessage(m.Opcode, m.Data) }
+func (l *WSLink) Reply(m wsproto.Message) error { return l.Conn.Reply(m.Opcode, m.Data) }
+
+func (l *WSLink) Finish(code wsproto.StatusCode, reason string) error {
+	return l.CloseWrite(code, reason)
+}
+
+// Close has receive find the connection broken, and do the rest.
+func (l *WSLink) Close() { l.NetConn().Close() }
+
+// maxRedirects is how many redirects of a handshake -L follows.
+const maxRedirects = 10
+
+func (c *Client) dialWebSocketLink(ctx context.Context, env *cli.Env, con *cli.Console, t Target) (Link, error) {
+	l := new(WSLink)
+	cfg := wsproto.Config{MaxMessage: c.MaxMessage}
+	if c.Keepalive.heartbeat {
+		l.beat = &heartbeat{interval: c.Keepalive.Interval, beats: &c.Keepalive.beats}
+	} else {
+		cfg.PingInterval = c.Keepalive.Interval
+	}
+	cfg.Tap = c.tap(con, t, l.beat)
+	var err error
+	if l.Conn, err = c.DialWebSocket(ctx, env, con, t, cfg); err != nil {
+		return nil, err
+	}
+	con.Status("connected to %s", t.Shown)
+	if l.beat != nil {
+		l.beat.start(l.Conn)
+	}
+	return l, nil
+}
+
+// DialWebSocket connects as the flags say, and shows the handshake.
+func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Console, t Target, cfg wsproto.Config) (*wsproto.Conn, error) {
+	opt := wsproto.DialOptions{
+		Header: c.WS.Header, Origin: c.WS.Origin, Subprotocols: c.WS.Subprotocols, NoCompression: c.WS.NoCompression,
+		Timeout: 365 * 24 * time.Hour, // ctx has the real one
+		NetDial: c.WS.For(env, t.Scheme),
+		Config:  cfg,
+		TLS: func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+			return c.secure(ctx, con, nc, host)
+		},
+	}
+	if c.WS.Follow {
+		opt.MaxRedirects = maxRedirects
+	}
+	if host := opt.Header.Get("Host"); host != "" {
+		opt.Host = host
+		opt.Header = slices.Clone(opt.Header)
+		opt.Header.Del("Host")
+	}
+	if c.Output.Verbose {
+		c.watch(&opt, con, t.Scheme == "wss")
+	}
+	conn, res, err := wsproto.Dial(ctx, t.Address, opt)
+	if res != nil {
+		c.showResponse(con, res, err)
+	}
+	if err != nil {
+		return nil, dialFailure(err)
+	}
+	con.Detail("TLS: %s", cmp.Or(tlsconf.State(conn.NetConn()), "none"))
+	c.opened(con, t, conn, res)
+	return conn, nil
+}
+
+// dialFailure makes mistakes of the command line usage errors, and says which flag
+// would help.
+func dialFailure(err error) error {
+	if errors.Is(err, wsproto.ErrURL) || errors.Is(err, wsproto.ErrField) {
+		return cli.Usagef("%v", err)
+	}
+	if errors.Is(err, wsproto.ErrRedirects) {
+		return cli.Fail(cli.ExitRedirects, err)
+	}
+	he, ok := errors.AsType[*wsproto.HandshakeError](err)
+	if ok && he.Response != nil && he.Response.Status/100 == 3 && !errors.Is(err, wsproto.ErrRedirect) && he.Response.Header.Has("Location") {
+		return fmt.Errorf("%w; -L follows to %s", err, cli.Field(he.Response.Header.Get("Location")))
+	}
+	return err
+}
+
+// opened makes an event of a connection.
+func (c *Client) opened(con *cli.Console, t Target, conn *wsproto.Conn, res *httpmini.Response) {
+	if !c.Output.JSON {
+		return
+	}
+	e := &event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: conn.NetConn().RemoteAddr().String(), Dir: event.Out}
+	if sub := conn.Subprotocol(); sub != "" {
+		e.Fields = append(e.Fields, event.Text("subprotocol", sub))
+	}
+	if ext := res.Header.Get("Sec-WebSocket-Extensions"); ext != "" {
+		e.Fields = append(e.Fields, event.Text("extensions", ext))
+	}
+	con.Emit(e)
+}
+
+// showResponse shows the answer to a handshake, and of a refusal the body.
+func (c *Client) showResponse(con *cli.Console, res *httpmini.Response, err error) {
+	con.Detail("< HTTP/1.%d %d %s", res.Minor, res.Status, res.Reason)
+	for _, f := range res.Header {
+		con.Detail("< %s: %s", f.Name, c.unlessSecret(f))
+	}
+	refused, ok := errors.AsType[*wsproto.HandshakeError](err)
+	if !ok {
+		return
+	}
+	for line := range bytes.Lines(refused.Body) {
+		con.Detail("%s", bytes.TrimRight(line, "\r\n"))
+	}
+}
+
+func (c *Client) unlessSecret(f httpmini.Field) string {
+	if c.ShowSecrets {
+		return f.Value
+	}
+	return cli.Concealed(f)
+}
+
+// watch shows the requests of handshakes.
+func (c *Client) watch(opt *wsproto.DialOptions, con *cli.Console, secure bool) {
+	dial, startTLS := opt.NetDial, opt.TLS
+	if secure {
+		opt.TLS = func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+			nc, err := startTLS(ctx, nc, host)
+			if err != nil {
+				return nil, err
+			}
+			return &headConn{Conn: nc, show: func(head []byte) { c.showRequest(con, head) }}, nil
+		}
+		return
+	}
+	opt.NetDial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &headConn{Conn: nc, show: func(head []byte) { c.showRequest(con, head) }}, nil
+	}
+}
+
+// A headConn shows the first write, which is the request of a handshake.
+type headConn struct {
+	net.Conn
+	show func([]byte)
+	once sync.Once
+}
+
+func (h *headConn) Write(p []byte) (int, error) {
+	h.once.Do(func() { h.show(p) })
+	return h.Conn.Write(p)
+}
+
+// NetConn lets tlsconf.State look inside.
+func (h *headConn) NetConn() net.Conn { return h.Conn }
+
+func (c *Client) showRequest(con *cli.Console, head []byte) {
+	for line := range strings.Lines(string(head)) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if name, value, ok := strings.Cut(line, ": "); ok {
+			line = name + ": " + c.unlessSecret(httpmini.Field{Name: name, Value: value})
+		}
+		con.Detail("> %s", line)
+	}
+}
+
+// secure makes nc a TLS connection.
+func (c *Client) secure(ctx context.Context, con *cli.Console, nc net.Conn, host string) (net.Conn, error) {
+	if c.tlsConfig == nil {
+		config, err := c.TLS.Config()
+		if err != nil {
+			nc.Close()
+			return nil, err
+		}
+		for _, note := range config.Notes() {
+			con.Status("%s", note)
+		}
+		c.tlsConfig = config
+	}
+	return c.tlsConfig.Client(ctx, nc, host)
+}
+
+// tap is what sees the frames of a connection; nil if nobody asks.
+func (c *Client) tap(con *cli.Console, t Target, beat *heartbeat) func(bool, wsproto.Header, []byte) {
+	visible := c.Keepalive.show || c.Output.Verbose
+	if !visible && !c.Output.JSON && beat == nil && c.Pinged == nil {
+		return nil
+	}
+	return func(received bool, h wsproto.Header, p []byte) {
+		if !h.Opcode.IsControl() {
+			return
+		}
+		if beat != nil && received && h.Opcode == wsproto.OpPong {
+			beat.heard()
+		}
+		dir, verb := event.In, "received"
+		if !received {
+			dir, verb = event.Out, "sent"
+		}
+		if h.Opcode == wsproto.OpClose {
+			con.Detail("%s %v", verb, h.Opcode)
+			return
+		}
+		after, asked := time.Duration(0), false
+		if received && h.Opcode == wsproto.OpPong {
+			after, asked = c.Pinged.heard(p)
+		}
+		switch {
+		case asked:
+			con.Status("%s %v%s (%v)", verb, h.Opcode, afterColon(p), after.Round(time.Microsecond))
+		case visible:
+			con.Status("%s %v%s", verb, h.Opcode, afterColon(p))
+		}
+		if c.Output.JSON {
+			con.Emit(&event.Event{Event: h.Opcode.String(), Proto: t.Scheme, Client: -1, Dir: dir, Payload: p})
+		}
+	}
+}
+
+// afterColon is p behind a colon, if there is anything.
+func afterColon(p []byte) string {
+	if len(p) == 0 {
+		return ""
+	}
+	return ": " + string(p)
+}
+
+// Keepalive is what the flags say about pings.
+type Keepalive struct {
+	Interval  time.Duration
+	heartbeat bool
+	show      bool
+
+	beats atomic.Int64 // over all connections
+}
+
+const defaultHeartbeat = 30 * time.Second
+
+func (k *Keepalive) Flags(fs *cli.Flags) {
+	fs.Switch(&k.heartbeat, "heartbeat", "")
+	fs.Duration(&k.Interval, "ping-interval", "IXWebSocket's pings; ours, to the silent")
+	fs.Switch(&k.show, "P", "show pings and pongs")
+	fs.Check(func() error {
+		if k.heartbeat && k.Interval == 0 {
+			k.Interval = defaultHeartbeat
+		}
+		return nil
+	})
+}
+
+// A heartbeat is IXWebSocket's: a ping at once and then one each interval, with a
+// counter in its payload; where no pong came to one by the time of the next, the
+// connection is closed.
+type heartbeat struct {
+	interval time.Duration
+	beats    *atomic.Int64
+	waiting  atomic.Bool // for a pong
+	lost     atomic.Bool
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool
+}
+
+func (b *heartbeat) start(conn *wsproto.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timer = time.AfterFunc(0, func() { b.tick(conn) })
+}
+
+func (b *heartbeat) tick(conn *wsproto.Conn) {
+	if b.waiting.Swap(true) {
+		b.lost.Store(true)
+		conn.CloseWrite(wsproto.StatusInternalError, "Ping timeout")
+		return
+	}
+	payload := fmt.Sprintf("ixwebsocket::heartbeat::%ds::%d", b.interval/time.Second, b.beats.Add(1)-1)
+	if conn.Ping([]byte(payload)) != nil {
+		return // the reader knows why
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.timer.Reset(b.interval)
+	}
+}
+
+func (b *heartbeat) heard() { b.waiting.Store(false) }
+
+func (b *heartbeat) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}
+
+// A PingWatch times the pongs to pings sent by hand. A nil one waits for none.
+type PingWatch struct {
+	mu    sync.Mutex
+	pings []timedPing // not answered yet, the oldest first; maxPings at most
+}
+
+type timedPing struct {
+	payload string
+	at      time.Time
+}
+
+const maxPings = 16
+
+func (w *PingWatch) Sent(payload string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pings = append(w.pings[max(len(w.pings)-maxPings+1, 0):], timedPing{payload, time.Now()})
+}
+
+// heard says whether p answers a ping, and how long that took. Those before it
+// need no answer then (RFC 6455 §5.5.3).
+func (w *PingWatch) heard(p []byte) (after time.Duration, asked bool) {
+	if w == nil {
+		return 0, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, ping := range w.pings {
+		if ping.payload == string(p) {
+			w.pings = w.pings[i+1:]
+			return time.Since(ping.at), true
+		}
+	}
+	return 0, false
+}
+
+// CloseEvent makes an event of why the connection to t ended.
+func (c *Client) CloseEvent(con *cli.Console, t Target, err error) {
+	if !c.Output.JSON {
+		return
+	}
+	e := &event.Event{Event: event.Close, Proto: t.Scheme, Client: -1}
+	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
+		e.Code, e.Reason = int(ce.Code), ce.Reason
+	} else if err != io.EOF || t.WebSocket() {
+		e.Err = cli.ErrorText(err)
+	}
+	con.Emit(e)
+}

@@ -1,0 +1,379 @@
+package listen
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"socketsrv/internal/accept"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/tlsconf"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Serving is what the flags that all servers share said. A duration of 0 means
+// no limit.
+type Serving struct {
+	MaxConns         int   // on each listener at once; Open lowers it to what the system allows
+	MaxMessage       int64 // bytes, after inflating
+	IdleTimeout      time.Duration
+	HandshakeTimeout time.Duration
+	PingInterval     time.Duration
+	PingTimeout      time.Duration
+	Grace            time.Duration // for clients to end politely
+	Pidfile          string
+
+	// Refuse answers a TCP or Unix connection beyond MaxConns; nil: it is just
+	// closed. Not set by flags.
+	Refuse func(net.Conn)
+}
+
+func (s *Serving) addTo(fs *cli.Flags) {
+	s.MaxConns, s.MaxMessage = 1024, 16<<20
+	s.HandshakeTimeout, s.PingTimeout, s.Grace = 10*time.Second, 20*time.Second, 3*time.Second
+	fs.Int(&s.MaxConns, "max-conns", "N", 1, 1<<24, "")
+	fs.Size(&s.MaxMessage, "max-message", "clients, size of messages")
+	fs.Duration(&s.IdleTimeout, "idle-timeout", "")
+	fs.Duration(&s.HandshakeTimeout, "handshake-timeout", "ends silent, slow clients")
+	fs.Duration(&s.PingInterval, "ping-interval", "")
+	fs.Duration(&s.PingTimeout, "ping-timeout", "WebSocket pings, wait for a pong")
+	fs.Duration(&s.Grace, "grace", "")
+	fs.String(&s.Pidfile, "pidfile", "FILE", "wait for clients at the end; holds the pid")
+}
+
+// A Listener is what the flags of a server with one listener said.
+type Listener struct {
+	Serving
+	at endpoint
+}
+
+// AddListener adds the flags of a server with one listener. An addr of "" is all
+// interfaces.
+func AddListener(fs *cli.Flags, addr, port string) *Listener {
+	l := &Listener{at: endpoint{host: addr, port: port}}
+	fs.Group("Listening")
+	addHost(fs, &l.at.host, "host", "address, or unix:/path")
+	fs.Port(&l.at.port, "port p", false, "0: any free one")
+	l.addTo(fs)
+	return l
+}
+
+// Listeners are what the flags of a server for TCP, UDP and WebSocket said.
+type Listeners struct {
+	Serving
+	tcp, udp, ws endpoint
+}
+
+// AddListeners adds the flags of a server for TCP, UDP and WebSocket: addr for all
+// of them ("" is all interfaces), and a port each, which may be off. Where one of
+// them alone is on, -port means that one.
+func AddListeners(fs *cli.Flags, addr, tcp, udp, ws string) *Listeners {
+	l := &Listeners{tcp: endpoint{port: tcp}, udp: endpoint{port: udp}, ws: endpoint{port: ws}}
+	host := addr
+	fs.Group("Listening")
+	addHost(fs, &host, "host", "address of all, or unix:/path")
+	each := []struct {
+		name string
+		at   *endpoint
+	}{{"tcp", &l.tcp}, {"udp", &l.udp}, {"ws", &l.ws}}
+	for _, e := range each {
+		addHost(fs, &e.at.host, e.name+"-addr", "")
+	}
+	fs.Describe("address of one of them")
+	on := slices.DeleteFunc([]string{tcp, udp, ws}, func(port string) bool { return port == "off" })
+	for _, e := range each {
+		if len(on) == 1 && !e.at.off() {
+			fs.Port(&e.at.port, "port p "+e.name+"-port", true, "0: any free one; off")
+		}
+	}
+	for _, e := range each {
+		if len(on) != 1 || e.at.off() {
+			fs.Port(&e.at.port, e.name+"-port", true, "")
+		}
+	}
+	fs.Describe("0: any free one; off")
+	fs.Check(func() error {
+		for _, e := range each {
+			if !fs.Given(e.name + "-addr") {
+				e.at.host = host
+			}
+		}
+		return nil
+	})
+	l.addTo(fs)
+	return l
+}
+
+// host adds a flag with an address to listen on.
+func addHost(fs *cli.Flags, p *string, name, usage string) {
+	def := *p
+	if def == "" && usage != "" {
+		def = "all interfaces"
+	}
+	fs.Value(p, name, "A", def, usage, parseHost)
+}
+
+// parseHost takes an IP address with or without brackets and zone, a name, or
+// unix:/path; * is all interfaces.
+func parseHost(s string) (string, error) {
+	if strings.HasPrefix(s, "unix:") {
+		if s == "unix:" {
+			return "", errors.New("want unix: and a path")
+		}
+		return s, nil
+	}
+	if s == "*" {
+		return "", nil
+	}
+	bare := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	if _, err := netip.ParseAddr(bare); err != nil && strings.ContainsAny(bare, ":/[] ") {
+		return "", errors.New("want an address or a name without port, or unix:/path")
+	}
+	return bare, nil
+}
+
+// An endpoint is where to listen: a host as parseHost returns it, and a port.
+type endpoint struct{ host, port string }
+
+func (at endpoint) off() bool { return at.port == "off" }
+
+// network returns what package net calls the endpoint; kind is tcp or udp.
+func (at endpoint) network(kind string) (network, address string) {
+	if path, ok := strings.CutPrefix(at.host, "unix:"); ok {
+		if kind == "udp" {
+			return "unixgram", path
+		}
+		return "unix", path
+	}
+	address = net.JoinHostPort(at.host, at.port)
+	if at.host == "0.0.0.0" {
+		return kind + "4", address // otherwise package net takes it for all addresses of IPv6 as well
+	}
+	return kind, address
+}
+
+// Open listens, says so once it does, and writes the pidfile. proto is tcp, ws,
+// line or http. Closing the listener also removes what it left in the file
+// system.
+func (l *Listener) Open(ctx context.Context, env *cli.Env, con *cli.Console, proto string, secure *TLS) (net.Listener, error) {
+	o := &opener{ctx: ctx, env: env, con: con, serving: &l.Serving}
+	err := o.prepare(secure, l.at)
+	var ln net.Listener
+	if err == nil {
+		ln, err = o.stream(proto, l.at)
+	}
+	if err = o.finish(err); err != nil {
+		return nil, err
+	}
+	return &ownListener{ln, sync.OnceValue(o.close)}, nil
+}
+
+type ownListener struct {
+	net.Listener
+	close func() error
+}
+
+func (l *ownListener) Close() error { return l.close() }
+
+// Sockets are what a server for several protocols listens on; nil: it is off.
+type Sockets struct {
+	TCP net.Listener
+	UDP net.PacketConn
+	WS  net.Listener
+
+	close func() error
+}
+
+// Close closes them all and removes what they left in the file system.
+func (s *Sockets) Close() error { return s.close() }
+
+// Open listens on all that is not off, says so once it does, and writes the
+// pidfile. One that fails closes the others.
+func (l *Listeners) Open(ctx context.Context, env *cli.Env, con *cli.Console, secure *TLS) (*Sockets, error) {
+	o := &opener{ctx: ctx, env: env, con: con, serving: &l.Serving}
+	s := &Sockets{close: sync.OnceValue(o.close)}
+	err := o.prepare(secure, l.tcp, l.ws)
+	if err == nil && !l.tcp.off() {
+		s.TCP, err = o.stream("tcp", l.tcp)
+	}
+	if err == nil && !l.udp.off() {
+		s.UDP, err = o.packet(l.udp)
+	}
+	if err == nil && !l.ws.off() {
+		s.WS, err = o.stream("ws", l.ws)
+	}
+	if err == nil && len(o.open) == 0 {
+		err = cli.Usagef("all listeners are off")
+	}
+	if err = o.finish(err); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// An opener opens the listeners of one server and knows how to undo it.
+type opener struct {
+	ctx     context.Context
+	env     *cli.Env
+	con     *cli.Console
+	serving *Serving
+	secure  *tlsconf.Config // nil: without TLS
+
+	open []struct{ proto, addr string }
+	undo []func() error
+}
+
+// prepare does what all stream listeners, those that are not off, have in common.
+func (o *opener) prepare(secure *TLS, streams ...endpoint) (err error) {
+	streams = slices.DeleteFunc(streams, endpoint.off)
+	o.shareDescriptors(len(streams))
+	if secure.Enabled() {
+		o.secure, err = secure.config(o.serving.HandshakeTimeout, streams)
+	}
+	return err
+}
+
+// Spare is how many descriptors are not for clients: files, listeners, standard
+// streams, what the system's libraries hold.
+const Spare = 64
+
+// shareDescriptors lowers MaxConns to what each of n listeners can have open.
+func (o *opener) shareDescriptors(n int) {
+	if o.env.Descriptors == 0 || n == 0 {
+		return
+	}
+	free := max(o.env.Descriptors-Spare, o.env.Descriptors/2)
+	if most := max(free/n, 1); o.serving.MaxConns > most {
+		o.serving.MaxConns = most
+		o.con.Status("at most %d clients on each listener: only %d files may be open", most, o.env.Descriptors)
+	}
+}
+
+// finish says where the server listens, or closes all after an error.
+func (o *opener) finish(err error) error {
+	if err == nil && o.serving.Pidfile != "" {
+		err = o.writePidfile(o.serving.Pidfile)
+	}
+	if err != nil {
+		o.close()
+		return err
+	}
+	if o.secure != nil {
+		for _, note := range o.secure.Notes() {
+			o.con.Status("%s", note)
+		}
+		o.con.Status("certificate %s", o.secure.Fingerprint())
+	}
+	for _, at := range o.open {
+		o.con.Listening(at.proto, at.addr)
+	}
+	return nil
+}
+
+func (o *opener) close() (err error) {
+	for _, undo := range slices.Backward(o.undo) {
+		err = errors.Join(err, undo())
+	}
+	return err
+}
+
+// stream opens a listener for connections. Those of WebSocket are counted by
+// wsproto.Server, which can answer the ones too many in HTTP.
+func (o *opener) stream(proto string, at endpoint) (net.Listener, error) {
+	network, address := at.network("tcp")
+	ln, err := o.env.Listen(o.ctx, network, address)
+	if errors.Is(err, syscall.EADDRINUSE) && o.removeStale(network, address) {
+		ln, err = o.env.Listen(o.ctx, network, address)
+	}
+	if err != nil {
+		return nil, cli.Fail(listenCode(err), err)
+	}
+	announced := proto
+	if o.secure != nil {
+		announced = cmp.Or(overTLS[proto], proto)
+	}
+	o.opened(announced, ln.Addr(), ln.Close)
+	if proto != "ws" {
+		ln = accept.Limit(ln, o.serving.MaxConns, o.serving.Refuse)
+	}
+	if o.secure != nil {
+		ln = o.secure.Listen(ln)
+	}
+	return ln, nil
+}
+
+// overTLS are the names of protocols once TLS is below them.
+var overTLS = map[string]string{"tcp": "tls", "ws": "wss", "http": "https"}
+
+func (o *opener) packet(at endpoint) (net.PacketConn, error) {
+	network, address := at.network("udp")
+	pc, err := o.env.ListenPacket(o.ctx, network, address)
+	if errors.Is(err, syscall.EADDRINUSE) && o.removeStale(network, address) {
+		pc, err = o.env.ListenPacket(o.ctx, network, address)
+	}
+	if err != nil {
+		return nil, cli.Fail(listenCode(err), err)
+	}
+	o.opened("udp", pc.LocalAddr(), pc.Close)
+	if network == "unixgram" { // whose file package net leaves
+		o.undo = append(o.undo, func() error { return os.Remove(address) })
+	}
+	return pc, nil
+}
+
+// listenCode keeps errors of listening apart from those of dialing, except for
+// names.
+func listenCode(err error) int {
+	if code := cli.ExitCode(err); code == cli.ExitName {
+		return code
+	}
+	return cli.ExitFailure
+}
+
+func (o *opener) opened(proto string, addr net.Addr, undo func() error) {
+	text := addr.String()
+	if strings.HasPrefix(addr.Network(), "unix") {
+		text = "unix:" + text
+	}
+	o.open = append(o.open, struct{ proto, addr string }{proto, text})
+	o.undo = append(o.undo, func() error {
+		err := undo()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		return err
+	})
+}
+
+const staleTimeout = time.Second
+
+// removeStale removes a Unix socket that nobody answers on, and says whether it
+// did.
+func (o *opener) removeStale(network, path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(o.ctx, staleTimeout)
+	defer cancel()
+	conn, err := o.env.Dial(ctx, network, path)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
+}
+
+func (o *opener) writePidfile(path string) error {
+	if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
+		return err
+	}
+	o.undo = append(o.undo, func() error { return os.Remove(path) })
+	return nil
+}

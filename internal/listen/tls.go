@@ -1,0 +1,58 @@
+package listen
+
+import (
+	"socketsrv/internal/cli"
+	"socketsrv/internal/tlsconf"
+	"strings"
+	"time"
+)
+
+// TLS is what the TLS flags of a server said; nil is a server without.
+type TLS struct {
+	on      bool
+	options tlsconf.Options
+}
+
+// AddTLS adds the flags of a server with TLS.
+func AddTLS(fs *cli.Flags) *TLS {
+	s := &TLS{}
+	o := &s.options
+	fs.Group("TLS")
+	fs.Switch(&s.on, "tls ssl", "TLS, also when another of these is given")
+	fs.String(&o.Cert, "cert", "FILE", "")
+	fs.String(&o.Key, "key", "FILE", "certificate and key in PEM (self-signed)")
+	fs.String(&o.SaveDir, "save-cert", "DIR", "keep the self-signed one there")
+	fs.String(&o.CA, "cacert", "FILE", "ask clients for a certificate from these")
+	fs.Check(func() error {
+		s.on = s.on || o.Cert != "" || o.Key != "" || o.SaveDir != "" || o.CA != ""
+		switch {
+		case s.on && !tlsconf.Available:
+			return cli.ErrNoTLS
+		case o.Key != "" && o.Cert == "":
+			return cli.ErrKeyAlone
+		case o.SaveDir != "" && o.Cert != "":
+			return cli.Usagef("-save-cert is for certificates made on the spot, not for that of -cert")
+		}
+		return nil
+	})
+	return s
+}
+
+// Enabled says whether the server is to speak TLS.
+func (s *TLS) Enabled() bool { return s != nil && s.on }
+
+// config makes what listeners at those places need.
+func (s *TLS) config(timeout time.Duration, listeners []endpoint) (*tlsconf.Config, error) {
+	o := s.options
+	o.HandshakeTimeout = timeout
+	for _, at := range listeners {
+		if at.host != "" && !strings.HasPrefix(at.host, "unix:") {
+			o.Hosts = append(o.Hosts, at.host)
+		}
+	}
+	c, err := tlsconf.Server(o)
+	if err != nil {
+		return nil, cli.Fail(cli.ExitFailure, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,122 @@
+package listen
+
+import (
+	"encoding/base64"
+	"errors"
+	"net"
+	"slices"
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/wsproto"
+	"strings"
+)
+
+// WebSocket is what the flags of a WebSocket server said.
+type WebSocket struct {
+	Origins       []string // allowed ones; none: see WebSocket of Flags
+	AllowHosts    []string // names in Host that are this machine's, too
+	Subprotocols  []string
+	NoCompression bool
+	Authorization string // see Permitted; "" is none
+	Greet         string // first message to every client; "" is none
+	NoPong        bool   // pings stay unanswered
+
+	anyOrigin   bool
+	User, Token string
+}
+
+// AddWebSocket adds the flags of a WebSocket server. Without -origin it takes clients
+// that send no Origin, and where anyOrigin those of all; else those of the same
+// host and of loopback.
+func AddWebSocket(fs *cli.Flags, anyOrigin bool) *WebSocket {
+	w := &WebSocket{anyOrigin: anyOrigin}
+	origins := "allowed origins, * for all (same host and loopback)"
+	if anyOrigin {
+		origins = "allowed origins (all)"
+	}
+	fs.Group("WebSocket")
+	fs.List(&w.Origins, "origin", "LIST", origins)
+	fs.List(&w.AllowHosts, "allow-host", "LIST", "other names of this machine in Host; * for any")
+	fs.List(&w.Subprotocols, "subprotocol", "LIST", "subprotocols, the best first")
+	fs.Switch(&w.NoCompression, "x", "no compression")
+	fs.Func("auth", "USER:PASS", "", cli.SetUser(&w.User))
+	fs.String(&w.Token, "token", "T", "401 without that user or bearer token")
+	fs.Hide("auth", "token")
+	fs.String(&w.Authorization, "http-authorization-header", "V", "4001 without that Authorization")
+	fs.Hide("http-authorization-header")
+	fs.String(&w.Greet, "greet", "TEXT", "first message to every client")
+	fs.Switch(&w.NoPong, "no-pong", "leave pings unanswered")
+	return w
+}
+
+// AcceptOptions are those of a server that listens on addr. secure says that TLS
+// is below.
+func (w *WebSocket) AcceptOptions(addr net.Addr, secure bool) wsproto.AcceptOptions {
+	opt := wsproto.AcceptOptions{
+		Origins:       w.Origins,
+		Secure:        secure,
+		Authorize:     w.authorize,
+		Subprotocols:  w.Subprotocols,
+		NoCompression: w.NoCompression,
+		Hint:          flagHint,
+	}
+	if w.anyOrigin && len(w.Origins) == 0 {
+		opt.Origins = []string{"*"}
+	}
+	// Who listens to the network takes any Host.
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsLoopback() && !slices.Contains(w.AllowHosts, "*") {
+		opt.AllowHost = wsproto.LocalHost(w.AllowHosts...)
+	}
+	return opt
+}
+
+// flagHint names the flag that would allow what err forbids.
+func flagHint(err error) string {
+	switch {
+	case errors.Is(err, wsproto.ErrOrigin):
+		return "-origin lists those that are"
+	case errors.Is(err, wsproto.ErrAllowHost):
+		return "-allow-host lists other names"
+	}
+	return ""
+}
+
+// authorize refuses with 401 who does not send the user or the token.
+func (w *WebSocket) authorize(req *httpmini.Request) (status int, fields httpmini.Header) {
+	if w.authorized(req.Header.Get("Authorization")) {
+		return 0, nil
+	}
+	fields.Add("WWW-Authenticate", `Basic realm="socketsrv"`)
+	if w.Token != "" {
+		fields.Add("WWW-Authenticate", `Bearer realm="socketsrv"`)
+	}
+	return 401, fields
+}
+
+func (w *WebSocket) authorized(field string) bool {
+	if w.User == "" && w.Token == "" {
+		return true
+	}
+	scheme, value, _ := strings.Cut(field, " ")
+	value = strings.TrimSpace(value)
+	switch strings.ToLower(scheme) {
+	case "basic":
+		plain, err := base64.StdEncoding.DecodeString(value)
+		if err != nil {
+			return false
+		}
+		// Browsers have no other place for a token than the password's.
+		_, password, _ := strings.Cut(string(plain), ":")
+		return w.User != "" && cli.EqualSecret(string(plain), w.User) || w.Token != "" && cli.EqualSecret(password, w.Token)
+	case "bearer":
+		return w.Token != "" && cli.EqualSecret(value, w.Token)
+	}
+	return false
+}
+
+// Permitted says whether the request has the Authorization that
+// -http-authorization-header asks for. If not, the connection is closed with 4001
+// after the handshake.
+func (w *WebSocket) Permitted(req *httpmini.Request) bool {
+	return w.Authorization == "" || cli.EqualSecret(req.Header.Get("Authorization"), w.Authorization)
+}

@@ -1,0 +1,361 @@
+package broadcast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
+	"socketsrv/wsproto"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Mode sends every message to every client.
+//
+// A client belongs to a room: broadcastrooms.go. Those of WebSocket are here, those
+// of TCP in broadcastlines.go, of UDP in broadcastudp.go.
+var Mode = cli.Mode{
+	Name: "broadcast", Brief: "send every message to every client: WebSocket, and lines of TCP, UDP when asked",
+	Aliases: []cli.Alias{{Name: "broadcast_server", Defaults: []string{"-exclude-sender", "-no-announce", "-port", "8008"}}},
+	Examples: []string{
+		"socketsrv -broadcast -port 9999",
+		"socketsrv -broadcast -exclude-sender -no-announce -rooms -slow drop",
+		"socketsrv -broadcast -tcp-port 9998 -udp-port 9998",
+	},
+	Setup: func(fs *cli.Flags) cli.Func {
+		b := &broadcast{queue: wsproto.DefaultQueue, slow: "close"}
+		b.listeners = listen.AddListeners(fs, "127.0.0.1", "off", "off", "9999")
+		fs.Preset([]string{"-ping-interval", "30s"})
+		fs.Int(&b.perAddress, "max-conns-per-ip", "N", 0, 1<<24, "WebSocket clients from one address, 0: any")
+		fs.Group("Broadcast")
+		fs.Switch(&b.exclude, "exclude-sender", "not back to who sent it")
+		fs.Switch(&b.silent, "no-announce", "do not tell the others who comes and goes")
+		fs.Switch(&b.rooms.apart, "rooms", "clients of different paths are apart; TCP, UDP: path /")
+		fs.Size(&b.queue, "queue", "bytes that may wait for a client that is slow")
+		fs.Choice(&b.slow, "slow", "then: drop messages for it, or close it (1013)", "drop", "close")
+		fs.Check(func() error {
+			if b.queue < 1 || b.queue > 1<<30 {
+				return cli.Usagef("-queue: want 1 to 1G")
+			}
+			return nil
+		})
+		b.tls = listen.AddTLS(fs)
+		b.ws = listen.AddWebSocket(fs, false)
+		b.output = fs.Output()
+		return b.run
+	},
+	Checks: []cli.Check{cli.EchoCheck("to everyone, the sender too", "ws", "ws", "broadcast", "-ws-port", "0", "-no-announce")},
+}
+
+const (
+	// broadcastStall is how long a client may take nothing of what waits for it.
+	broadcastStall = 10 * time.Second
+	// slowSpell without a message missed ends a spell of missing messages.
+	slowSpell = 10 * time.Second
+)
+
+type broadcast struct {
+	listeners  *listen.Listeners
+	perAddress int
+	exclude    bool
+	silent     bool
+	queue      int64
+	slow       string
+	tls        *listen.TLS
+	ws         *listen.WebSocket
+	output     *cli.Output
+
+	env      *cli.Env
+	con      *cli.Console
+	rooms    broadcastRooms
+	stopping atomic.Bool
+	late     chan *broadcastClient // who began to miss messages, for the log
+	counts   struct{ clients, open, messages, bytes, missed, slow, refused, unsent atomic.Int64 }
+
+	perIP struct {
+		sync.Mutex
+		open map[netip.Addr]int
+	}
+}
+
+func (b *broadcast) run(ctx context.Context, env *cli.Env, args []string) error {
+	con, err := b.output.Open(env)
+	if err != nil {
+		return err
+	}
+	defer con.Close()
+	b.env, b.con = env, con
+	b.late = make(chan *broadcastClient, 64)
+	b.perIP.open = make(map[netip.Addr]int)
+	defer b.watch()()
+	sockets, err := b.listeners.Open(ctx, env, con, b.tls)
+	if err != nil {
+		return err
+	}
+	defer sockets.Close()
+
+	b.rooms.make = b.roomMaker(sockets)
+	var servers []func() error
+	var stops []func(context.Context)
+	if sockets.WS != nil {
+		s := b.webSocket(sockets.WS.Addr())
+		servers = append(servers, func() error { return s.Serve(sockets.WS) })
+		stops = append(stops, func(ctx context.Context) { s.Shutdown(ctx) })
+	}
+	if sockets.TCP != nil {
+		s := b.newLineServer()
+		servers = append(servers, func() error { return s.serve(sockets.TCP) })
+		stops = append(stops, s.stop)
+	}
+	if sockets.UDP != nil {
+		s := b.rooms.join("/").datagrams // the room stays for good
+		servers = append(servers, s.serve)
+	}
+	err = listen.ServeAll(ctx, &b.listeners.Serving, func(ctx context.Context) {
+		b.stopping.Store(true)
+		sockets.Close()
+		var all sync.WaitGroup
+		for _, stop := range stops {
+			all.Go(func() { stop(ctx) })
+		}
+		all.Wait()
+	}, servers...)
+	b.con.Status("%s", b.report())
+	return err
+}
+
+// watch says who is slow, and how things stand when the system's signal asks for
+// it. The function it returns ends that.
+func (b *broadcast) watch() (stop func()) {
+	asked, forget := b.env.Reports()
+	over := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		for {
+			select {
+			case c := <-b.late:
+				b.con.Status("%s reads too slowly: it misses messages", c)
+			case <-asked:
+				b.con.Line(b.report()) // also with -q
+			case <-over:
+				return
+			}
+		}
+	})
+	return func() {
+		forget()
+		close(over)
+		watcher.Wait()
+	}
+}
+
+// report says how things stand; with -json it is an event as well.
+func (b *broadcast) report() string {
+	c := &b.counts
+	rooms := b.rooms.count()
+	if b.output.JSON {
+		b.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+			event.Int("clients", c.clients.Load()), event.Int("open", c.open.Load()), event.Int("rooms", int64(rooms)),
+			event.Int("messages", c.messages.Load()), event.Int("bytes", c.bytes.Load()), event.Int("missed", c.missed.Load()),
+			event.Int("slow", c.slow.Load()), event.Int("refused", c.refused.Load()), event.Int("unsent", c.unsent.Load()),
+		}})
+	}
+	return fmt.Sprintf("%d clients, %d of them connected, %d rooms; %d messages, %d bytes; %d copies missed, %d clients closed for that; %d refused, %d datagrams not sent",
+		c.clients.Load(), c.open.Load(), rooms, c.messages.Load(), c.bytes.Load(), c.missed.Load(), c.slow.Load(), c.refused.Load(), c.unsent.Load())
+}
+
+// A broadcastClient is a client of WebSocket or TCP.
+type broadcastClient struct {
+	id     string
+	proto  string
+	peer   string
+	path   string
+	room   *broadcastRoom // nil: it was not let in
+	missed atomic.Int64   // messages
+	last   atomic.Int64   // when it missed one, in nanoseconds
+}
+
+func (c *broadcastClient) String() string { return c.id }
+
+// missedSome counts messages that a client did not get because too much waits for
+// it. It must not wait: all others do.
+func (b *broadcast) missedSome(c *broadcastClient, messages int) {
+	b.counts.missed.Add(int64(messages))
+	c.missed.Add(int64(messages))
+	now := b.env.Now().UnixNano()
+	if last := c.last.Swap(now); last != 0 && time.Duration(now-last) < slowSpell {
+		return
+	}
+	if b.slow == "close" {
+		b.counts.slow.Add(1)
+	}
+	select {
+	case b.late <- c:
+	default: // the log is behind; it is counted
+	}
+}
+
+// webSocket is the server for WebSocket.
+func (b *broadcast) webSocket(addr net.Addr) *wsproto.Server {
+	secure := b.tls.Enabled()
+	proto := "ws"
+	if secure {
+		proto = "wss"
+	}
+	s := b.ws.Server(&b.listeners.Serving, b.con, addr, secure, nil)
+	listen.Refusals(b.con, s, proto, &b.counts.refused)
+	s.Queue = int(b.queue)
+	s.Config.WriteTimeout = broadcastStall
+	s.OnHandshake = b.handshake
+	greet := s.OnConnect
+	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) {
+		c := &broadcastClient{id: u.ID(), proto: proto, peer: u.RemoteAddr().String(), path: req.Target}
+		u.Data = c
+		greet(u, req)
+		if b.ws.Permitted(req) {
+			c.room = b.rooms.join(req.Path())
+			c.room.group.Add(u)
+			b.connected(c, req.Header.Get("Origin")) // who reads that can rely on it
+			b.announce(c, " connected")
+		}
+	}
+	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
+		c := u.Data.(*broadcastClient)
+		b.received(c, m.Opcode, m.Data)
+		c.room.gather(u, m.Opcode, m.Data)
+	}
+	s.OnPause = func(u *wsproto.User) {
+		if c := u.Data.(*broadcastClient); c.room != nil {
+			c.room.group.Flush()
+		}
+	}
+	s.OnDisconnect = func(u *wsproto.User, err error) {
+		c := u.Data.(*broadcastClient)
+		b.leaveAddress(u.RemoteAddr())
+		if c.room != nil {
+			c.room.group.Remove(u)
+			b.disconnected(c, err)
+		}
+	}
+	if b.output.Verbose || b.output.JSON {
+		s.OnFrame = b.control
+	}
+	return s
+}
+
+// errPerAddress is why a handshake is answered with 503.
+var errPerAddress = errors.New("too many clients from this address")
+
+// handshake counts the clients of each address. OnDisconnect comes for each that
+// is let in.
+func (b *broadcast) handshake(_ *httpmini.Request, remote net.Addr) error {
+	ip := addressOf(remote)
+	if b.perAddress == 0 || !ip.IsValid() {
+		return nil
+	}
+	b.perIP.Lock()
+	defer b.perIP.Unlock()
+	if b.perIP.open[ip] >= b.perAddress {
+		return &wsproto.HandshakeError{Status: 503, Err: errPerAddress}
+	}
+	b.perIP.open[ip]++
+	return nil
+}
+
+func (b *broadcast) leaveAddress(remote net.Addr) {
+	ip := addressOf(remote)
+	if b.perAddress == 0 || !ip.IsValid() {
+		return
+	}
+	b.perIP.Lock()
+	defer b.perIP.Unlock()
+	if b.perIP.open[ip]--; b.perIP.open[ip] <= 0 {
+		delete(b.perIP.open, ip)
+	}
+}
+
+// addressOf returns the IP address of a TCP client.
+func addressOf(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// announce tells the room of c what it did.
+func (b *broadcast) announce(c *broadcastClient, did string) {
+	if !b.silent && !b.stopping.Load() {
+		c.room.gather(nil, wsproto.OpText, []byte(c.id+did))
+		c.room.group.Flush()
+	}
+}
+
+func (b *broadcast) connected(c *broadcastClient, origin string) {
+	b.counts.clients.Add(1)
+	b.counts.open.Add(1)
+	if origin != "" {
+		b.con.Status("[HANDSHAKE] %s origin : %s", c.id, cli.Field(origin))
+	}
+	b.con.Status("[CONNECTION] %s connected", c.id)
+	b.con.Detail("%s is %s %s%s", c.id, c.proto, c.peer, cli.Field(c.path))
+	if b.output.JSON {
+		b.con.Emit(&event.Event{Event: event.Open, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Path: c.path})
+	}
+}
+
+// received counts and shows a message that is about to go to the others.
+func (b *broadcast) received(c *broadcastClient, op wsproto.Opcode, p []byte) {
+	b.counts.messages.Add(1)
+	b.counts.bytes.Add(int64(len(p)))
+	if b.output.Verbose {
+		b.con.Detail("[FRAME] from %s to %d clients: %s", c.id, c.room.members(), p)
+	}
+	if b.output.JSON {
+		b.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: event.In, Opcode: cli.OpcodeName(op), Payload: p})
+	}
+}
+
+// control shows pings and pongs.
+func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p []byte) {
+	c, ok := u.Data.(*broadcastClient)
+	if !ok || h.Opcode != wsproto.OpPing && h.Opcode != wsproto.OpPong {
+		return
+	}
+	dir, verb := event.In, "received from"
+	if !received {
+		dir, verb = event.Out, "sent to"
+	}
+	b.con.Detail("%v %s %s %s", h.Opcode, verb, c.id, cli.Field(string(p)))
+	if b.output.JSON {
+		b.con.Emit(&event.Event{Event: h.Opcode.String(), Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: dir, Opcode: h.Opcode.String(), Payload: p})
+	}
+}
+
+// disconnected is for a client that left its room's group.
+func (b *broadcast) disconnected(c *broadcastClient, err error) {
+	b.counts.open.Add(-1)
+	b.announce(c, " disconnected")
+	b.rooms.leave(c.room)
+	ev := &event.Event{Event: event.Close, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer}
+	reason := ""
+	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
+		ev.Code, ev.Reason = int(ce.Code), ce.Reason
+		b.con.Detail("%s closed: code %d reason %s", c.id, ce.Code, cli.Field(ce.Reason))
+	} else if ev.Err = cli.EndReason(err); ev.Err != "" {
+		reason = ": " + cli.Field(ev.Err)
+	}
+	if n := c.missed.Load(); n > 0 {
+		reason += fmt.Sprintf("; it missed %d messages", n)
+		ev.Fields = []event.Data{event.Int("missed", n)}
+	}
+	b.con.Status("[DISCONNECTION] %s disconnected%s", c.id, reason)
+	if b.output.JSON {
+		b.con.Emit(ev)
+	}
+}

@@ -1,0 +1,111 @@
+package broadcast
+
+import (
+	"socketsrv/internal/listen"
+	"socketsrv/wsproto"
+	"sync"
+)
+
+// broadcastRooms are the rooms that somebody is in, at most one for each client.
+type broadcastRooms struct {
+	apart bool // a room for each path; else all are in one
+	make  func(path string) *broadcastRoom
+
+	mu   sync.Mutex
+	open map[string]*broadcastRoom
+}
+
+// A broadcastRoom is clients that hear each other.
+type broadcastRoom struct {
+	path  string
+	in    int // clients, guarded by broadcastRooms.mu
+	group wsproto.Group
+
+	// Where they listen, the clients of TCP and UDP are in the room of path "/".
+	lines     *broadcastLines
+	datagrams *broadcastDatagrams
+	order     sync.Mutex // held while a message is given to all of them
+}
+
+// roomMaker returns what makes a room.
+func (b *broadcast) roomMaker(sockets *listen.Sockets) func(path string) *broadcastRoom {
+	return func(path string) *broadcastRoom {
+		r := &broadcastRoom{path: path}
+		r.group.ExcludeSender, r.group.Queue = b.exclude, int(b.queue)
+		r.group.OnMissed = func(u *wsproto.User, messages int) {
+			b.missedSome(u.Data.(*broadcastClient), messages)
+			if b.slow == "close" {
+				u.Close(wsproto.StatusTryAgainLater, "too slow")
+			}
+		}
+		if path == "/" && sockets.TCP != nil {
+			r.lines = &broadcastLines{broadcast: b, clients: make(map[*lineClient]struct{})}
+		}
+		if path == "/" && sockets.UDP != nil {
+			r.datagrams = b.newDatagrams(r, sockets.UDP)
+		}
+		return r
+	}
+}
+
+// join counts one more client into the room of a path.
+func (rs *broadcastRooms) join(path string) *broadcastRoom {
+	if !rs.apart {
+		path = "/"
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.open[path]
+	if r == nil {
+		r = rs.make(path)
+		if rs.open == nil {
+			rs.open = make(map[string]*broadcastRoom)
+		}
+		rs.open[path] = r
+	}
+	r.in++
+	return r
+}
+
+// leave counts a client out; the last one takes the room along.
+func (rs *broadcastRooms) leave(r *broadcastRoom) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r.in--; r.in == 0 {
+		delete(rs.open, r.path)
+	}
+}
+
+func (rs *broadcastRooms) count() int {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return len(rs.open)
+}
+
+// gather has p go to all, in the same order for each; from is who sent it, as
+// WebSocket and the others know him, or nil. It goes out with group.Flush.
+func (r *broadcastRoom) gather(from any, op wsproto.Opcode, p []byte) {
+	u, _ := from.(*wsproto.User)
+	if r.lines == nil && r.datagrams == nil {
+		r.group.Gather(u, op, p)
+		return
+	}
+	r.order.Lock()
+	defer r.order.Unlock()
+	r.group.Gather(u, op, p)
+	if r.lines != nil {
+		r.lines.send(from, p)
+	}
+	if r.datagrams != nil {
+		r.datagrams.send(from, p)
+	}
+}
+
+// members is how many would get a message.
+func (r *broadcastRoom) members() int {
+	n := r.group.Len()
+	if r.lines != nil {
+		n += r.lines.count()
+	}
+	return n
+}

@@ -1,0 +1,216 @@
+package broadcast
+
+import (
+	"bytes"
+	"container/list"
+	"errors"
+	"net"
+	"net/netip"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
+	"sync"
+	"time"
+)
+
+const (
+	// maxDatagramPeers are remembered: those who sent last.
+	maxDatagramPeers = 10000
+	// datagramTime is what the system may take for one datagram.
+	datagramTime = time.Second
+)
+
+// broadcastDatagrams are the clients of UDP in a room: who sent a datagram, whose
+// lines are messages. A message goes to all of them but its sender.
+//
+// That a datagram comes from where it says is not proved. So nobody gets more bytes
+// than came from there: what he sent is his credit, of -queue bytes at most, and a
+// message beyond it is not sent to him. On the loopback interface addresses are
+// true, and there is no such limit.
+type broadcastDatagrams struct {
+	*broadcast
+	room *broadcastRoom
+	conn net.PacketConn
+	read func(p []byte) (n int, from net.Addr, may bool, err error)
+
+	mu      sync.Mutex
+	changed sync.Cond // waiting or over did
+	peers   map[string]*datagramPeer
+	order   list.List // of *datagramPeer, who sent last in front
+	waiting []datagram
+	size    int64 // of waiting, in bytes
+	over    bool
+}
+
+// A datagramPeer is an address that may be sent to.
+type datagramPeer struct {
+	addr   net.Addr
+	name   string
+	true   bool  // no need of credit
+	credit int64 // in bytes
+	at     *list.Element
+}
+
+// A datagram is a message on its way to all peers.
+type datagram struct {
+	from any
+	p    []byte
+}
+
+func (b *broadcast) newDatagrams(room *broadcastRoom, conn net.PacketConn) *broadcastDatagrams {
+	d := &broadcastDatagrams{broadcast: b, room: room, conn: conn, peers: make(map[string]*datagramPeer)}
+	d.changed.L = &d.mu
+	if udp, ok := conn.(*net.UDPConn); ok {
+		r := listen.NewPacketReader(udp)
+		d.read = func(p []byte) (int, net.Addr, bool, error) {
+			n, from, may, err := r.Read(p)
+			return n, net.UDPAddrFromAddrPort(from), may, err
+		}
+		return d
+	}
+	d.read = func(p []byte) (int, net.Addr, bool, error) {
+		n, from, err := conn.ReadFrom(p)
+		return n, from, from != nil && from.String() != "", err // Unix sockets: some have no name
+	}
+	return d
+}
+
+// serve reads until the socket is closed.
+func (d *broadcastDatagrams) serve() error {
+	var writer sync.WaitGroup
+	writer.Go(d.write)
+	defer writer.Wait()
+	defer d.finish()
+	buf := make([]byte, cli.MaxDatagram+1)
+	for {
+		n, from, may, err := d.read(buf)
+		switch {
+		case err == nil:
+			d.datagram(from, buf[:n], may)
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case !listen.GoesOn(err):
+			return err
+		}
+	}
+}
+
+// datagram has the room hear the lines of p. The last one needs no end.
+func (d *broadcastDatagrams) datagram(from net.Addr, p []byte, may bool) {
+	name := "" // of nobody
+	if may {
+		name = d.heard(from, len(p))
+	}
+	for line := range bytes.Lines(p) {
+		line = bytes.TrimSuffix(line, []byte{'\n'})
+		line = bytes.TrimSuffix(line, []byte{'\r'})
+		op := lineType(line)
+		d.counts.messages.Add(1)
+		d.counts.bytes.Add(int64(len(line)))
+		d.con.Detail("[FRAME] from udp %v to %d clients: %s", from, d.room.members(), line)
+		if d.output.JSON {
+			d.con.Emit(&event.Event{Event: event.Message, Proto: "udp", Client: -1, Peer: from.String(), Dir: event.In, Payload: line})
+		}
+		d.room.gather(name, op, line)
+	}
+	d.room.group.Flush()
+}
+
+// heard notes that n bytes came from an address, and returns its name.
+func (d *broadcastDatagrams) heard(from net.Addr, n int) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name := from.String()
+	peer := d.peers[name]
+	if peer == nil {
+		peer = &datagramPeer{addr: from, name: name, true: isTrue(from)}
+		peer.at = d.order.PushFront(peer)
+		d.peers[name] = peer
+		if len(d.peers) > maxDatagramPeers {
+			last := d.order.Remove(d.order.Back()).(*datagramPeer)
+			delete(d.peers, last.name)
+		}
+	} else {
+		d.order.MoveToFront(peer.at)
+	}
+	peer.credit = min(peer.credit+int64(n), d.queue)
+	return name
+}
+
+// isTrue says whether what comes from an address is really from there.
+func isTrue(a net.Addr) bool {
+	udp, ok := a.(*net.UDPAddr)
+	if !ok {
+		return true // of a Unix socket
+	}
+	ip, _ := netip.AddrFromSlice(udp.IP)
+	return ip.Unmap().IsLoopback()
+}
+
+// send leaves p to the writer.
+func (d *broadcastDatagrams) send(from any, p []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	size := int64(len(p) + 1)
+	switch {
+	case len(d.peers) == 0 || d.over:
+	case size > cli.MaxDatagram, d.size > 0 && d.size+size > d.queue:
+		d.counts.unsent.Add(int64(len(d.peers)))
+	default:
+		line := append(append(make([]byte, 0, size), p...), '\n')
+		d.waiting = append(d.waiting, datagram{from, line})
+		d.size += size
+		d.changed.Signal()
+	}
+}
+
+func (d *broadcastDatagrams) finish() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.over = true
+	d.changed.Signal()
+}
+
+// write sends what waits until finish.
+func (d *broadcastDatagrams) write() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for !d.over {
+		if len(d.waiting) == 0 {
+			d.changed.Wait()
+			continue
+		}
+		next := d.waiting[0]
+		d.waiting = d.waiting[1:]
+		to := d.entitled(next)
+		d.mu.Unlock()
+		d.sendTo(to, next.p)
+		d.mu.Lock()
+		d.size -= int64(len(next.p))
+	}
+}
+
+// entitled returns whom a message may be sent to, and has them pay for it.
+func (d *broadcastDatagrams) entitled(m datagram) (to []net.Addr) {
+	for name, peer := range d.peers {
+		switch {
+		case m.from == any(name):
+			continue
+		case !peer.true && peer.credit < int64(len(m.p)):
+			d.counts.unsent.Add(1)
+			continue
+		}
+		peer.credit = max(peer.credit-int64(len(m.p)), 0)
+		to = append(to, peer.addr)
+	}
+	return to
+}
+
+func (d *broadcastDatagrams) sendTo(to []net.Addr, p []byte) {
+	for _, addr := range to {
+		d.conn.SetWriteDeadline(time.Now().Add(datagramTime))
+		if _, err := d.conn.WriteTo(p, addr); err != nil {
+			d.counts.unsent.Add(1)
+		}
+	}
+}

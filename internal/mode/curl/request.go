@@ -1,0 +1,317 @@
+package curl
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"socketsrv/httpmini"
+)
+
+// curlAgent is the User-Agent. Some servers have plain text for who has curl in it.
+const curlAgent = "socketsrv-curl/1"
+
+// A curlContent is what the data of an option set comes to, made once for all its
+// URLs.
+type curlContent struct {
+	pieces []piece
+	kind   string // Content-Type
+	query  string // of -G and --url-query
+}
+
+// content reads what -d and -F name.
+func (o *curlOptions) content(stdin io.Reader) (c curlContent, err error) {
+	if len(o.form) > 0 {
+		c.pieces, c.kind, err = formPieces(o.form, stdin)
+	} else if c.pieces, err = dataPieces(o.data, stdin); len(o.data) > 0 {
+		c.kind = "application/x-www-form-urlencoded"
+	}
+	if err != nil {
+		return c, &errInput{err}
+	}
+	if o.get {
+		c.query, err = joinPieces(c.pieces)
+		c.pieces, c.kind = nil, ""
+	}
+	if err == nil && len(o.urlQuery) > 0 {
+		var query []piece
+		if query, err = dataPieces(o.urlQuery, stdin); err == nil {
+			var more string
+			more, err = joinPieces(query)
+			c.query = strings.Trim(more+"&"+c.query, "&")
+		}
+	}
+	if err != nil {
+		err = &errInput{err}
+	}
+	return c, err
+}
+
+func joinPieces(pieces []piece) (string, error) {
+	text, err := io.ReadAll(&curlBody{pieces: pieces})
+	return string(text), err
+}
+
+// prepare makes the request for t.url, and the body that goes with it.
+func (t *curlTransfer) prepare() (*httpmini.Request, error) {
+	o := t.o
+	t.url.addQuery(t.content.query)
+	r := &httpmini.Request{Method: "GET", Target: o.requestTarget, HTTP10: o.http10}
+	switch {
+	case t.upload != "":
+		r.Method = "PUT"
+		if err := t.prepareUpload(); err != nil {
+			return nil, err
+		}
+	case t.hasContent():
+		r.Method = "POST"
+		t.body = &curlBody{pieces: t.content.pieces, stdin: t.env.Stdin}
+	}
+	if o.head {
+		r.Method = "HEAD"
+	}
+	if t.body != nil {
+		r.Body, r.ContentLength = t.body, t.body.size()
+		t.toGo.Store(r.ContentLength)
+	}
+	if o.chunked() {
+		r.ContentLength = -1
+	}
+	if o.http10 && r.ContentLength < 0 {
+		return nil, curlErrorf(curlUpload, "Chunky upload is not supported by HTTP 1.0")
+	}
+	r.Header = t.header(r)
+	return r, t.url.checkTarget()
+}
+
+// hasContent says whether there is a body of -d or -F, which may be empty.
+func (t *curlTransfer) hasContent() bool {
+	return !t.o.get && len(t.o.data)+len(t.o.form) > 0
+}
+
+// chunked says whether the user asked for chunks.
+func (o *curlOptions) chunked() bool {
+	return slices.ContainsFunc(o.headers, func(f curlField) bool {
+		return strings.EqualFold(f.name, "Transfer-Encoding") && strings.EqualFold(f.value, "chunked")
+	})
+}
+
+// prepareUpload is for -T. A URL that ends in a slash gets the name of the file.
+func (t *curlTransfer) prepareUpload() error {
+	name := t.upload
+	if name == "." {
+		name = "-"
+	}
+	p, err := wholeFile(name)
+	if err != nil {
+		return &errInput{err}
+	}
+	if name != "-" && strings.HasSuffix(t.url.path, "/") && t.url.query == "" {
+		t.url.path += pathEscape(filepath.Base(name))
+	}
+	if t.resumeAt > 0 && p.size >= t.resumeAt {
+		p.from, p.size = t.resumeAt, p.size-t.resumeAt
+	}
+	t.body = &curlBody{pieces: []piece{p}, stdin: t.env.Stdin}
+	return nil
+}
+
+// pathEscape encodes a path segment.
+func pathEscape(s string) string { return strings.ReplaceAll(queryEscape(s), "+", "%20") }
+
+// header makes the fields in curl's order; those of -H replace ours.
+func (t *curlTransfer) header(r *httpmini.Request) httpmini.Header {
+	o := t.o
+	var h httpmini.Header
+	add := func(name, value string) {
+		if value != "" && !o.replaces(name) {
+			h.Add(name, value)
+		}
+	}
+	for _, f := range o.headers {
+		if strings.EqualFold(f.name, "Host") && !f.remove {
+			h.Set("Host", f.value)
+		}
+	}
+	proxied := t.proxied()
+	if proxied {
+		add("Proxy-Authorization", t.proxyAuthorization())
+	}
+	add("Authorization", t.authorization())
+	t.addRange(add, r)
+	add("User-Agent", o.agent)
+	add("Accept", "*/*")
+	if o.compressed {
+		add("Accept-Encoding", "deflate, gzip")
+	}
+	referer, _, _ := strings.Cut(o.referer, ";auto")
+	add("Referer", referer)
+	if proxied {
+		add("Proxy-Connection", "Keep-Alive")
+	}
+	add("Cookie", t.cookieField())
+	t.addCondition(add)
+	for _, f := range o.headers {
+		if !f.remove && !strings.EqualFold(f.name, "Host") {
+			h.Add(f.name, f.value)
+		}
+	}
+	if slices.ContainsFunc(o.data, func(d datum) bool { return d.kind == dataJSON }) {
+		add("Content-Type", "application/json")
+		if !o.replaces("Accept") {
+			h.Del("Accept")
+			h.Add("Accept", "application/json")
+		}
+	} else if t.upload == "" && r.Method != "HEAD" {
+		add("Content-Type", t.content.kind)
+	}
+	if t.expects(r) {
+		add("Expect", "100-continue")
+	}
+	return h
+}
+
+// replaces says whether -H speaks of that field.
+func (o *curlOptions) replaces(name string) bool {
+	return slices.ContainsFunc(o.headers, func(f curlField) bool { return strings.EqualFold(f.name, name) })
+}
+
+// expects says whether the body waits for a 100 (Continue): only one that is long
+// enough for the wait to pay.
+func (t *curlTransfer) expects(r *httpmini.Request) bool {
+	const worth = 1 << 20
+	return t.body != nil && (r.ContentLength > worth || r.ContentLength < 0) && t.o.expectWait > 0
+}
+
+// authorization is that of -u, --oauth2-bearer or the URL.
+func (t *curlTransfer) authorization() string {
+	switch {
+	case t.o.bearer != "":
+		return "Bearer " + t.o.bearer
+	case t.o.hasUser:
+		return httpmini.Basic(t.o.user)
+	case t.url.hasUser:
+		return httpmini.Basic(t.url.user)
+	}
+	return ""
+}
+
+// addRange adds what -r and -C ask for; with a body it says what that is.
+func (t *curlTransfer) addRange(add func(name, value string), r *httpmini.Request) {
+	size := int64(-1)
+	if t.body != nil {
+		size = t.body.size()
+	}
+	switch {
+	case t.resumeAt > 0 && t.body == nil:
+		add("Range", fmt.Sprintf("bytes=%d-", t.resumeAt))
+	case t.resumeAt > 0 && size >= 0:
+		whole := t.resumeAt + size
+		add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", t.resumeAt, whole-1, whole))
+	case t.o.byteRange != "" && t.body == nil:
+		add("Range", "bytes="+t.o.byteRange)
+	case t.o.byteRange != "" && size >= 0:
+		add("Content-Range", "bytes "+t.o.byteRange+"/"+strconv.FormatInt(size, 10))
+	}
+}
+
+// addCondition adds what -z asks for: a date, or the time of a file.
+func (t *curlTransfer) addCondition(add func(name, value string)) {
+	if t.condition.IsZero() {
+		return
+	}
+	name := "If-Modified-Since"
+	if strings.HasPrefix(t.o.timeCond, "-") {
+		name = "If-Unmodified-Since"
+	}
+	add(name, t.condition.UTC().Format(httpDate))
+}
+
+const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 §5.6.7
+
+// dateLayouts are what -z takes, from most to least.
+var dateLayouts = []string{
+	httpDate, "Mon, 02 Jan 2006 15:04:05 -0700", "Mon, 02 Jan 2006 15:04:05", "02 Jan 2006 15:04:05", "Jan 2 15:04:05 2006",
+	"Monday, 02-Jan-06 15:04:05 GMT", "Mon Jan _2 15:04:05 2006", time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02",
+	"20060102 15:04:05", "20060102", "2 Jan 2006", "Jan 2 2006", "2 January 2006", "Mon, 2 Jan 2006",
+}
+
+// parseCondition reads -z: a date, else the name of a file. ok is false where it is
+// neither: then there is no condition.
+func parseCondition(s string) (at time.Time, ok bool) {
+	s = strings.TrimLeft(s, "+-=")
+	for _, layout := range dateLayouts {
+		if at, err := time.Parse(layout, s); err == nil {
+			return at, true
+		}
+	}
+	if info, err := os.Stat(s); err == nil {
+		return info.ModTime(), true
+	}
+	return time.Time{}, false
+}
+
+// cookieField is what the jar has for the URL, and what -b says.
+func (t *curlTransfer) cookieField() string {
+	var all []string
+	if t.jar != nil {
+		all = append(all, t.jar.Header(t.at.parsed(), t.env.Now()))
+	}
+	if t.atHome {
+		all = append(all, t.given...)
+	}
+	all = slices.DeleteFunc(all, func(s string) bool { return s == "" })
+	return strings.Join(all, "; ")
+}
+
+var beforeCookie = []string{"Host", "Authorization", "Range", "User-Agent", "Accept", "Accept-Encoding", "Referer", "Proxy-Connection"}
+
+// setCookies makes the Cookie field of a request that follows a redirect right for
+// where it goes.
+func (t *curlTransfer) setCookies(h *httpmini.Header) {
+	if t.o.replaces("Cookie") {
+		return
+	}
+	h.Del("Cookie")
+	value := t.cookieField()
+	if value == "" {
+		return
+	}
+	at := 0
+	for i, f := range *h {
+		if slices.Contains(beforeCookie, f.Name) {
+			at = i + 1
+		}
+	}
+	*h = slices.Insert(*h, at, httpmini.Field{Name: "Cookie", Value: value})
+}
+
+// proxied says whether the request goes to an HTTP proxy as it is.
+func (t *curlTransfer) proxied() bool {
+	p, err := t.proxyOf(t.url.scheme, t.url.host, t.url.port)
+	return err == nil && p != nil && !p.Socks && !t.tunnel && t.url.scheme == "http"
+}
+
+func (t *curlTransfer) proxyAuthorization() string {
+	p, err := t.proxyOf(t.url.scheme, t.url.host, t.url.port)
+	if err != nil || p == nil || p.User == nil {
+		return ""
+	}
+	return p.Authorization()
+}
+
+// checkTarget refuses what cannot stand in a request line.
+func (u *curlURL) checkTarget() error {
+	if (&httpmini.Request{Method: "GET", Target: u.target()}).Check() != nil {
+		return curlErrorf(curlBadURL, "URL using bad/illegal format or missing URL")
+	}
+	return nil
+}
+
+// shown is the whole URL as the user has it.
+func (u *curlURL) shown() string { return u.String() + u.fragment }

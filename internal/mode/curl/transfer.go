@@ -1,0 +1,589 @@
+package curl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A curlTransfer is one URL with its redirects and retries.
+type curlTransfer struct {
+	*curlRun
+	o       *curlOptions
+	raw     string // the URL as it was typed, after {} and []
+	number  int
+	target  curlTarget
+	upload  string // a file; "" is none
+	content curlContent
+	given   []string // cookies of -b
+	out     *curlOutput
+
+	curlTry
+}
+
+// A curlTry is what can be told of the last try of a transfer.
+type curlTry struct {
+	url       *curlURL // what was asked for
+	at        place    // where the redirects have led
+	atHome    bool     // that is still the same scheme, host and port
+	body      *curlBody
+	resumeAt  int64
+	condition time.Time // of -z
+
+	begun    time.Time
+	took     time.Duration
+	way      httpmini.Connection
+	refused  bool // nobody listens there
+	lookedUp time.Time
+
+	asked               string // the method of the last request, CONNECT too
+	method, sentReferer string
+	answer              *httpmini.Answer   // the last one
+	response            *httpmini.Response // the last final one, or what -z makes of it
+	connectStatus       int
+	connects, fields    int
+	redirects           int
+	redirectTime        time.Duration
+	redirectURL         string // that was not followed
+	headerSize          int64
+	requestSize         int64
+	down, up            int64
+	headErr             error // of writing a head
+
+	// For the meter, which looks on from its own goroutine: bytes of bodies so far,
+	// and in all where that is known.
+	gone, got, toGo, toCome atomic.Int64
+
+	exit    int
+	message string
+}
+
+// A place is where a request goes.
+type place struct {
+	raw, scheme, host, port string
+}
+
+func placeOf(u *url.URL) place {
+	return place{raw: u.String(), scheme: u.Scheme, host: u.Hostname(), port: u.Port()}
+}
+
+func (p place) parsed() *url.URL {
+	u, err := url.Parse(p.raw)
+	if err != nil {
+		u = &url.URL{}
+	}
+	return u
+}
+
+func (p place) realPort() string {
+	return (&curlURL{scheme: p.scheme, port: p.port}).realPort()
+}
+
+// run does the transfer, again and again where --retry says so, and what comes
+// after it. The error is a Failure: all has been said.
+func (t *curlTransfer) run(ctx context.Context) error {
+	t.curlRun.now = t
+	start, pause := t.env.Now(), time.Second
+	left := t.o.retries
+	var why *curlError
+	for {
+		why = t.try(ctx)
+		wait, reason := t.retryAfter(why, pause)
+		if reason == "" || left == 0 || ctx.Err() != nil || t.o.retryMax > 0 && max(wait, t.env.Now().Sub(start)) > t.o.retryMax {
+			break
+		}
+		t.warn("Problem: %s. Will retry in %v. %d left.", reason, wait, left)
+		left--
+		if !sleep(ctx, wait) {
+			break
+		}
+		pause = min(2*pause, 10*time.Minute)
+		if t.out != nil {
+			t.out.again()
+		}
+	}
+	if why != nil {
+		t.exit, t.message = why.code, why.text
+	}
+	return t.end(ctx, why)
+}
+
+// end says what is to be said after the last try.
+func (t *curlTransfer) end(ctx context.Context, why *curlError) error {
+	if t.out != nil {
+		readable := why != nil && why.code == cli.ExitRefused && t.out.w != nil // what the server says of an error
+		if why == nil || readable {
+			if err := t.out.finish(t.fileTime()); err != nil && why == nil {
+				why = t.explain(err)
+				t.exit, t.message = why.code, why.text
+			}
+		}
+		defer t.out.abandon()
+	}
+	stopped := ctx.Err() != nil
+	if why != nil && !stopped {
+		t.say(why.code, why.text)
+	}
+	if t.verbose {
+		t.summary()
+	}
+	if t.o.writeOut != "" && !stopped {
+		t.writeAfter()
+	}
+	if why == nil {
+		return nil
+	}
+	return cli.Fail(why.code, nil)
+}
+
+// fileTime is the time that -R gives to the file.
+func (t *curlTransfer) fileTime() (at time.Time) {
+	if t.o.remoteTime && t.response != nil {
+		at, _ = time.Parse(httpDate, t.response.Header.Get("Last-Modified"))
+	}
+	return at
+}
+
+// sleep waits, and says whether it could.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// retryAfter says whether curl would try again, why, and when.
+func (t *curlTransfer) retryAfter(why *curlError, pause time.Duration) (wait time.Duration, reason string) {
+	if t.o.retries == 0 || t.body != nil && t.body.spent() {
+		return 0, ""
+	}
+	if t.o.retryDelay > 0 {
+		pause = t.o.retryDelay
+	}
+	switch {
+	case why != nil && slices.Contains([]int{cli.ExitTimeout, cli.ExitName, curlNoProxy}, why.code):
+		return pause, "timeout"
+	case why != nil && why.code == cli.ExitConnect && t.refused && t.o.retryRefused:
+		return pause, "connection refused"
+	case (why == nil || why.code == cli.ExitRefused) && slices.Contains(transient, t.status()):
+		if at := retryAfter(t.response.Header.Get("Retry-After"), t.env.Now()); at > 0 {
+			pause = at
+		}
+		return pause, "HTTP error"
+	case why != nil && t.o.retryAll:
+		return pause, "(retrying all errors)"
+	}
+	return 0, ""
+}
+
+var transient = []int{408, 429, 500, 502, 503, 504}
+
+// retryAfter reads seconds or a date (RFC 9110 §10.2.3); 0 is neither. A server
+// has no more than six hours of us, as of curl.
+func retryAfter(s string, now time.Time) (wait time.Duration) {
+	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
+		wait = time.Duration(n) * time.Second
+	} else if at, err := time.Parse(httpDate, s); err == nil {
+		wait = max(at.Sub(now), 0)
+	}
+	return min(wait, 6*time.Hour)
+}
+
+// try does the transfer once.
+func (t *curlTransfer) try(ctx context.Context) (why *curlError) {
+	t.curlTry = curlTry{begun: t.env.Now(), atHome: true, method: "GET"}
+	if t.o.method != "" {
+		t.method = t.o.method
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if t.o.maxTime > 0 {
+		timed, stop := context.WithTimeout(ctx, t.o.maxTime)
+		defer stop()
+		ctx = timed
+	}
+	err := t.begin()
+	if err == nil {
+		defer t.watch(cancel)()
+		if t.url.scheme == "ws" || t.url.scheme == "wss" {
+			err = t.webSocket(ctx)
+		} else {
+			err = t.exchange(ctx)
+		}
+	}
+	t.took = t.env.Now().Sub(t.begun)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errSlow) {
+		err = cause
+	}
+	if t.body != nil {
+		t.up = t.body.sent.Load()
+		t.body.Close()
+	}
+	if t.answer != nil {
+		t.up = t.answer.Sent()
+	}
+	if err != nil {
+		return t.explain(err)
+	}
+	return nil
+}
+
+// begin finds out what is wrong before anything is sent.
+func (t *curlTransfer) begin() (err error) {
+	t.url, err = parseCurlURL(t.raw, t.o.protoDefault, t.o.asIs)
+	if err == nil && len(t.o.protocols) > 0 && !slices.Contains(t.o.protocols, t.url.scheme) {
+		err = errURLScheme
+	}
+	switch {
+	case err == errURLScheme:
+		t.at.scheme = t.url.scheme
+		return curlErrorf(curlUnsupported, "Protocol %q not supported or disabled", t.url.scheme)
+	case err != nil:
+		return curlErrorf(curlBadURL, "URL using bad/illegal format or missing URL")
+	}
+	t.at = place{raw: t.url.String(), scheme: t.url.scheme, host: t.url.host, port: t.url.port}
+	if t.url.secure() {
+		if err := t.makeConfig(); err != nil {
+			return err
+		}
+	}
+	if t.o.timeCond != "" {
+		ok := false
+		if t.condition, ok = parseCondition(t.o.timeCond); !ok {
+			t.warn("illegal date format for -z, --time-cond (and not a file name): disabling time condition")
+		}
+	}
+	return t.openOutput()
+}
+
+// openOutput finds out where the body is to go, and how much is there already.
+func (t *curlTransfer) openOutput() error {
+	if t.out == nil {
+		t.out = &curlOutput{env: t.env, name: t.target.name, folders: t.o.createDirs, raw: t.o.raw}
+	}
+	o := t.out
+	switch {
+	case t.target.remote:
+		name, err := urlFileName(t.url)
+		if err != nil && (!t.o.remoteHeader || err != errNoRemoteName) {
+			return curlErrorf(cli.ExitWrite, "Remote file name: %v", err)
+		}
+		o.name = filepath.Join(t.o.outputDir, name)
+	case o.name == "-", o.name == "/dev/stdout":
+		o.name, o.raw = "", true
+	}
+	switch {
+	case t.o.resume == "":
+	case t.o.resume != "-":
+		t.resumeAt, _ = strconv.ParseInt(t.o.resume, 10, 64)
+	case t.upload == "" && o.name != "":
+		if info, err := os.Stat(o.name); err == nil && info.Mode().IsRegular() {
+			t.resumeAt = info.Size()
+		}
+	}
+	o.append = t.o.resume != "" && t.upload == ""
+	return nil
+}
+
+// exchange sends the request and follows redirects.
+func (t *curlTransfer) exchange(ctx context.Context) error {
+	r, err := t.prepare()
+	if err != nil {
+		return err
+	}
+	t.at.raw = t.url.parseable()
+	policy := t.o.redirects
+	switch policy.Max = t.o.maxRedirects; {
+	case policy.Max < 0:
+		policy.Max = 1 << 30
+	case policy.Max == 0:
+		policy.Max = -1
+	}
+	for next := t.at.raw; ; {
+		a, err := t.send(ctx, next, r)
+		if err != nil {
+			return err
+		}
+		to, nr, err := policy.Follow(a, r)
+		if to == "" && err == nil || !t.o.follow {
+			t.redirectURL = to
+			err = t.deliver(a)
+			a.Close()
+			return err
+		}
+		a.Close()
+		if err != nil {
+			return err
+		}
+		t.redirected(a, to, nr)
+		next, r = to, nr
+	}
+}
+
+// send does one request. -X names its method, whatever redirects made of it.
+func (t *curlTransfer) send(ctx context.Context, rawURL string, r *httpmini.Request) (*httpmini.Answer, error) {
+	t.sentReferer = r.Header.Get("Referer")
+	sent := *r
+	if t.o.method != "" {
+		sent.Method = t.o.method
+	}
+	if sent.Body == nil {
+		sent.ContentLength = -1 // no Content-Length: 0 where the user gave no data
+	}
+	if t.redirects == 0 && sent.Target == "" {
+		sent.Target = t.targetForm()
+	}
+	t.method = sent.Method
+	a, err := t.client.Do(ctx, rawURL, &sent)
+	if err != nil {
+		return nil, err
+	}
+	if t.headErr != nil {
+		a.Close()
+		return nil, t.headErr
+	}
+	if a.Status == 417 && sent.Header.Has("Expect") {
+		a.Close()
+		r.Header.Del("Expect")
+		if s, ok := r.Body.(io.Seeker); ok {
+			if _, err := s.Seek(0, io.SeekStart); err == nil {
+				return t.send(ctx, rawURL, r)
+			}
+		}
+	}
+	t.answer, t.response = a, a.Response
+	if t.jar != nil {
+		t.jar.Store(a.URL, a.Header, t.env.Now())
+	}
+	return a, nil
+}
+
+// targetForm is the target of the first request: the path as it was typed, behind
+// the whole URL for a proxy.
+func (t *curlTransfer) targetForm() string {
+	if t.proxied() {
+		return t.url.scheme + "://" + t.url.authority() + t.url.target()
+	}
+	return t.url.target()
+}
+
+// redirected notes a redirect, and makes the next request right for where it goes.
+func (t *curlTransfer) redirected(a *httpmini.Answer, to string, r *httpmini.Request) {
+	before := t.at
+	u, err := url.Parse(to)
+	if err == nil {
+		t.at = placeOf(u)
+	}
+	if t.at.scheme != before.scheme || t.at.host != before.host || t.at.realPort() != before.realPort() {
+		t.atHome = t.atHome && t.o.redirects.Trusted
+	}
+	t.redirects++
+	t.redirectTime = t.env.Now().Sub(t.begun)
+	if strings.HasSuffix(t.o.referer, ";auto") {
+		r.Header.Set("Referer", before.raw)
+	}
+	r.Header.Del("Proxy-Authorization") // the client has it
+	if t.at.scheme != "http" {
+		r.Header.Del("Proxy-Connection")
+	}
+	t.setCookies(&r.Header)
+	t.info("Issue another request to this URL: '%s'", to)
+}
+
+// deliver judges an answer and passes its body on.
+func (t *curlTransfer) deliver(a *httpmini.Answer) error {
+	if t.o.fail && a.Status >= 400 {
+		return t.refusal()
+	}
+	skip, err := t.judge(a)
+	if err != nil {
+		return err
+	}
+	if t.o.remoteHeader && t.target.remote {
+		if err := t.nameByServer(a); err != nil {
+			return err
+		}
+	}
+	if !skip {
+		if err := t.copy(a); err != nil {
+			return err
+		}
+	}
+	if a.Status < 300 {
+		if err := a.Wait(); err != nil {
+			return err
+		}
+	}
+	if t.o.failBody && a.Status >= 400 {
+		return t.refusal()
+	}
+	return nil
+}
+
+func (t *curlTransfer) refusal() error {
+	return curlErrorf(cli.ExitRefused, "The requested URL returned error: %d", t.response.Status)
+}
+
+// judge says whether the body is to be skipped, and which answers are errors.
+func (t *curlTransfer) judge(a *httpmini.Answer) (skip bool, err error) {
+	if !t.condition.IsZero() && a.Status == 200 && t.unmet(a) {
+		simulated := *a.Response
+		simulated.Status = 304
+		t.response = &simulated
+		return true, nil
+	}
+	if max := t.o.maxFile; max > 0 && a.ContentLength > max && t.method != "HEAD" {
+		return false, curlErrorf(cli.ExitTooLarge, "Maximum file size exceeded")
+	}
+	if t.resumeAt == 0 || t.body != nil || t.method == "HEAD" {
+		return false, nil
+	}
+	switch {
+	case a.Status == 206 && strings.HasPrefix(a.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", t.resumeAt)):
+		return false, nil
+	case a.Status == 416 && a.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", t.resumeAt):
+		return true, nil // it was whole before
+	case a.Status >= 400:
+		return false, t.refusal() // an error is no part of the file
+	}
+	return false, curlErrorf(curlRange, "HTTP server doesn't seem to support byte ranges. Cannot resume.")
+}
+
+// unmet says whether a server that does not know conditions sent what -z did not
+// want.
+func (t *curlTransfer) unmet(a *httpmini.Answer) bool {
+	changed, err := time.Parse(httpDate, a.Header.Get("Last-Modified"))
+	if err != nil {
+		return false
+	}
+	if strings.HasPrefix(t.o.timeCond, "-") {
+		return changed.After(t.condition)
+	}
+	return !changed.After(t.condition)
+}
+
+// nameByServer gives the file the name in Content-Disposition.
+func (t *curlTransfer) nameByServer(a *httpmini.Answer) error {
+	name, err := serverFileName(a.Header)
+	switch {
+	case err != nil:
+		return curlErrorf(cli.ExitWrite, "Failed to write a file of the name the server gave: %v", err)
+	case name == "" && filepath.Base(t.out.name) == ".":
+		return curlErrorf(cli.ExitWrite, "Remote file name has no length")
+	case name != "":
+		t.out.name, t.out.exclusive = filepath.Join(t.o.outputDir, name), true
+	}
+	return nil
+}
+
+// copy passes the body on.
+func (t *curlTransfer) copy(a *httpmini.Answer) (err error) {
+	max := t.o.maxFile
+	if !t.o.compressed && t.o.limitRate == 0 && (max == 0 || a.ContentLength >= 0) {
+		t.down, err = t.out.take(a)
+		return err
+	}
+	var body io.Reader = a.Body
+	if t.o.compressed {
+		if body, err = a.Decoded(maxDecoded(max)); err != nil {
+			return err
+		}
+	} else if max > 0 {
+		body = io.LimitReader(body, max+1)
+	}
+	if t.o.limitRate > 0 {
+		body = &slowReader{r: body, rate: t.o.limitRate}
+	}
+	n, err := io.Copy(t.out, body)
+	t.down = a.Received()
+	if err == nil && max > 0 && n > max {
+		err = httpmini.ErrTooLarge
+	}
+	return err
+}
+
+// maxDecoded is the limit of a body that is decoded: nobody's memory holds it.
+func maxDecoded(max int64) int64 {
+	if max == 0 {
+		return 1 << 62
+	}
+	return max
+}
+
+// A slowReader reads no more than rate bytes a second.
+type slowReader struct {
+	r     io.Reader
+	rate  int64
+	begun time.Time
+	n     int64
+}
+
+func (s *slowReader) Read(p []byte) (int, error) {
+	if s.begun.IsZero() {
+		s.begun = time.Now()
+	}
+	n, err := s.r.Read(p[:min(int64(len(p)), max(s.rate/10, 1))])
+	s.n += int64(n)
+	time.Sleep(time.Duration(float64(s.n)/float64(s.rate)*float64(time.Second)) - time.Since(s.begun))
+	return n, err
+}
+
+// status is that of the last answer, 0 if there was none.
+func (t *curlTransfer) status() int {
+	if t.response == nil {
+		return 0
+	}
+	return t.response.Status
+}
+
+func (t *curlTransfer) field(name string) any {
+	if t.response == nil {
+		return nil
+	}
+	return orNil(t.response.Header.Get(name))
+}
+
+func (t *curlTransfer) version() string {
+	if t.response == nil {
+		return "0"
+	}
+	return "1." + strconv.Itoa(t.response.Minor)
+}
+
+// since is how long after the beginning something happened.
+func (t *curlTransfer) since(at time.Time) time.Duration {
+	if at.Before(t.begun) {
+		return 0
+	}
+	return at.Sub(t.begun)
+}
+
+// effective is where the redirects have led.
+func (t *curlTransfer) effective() string {
+	if t.redirects == 0 && t.url != nil {
+		return t.url.shown()
+	}
+	return t.at.raw
+}
+
+func (t *curlTransfer) fileName() string {
+	if t.out == nil {
+		return ""
+	}
+	return t.out.name
+}

@@ -1,0 +1,206 @@
+package dump
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/wsproto"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A dumpTarget is a client that commands can name.
+type dumpTarget interface {
+	about() *dumpClient
+	// send sends p whole or not at all, shows that it did, and never waits for the
+	// peer. TCP and UDP know no opcode: text is what is typed, and may get an end of
+	// line.
+	send(op wsproto.Opcode, p []byte) error
+	// sendFile sends a file, which is the target's to close; TCP goes on with it
+	// after the return.
+	sendFile(f *dumpFile) error
+	// end closes politely. The code is for WebSocket; 0 is none.
+	end(code wsproto.StatusCode, reason string) error
+}
+
+// A dumpClient is what is known of a client, of whatever protocol.
+type dumpClient struct {
+	protocol *dumpProtocol
+	proto    string // in events: tcp, tls, unix, udp, ws, wss
+	number   int
+	peer     string
+	path     string // of WebSocket
+	since    time.Time
+	in, out  dumpTraffic
+	halfOpen atomic.Bool // the peer sends no more, and can still be sent to
+}
+
+func (c *dumpClient) about() *dumpClient { return c }
+
+// String is the client in a sentence: "TCP connection #0".
+func (c *dumpClient) String() string { return fmt.Sprintf("%s #%d", c.protocol.noun, c.number) }
+
+// dumpTraffic counts one direction.
+type dumpTraffic struct{ messages, bytes atomic.Int64 }
+
+func (t *dumpTraffic) count(n int) {
+	t.messages.Add(1)
+	t.bytes.Add(int64(n))
+}
+
+func (t *dumpTraffic) add(other *dumpTraffic) {
+	t.messages.Add(other.messages.Load())
+	t.bytes.Add(other.bytes.Load())
+}
+
+// A dumpProtocol is one of the three, with its clients. They are numbered from 0,
+// and no number is given twice.
+type dumpProtocol struct {
+	name    string // in commands
+	noun    string // of a client
+	listens bool
+	refused atomic.Int64 // connections beyond -max-conns
+	full    atomic.Bool  // said that there are some
+
+	opening sync.Mutex // held while a client gets its number, is shown and joins
+
+	mu      sync.Mutex
+	ever    int // clients there have been
+	open    map[int]dumpTarget
+	in, out dumpTraffic // of those that are gone
+}
+
+// next is the number of the next client to join.
+func (p *dumpProtocol) next() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ever
+}
+
+// join makes a client one that commands find.
+func (p *dumpProtocol) join(t dumpTarget) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		p.open = make(map[int]dumpTarget)
+	}
+	p.open[t.about().number] = t
+	p.ever++
+}
+
+func (p *dumpProtocol) leave(t dumpTarget) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := t.about()
+	if _, ok := p.open[c.number]; !ok {
+		return
+	}
+	delete(p.open, c.number)
+	p.in.add(&c.in)
+	p.out.add(&c.out)
+}
+
+// find returns the client with the given number. The error says whether there
+// ever was one: "unknown TCP connection #9", "closed TCP connection #0".
+func (p *dumpProtocol) find(number int) (dumpTarget, error) {
+	p.opening.Lock() // who has been shown is there
+	defer p.opening.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t, ok := p.open[number]; ok {
+		return t, nil
+	}
+	was := "unknown"
+	if number < p.ever {
+		was = "closed"
+	}
+	return nil, fmt.Errorf("%s %s #%d", was, p.noun, number)
+}
+
+// all returns the clients by number.
+func (p *dumpProtocol) all() []dumpTarget {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	return p.current()
+}
+
+// current is all, without waiting for a client that is being shown.
+func (p *dumpProtocol) current() []dumpTarget {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]dumpTarget, 0, len(p.open))
+	for _, t := range p.open {
+		list = append(list, t)
+	}
+	slices.SortFunc(list, func(a, b dumpTarget) int { return a.about().number - b.about().number })
+	return list
+}
+
+// A dumpCount is the figures of a protocol, those of open clients included.
+type dumpCount struct {
+	open, ever int
+	in, out    dumpTraffic
+}
+
+func (p *dumpProtocol) count() *dumpCount {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := &dumpCount{open: len(p.open), ever: p.ever}
+	c.in.add(&p.in)
+	c.out.add(&p.out)
+	for _, t := range p.open {
+		c.in.add(&t.about().in)
+		c.out.add(&t.about().out)
+	}
+	return c
+}
+
+// statistics is a line about a protocol.
+func (d *dump) statistics(p *dumpProtocol) string {
+	c := p.count()
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d open of %d; received %s, %s; sent %s, %s", p.name, c.open, c.ever,
+		cli.Plural(c.in.messages.Load(), "message"), cli.Plural(c.in.bytes.Load(), "byte"),
+		cli.Plural(c.out.messages.Load(), "message"), cli.Plural(c.out.bytes.Load(), "byte"))
+	more := func(n int64, what string) {
+		if n > 0 {
+			fmt.Fprintf(&b, "; %d %s", n, what)
+		}
+	}
+	more(p.refused.Load(), "turned away")
+	if d.udp != nil && p == d.udp.dumpProtocol {
+		more(d.udp.forgotten.Load(), "forgotten")
+		more(d.udp.unanswered.Load(), "not answered")
+		more(d.udp.dropped.Load(), "dropped by the system")
+	}
+	return b.String()
+}
+
+// describe is the line of list_clients about c: number, address, path, age, bytes.
+func (c *dumpClient) describe(now time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "#%d: %s", c.number, event.Field(cmp.Or(c.peer, "unix")))
+	if c.path != "" {
+		b.WriteString(":" + event.Field(c.path))
+	}
+	fmt.Fprintf(&b, ", %v, %s in, %s out", now.Sub(c.since).Round(time.Second),
+		cli.Plural(c.in.bytes.Load(), "byte"), cli.Plural(c.out.bytes.Load(), "byte"))
+	if c.halfOpen.Load() {
+		b.WriteString(", ended its side")
+	}
+	return b.String()
+}
+
+func droppedError(n int64) error {
+	return fmt.Errorf("udp: the system dropped %s for want of room", cli.Plural(n, "datagram"))
+}
+
+var (
+	errQueueFull = errors.New("send queue full (1 MiB)")
+	errClosing   = errors.New("it is being closed")
+)

@@ -1,0 +1,159 @@
+package dump
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/talk"
+	"socketsrv/internal/term"
+	"time"
+)
+
+const (
+	promptText = "socketsrv> "
+	historyOf  = "dump" // the file with the lines typed before
+)
+
+// A dumpPrompt is where commands come from: a person at a terminal, or a file.
+type dumpPrompt struct {
+	lines   talk.LineSource
+	history *term.History // nil: not at a terminal
+	person  bool          // the end of the input is the end of the program
+}
+
+// openPrompt begins to read commands. Where stdin and stdout are a terminal the
+// environment it returns writes above the line being typed.
+func (d *dump) openPrompt(env *cli.Env) (*dumpPrompt, *cli.Env, error) {
+	stdin, isFile := env.Stdin.(*os.File)
+	switch {
+	case !isFile:
+		s := bufio.NewScanner(env.Stdin)
+		s.Buffer(nil, term.MaxLine)
+		return &dumpPrompt{lines: talk.NewScannedLines(s, env.Stdin)}, env, nil
+	case env.TTYIn == nil || env.TTYOut == nil || d.batch:
+		lines, err := term.NewEditor(stdin, nil, term.Options{})
+		if err != nil { // there is no stdin
+			return &dumpPrompt{lines: talk.NoLines{}}, env, nil
+		}
+		return &dumpPrompt{lines: lines, person: env.TTYIn != nil}, env, nil
+	}
+	history := new(term.History)
+	unread := history.Load(term.HistoryFile(historyOf))
+	editor, err := term.NewEditor(env.TTYIn, env.TTYOut, term.Options{Prompt: promptText, History: history, Complete: d.complete})
+	if err != nil {
+		return nil, nil, err
+	}
+	if unread != nil {
+		fmt.Fprintf(editor, "%s: %s\n", cli.Program, cli.ErrorLine(unread))
+	}
+	here := *env
+	here.Stdout = editor
+	if env.TTYErr != nil {
+		here.Stderr = editor
+	}
+	return &dumpPrompt{lines: editor, history: history, person: true}, &here, nil
+}
+
+// close makes ReadLine return and gives the terminal back. It may be called twice.
+func (p *dumpPrompt) close() {
+	p.lines.Close()
+	if p.history != nil {
+		p.history.Save() // a history that cannot be kept is no reason to fail
+	}
+}
+
+// converse carries out commands until they end, and calls quit if that is the end
+// of the program.
+func (d *dump) converse(ctx context.Context, quit func()) {
+	defer d.stopTalking()
+	if d.batch {
+		select {
+		case <-d.met:
+		case <-ctx.Done():
+			return
+		}
+	}
+	for ctx.Err() == nil {
+		line, err := d.prompt.lines.ReadLine()
+		switch {
+		case err == nil:
+			if d.command(line) {
+				quit()
+				return
+			}
+		case errors.Is(err, term.ErrTooLong):
+			d.refuse(err.Error())
+		case errors.Is(err, os.ErrClosed) || ctx.Err() != nil:
+			return
+		default:
+			if err != io.EOF && err != term.ErrInterrupted {
+				d.con.Error(fmt.Errorf("stdin: %w", err))
+			}
+			d.endOfCommands(ctx, err, quit)
+			return
+		}
+	}
+}
+
+func (d *dump) endOfCommands(ctx context.Context, err error, quit func()) {
+	switch {
+	case d.batch && err != term.ErrInterrupted:
+		d.drain(ctx)
+		quit()
+	case d.batch, d.prompt.person:
+		quit()
+	}
+}
+
+// stopTalking lets those clients go that only waited for commands.
+func (d *dump) stopTalking() {
+	d.talking.Store(false)
+	if d.tcp != nil {
+		d.tcp.releaseHalfOpen()
+	}
+}
+
+const (
+	drainSilence = time.Second      // without a byte from anybody -batch ends
+	drainTime    = 30 * time.Second // and after that anyway
+)
+
+// drain lets replies come until all clients are gone or silent.
+func (d *dump) drain(ctx context.Context) {
+	late := time.NewTimer(drainTime)
+	defer late.Stop()
+	silence := time.NewTicker(drainSilence)
+	defer silence.Stop()
+	for seen := d.moved.Load(); d.mayHear(); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-late.C:
+			d.con.Status("clients still send after %v", drainTime)
+			return
+		case <-d.left:
+		case <-silence.C:
+			moved := d.moved.Load()
+			if moved == seen && d.asked.Load() == 0 {
+				return
+			}
+			seen = moved
+		}
+	}
+}
+
+// mayHear says whether a client is there that can still send.
+func (d *dump) mayHear() bool {
+	for _, p := range d.protocols {
+		for _, t := range p.all() {
+			if !t.about().halfOpen.Load() {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,371 @@
+package dump
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"socketsrv/internal/answer"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
+	"socketsrv/wsproto"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxSessions = 10000
+	// sweeps is how often in -udp-idle is looked who has been silent since.
+	sweeps = 4
+	// sendTime is what the system may take for one datagram of ours.
+	sendTime = time.Second
+)
+
+// dumpUDP serves UDP, or datagrams over a Unix socket. There are no connections:
+// who has sent something is a session, until it was silent for -udp-idle, or the one
+// that was silent longest when there are 10,000.
+type dumpUDP struct {
+	*dump
+	*dumpProtocol
+	ctx   context.Context
+	conn  net.PacketConn
+	udp   *net.UDPConn // conn, if it is one
+	read  func(p []byte) (n int, from udpAddress, may bool, err error)
+	inode uint64 // of the socket; 0 if not known
+
+	replying   atomic.Int64 // goroutines of replyLater
+	forgotten  atomic.Int64 // sessions
+	unanswered atomic.Int64 // datagrams that were not to be answered, or not so
+	dropped    atomic.Int64 // datagrams, by the system; see lookAtDrops
+
+	last   *udpClient // of the reader: whose datagram came last
+	shown  chan struct{}
+	others sync.WaitGroup // goroutines beside the reader
+	over   chan struct{}
+
+	lists sync.Mutex
+	peers map[udpAddress]*udpClient
+	order list.List // of *udpClient, who sent last in front
+	full  bool      // said that some have to go
+}
+
+// A udpAddress is an address of either kind.
+type udpAddress struct {
+	netip.AddrPort
+	path string // of a Unix socket
+}
+
+func (a udpAddress) String() string {
+	if a.path != "" || !a.IsValid() {
+		return a.path
+	}
+	return a.AddrPort.String()
+}
+
+// A udpClient is a session.
+type udpClient struct {
+	dumpClient
+	u       *dumpUDP
+	address udpAddress
+	at      *list.Element
+	gone    atomic.Bool
+	seen    int64 // messages when the sweeper looked
+	silent  int   // looks since that changed
+}
+
+func (d *dump) newUDP(ctx context.Context, p *dumpProtocol, conn net.PacketConn) *dumpUDP {
+	p.listens = true
+	u := &dumpUDP{dump: d, dumpProtocol: p, ctx: ctx, conn: conn, peers: make(map[udpAddress]*udpClient),
+		shown: make(chan struct{}, 1), over: make(chan struct{})}
+	u.read = u.readAny
+	if udp, ok := conn.(*net.UDPConn); ok {
+		u.udp, u.read = udp, u.readUDP
+		if d.Answers() {
+			r := listen.NewPacketReader(udp)
+			u.read = func(p []byte) (int, udpAddress, bool, error) {
+				n, from, may, err := r.Read(p)
+				return n, udpAddress{AddrPort: from}, may, err
+			}
+		}
+		growBuffer(udp)
+		u.inode = inodeOf(udp)
+	}
+	return u
+}
+
+// readUDP is for when nothing is answered.
+func (u *dumpUDP) readUDP(p []byte) (int, udpAddress, bool, error) {
+	n, from, err := u.udp.ReadFromUDPAddrPort(p)
+	if addr := from.Addr(); addr.Is4In6() {
+		from = netip.AddrPortFrom(addr.Unmap(), from.Port())
+	}
+	return n, udpAddress{AddrPort: from}, false, err
+}
+
+// readAny is for other sockets.
+func (u *dumpUDP) readAny(p []byte) (n int, from udpAddress, may bool, err error) {
+	n, addr, err := u.conn.ReadFrom(p)
+	switch addr := addr.(type) {
+	case *net.UDPAddr:
+		ap := addr.AddrPort()
+		from.AddrPort = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+		may = listen.Answerable(from.AddrPort)
+	case *net.UnixAddr:
+		from.path = cli.PeerName(addr)
+		may = from.path != ""
+	}
+	return n, from, may, err
+}
+
+// serve reads until the socket is closed.
+func (u *dumpUDP) serve() error {
+	defer u.others.Wait()
+	defer close(u.over)
+	u.others.Go(u.flush)
+	if u.udpIdle > 0 {
+		u.others.Go(u.sweep)
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, from, may, err := u.read(buf)
+		switch {
+		case err == nil:
+			u.datagram(from, buf[:n], may)
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case !listen.GoesOn(err):
+			return err
+		}
+	}
+}
+
+// flush writes what the reader has shown. It does that as fast as stdout takes it,
+// and the reader goes on meanwhile: many datagrams go out in one write.
+func (u *dumpUDP) flush() {
+	for {
+		select {
+		case <-u.shown:
+			u.con.Write(nil)
+		case <-u.over:
+			u.con.Write(nil)
+			return
+		}
+	}
+}
+
+func (u *dumpUDP) datagram(from udpAddress, p []byte, may bool) {
+	c := u.session(from)
+	c.in.count(len(p))
+	u.moved.Add(1)
+	if u.shows {
+		u.con.Add(&event.Event{Event: event.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: event.In, Payload: p})
+		select {
+		case u.shown <- struct{}{}:
+		default:
+		}
+	}
+	if !u.Answers() {
+		return
+	}
+	if !may {
+		u.unanswered.Add(1)
+		return
+	}
+	if u.Fixed {
+		u.reply(c, p, len(p))
+		return
+	}
+	u.replyLater(c, append([]byte(nil), p...))
+}
+
+// session returns the session of an address, a new one if there is none.
+func (u *dumpUDP) session(from udpAddress) *udpClient {
+	if c := u.last; c != nil && c.address == from && !c.gone.Load() {
+		return c
+	}
+	u.lists.Lock()
+	c, out := u.peers[from], (*udpClient)(nil)
+	known := c != nil
+	if known {
+		u.order.MoveToFront(c.at)
+	} else {
+		c = &udpClient{u: u, address: from}
+		c.protocol, c.proto, c.peer = u.dumpProtocol, "udp", from.String()
+		c.at = u.order.PushFront(c)
+		u.peers[from] = c
+		if u.order.Len() > maxSessions {
+			out = u.order.Back().Value.(*udpClient)
+			u.remove(out)
+		}
+	}
+	u.lists.Unlock()
+	if out != nil {
+		u.forgotten.Add(1)
+		if !u.full {
+			u.full = true
+			u.con.Status("udp: %d sessions are kept, those silent longest are forgotten", maxSessions)
+		}
+		u.ended(out, event.Event{Reason: "forgotten"})
+	}
+	if !known {
+		u.opened(c)
+	}
+	u.last = c
+	return c
+}
+
+// remove takes c from the table; u.lists is held.
+func (u *dumpUDP) remove(c *udpClient) bool {
+	if c.gone.Swap(true) {
+		return false
+	}
+	u.order.Remove(c.at)
+	delete(u.peers, c.address)
+	return true
+}
+
+func (u *dumpUDP) ended(c *udpClient, ev event.Event) {
+	u.closed(&c.dumpClient, ev)
+	u.dump.gone(c)
+}
+
+// sweep forgets who has been silent.
+func (u *dumpUDP) sweep() {
+	ticker := time.NewTicker(max(u.udpIdle/sweeps, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-u.over:
+			return
+		case <-ticker.C:
+		}
+		for _, c := range u.silent() {
+			u.forgotten.Add(1)
+			u.ended(c, event.Event{Reason: fmt.Sprintf("silent for %s", cli.FormatDuration(u.udpIdle))})
+		}
+	}
+}
+
+// silent removes and returns those that have been silent for -udp-idle.
+func (u *dumpUDP) silent() (out []*udpClient) {
+	u.lists.Lock()
+	defer u.lists.Unlock()
+	for e := u.order.Back(); e != nil; {
+		c := e.Value.(*udpClient)
+		e = e.Prev()
+		if n := c.in.messages.Load() + c.out.messages.Load(); n != c.seen {
+			c.seen, c.silent = n, 0
+		} else if c.silent++; c.silent >= sweeps && u.remove(c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// reply answers a message of size bytes, never with more than that: nobody knows
+// whether its source is true.
+func (u *dumpUDP) reply(c *udpClient, p []byte, size int) {
+	back, ok := u.answerTo(u.ctx, &c.dumpClient, wsproto.Message{Data: p}, cli.MaxDatagram)
+	switch {
+	case !ok:
+	case len(back.Data) > size:
+		if u.unanswered.Add(1) == 1 {
+			u.refuse(fmt.Sprintf("%v: not answered: %d bytes would answer %d, and UDP is answered by no more than came; further ones are only counted", c, len(back.Data), size))
+		}
+	default:
+		u.sent(&c.dumpClient, "", back.Data)
+		if err := u.write(c, back.Data); err != nil {
+			u.unanswered.Add(1)
+		}
+	}
+}
+
+// replyLater is reply by a program, which the reader does not wait for; where too
+// many run the datagram is not answered.
+func (u *dumpUDP) replyLater(c *udpClient, p []byte) {
+	if u.replying.Add(1) > answer.MaxPrograms {
+		u.replying.Add(-1)
+		u.unanswered.Add(1)
+		return
+	}
+	u.late.Go(func() {
+		defer u.replying.Add(-1)
+		u.reply(c, p, len(p))
+	})
+}
+
+// write sends p, and counts it before anybody can know of it.
+func (u *dumpUDP) write(c *udpClient, p []byte) (err error) {
+	c.out.count(len(p))
+	u.conn.SetWriteDeadline(time.Now().Add(sendTime))
+	switch {
+	case u.udp != nil:
+		_, err = u.udp.WriteToUDPAddrPort(p, c.address.AddrPort)
+	case c.address.path != "":
+		_, err = u.conn.WriteTo(p, &net.UnixAddr{Name: c.address.path, Net: "unixgram"})
+	case c.address.IsValid():
+		_, err = u.conn.WriteTo(p, net.UDPAddrFromAddrPort(c.address.AddrPort))
+	}
+	if err != nil {
+		c.out.messages.Add(-1)
+		c.out.bytes.Add(-int64(len(p)))
+	}
+	return err
+}
+
+func (c *udpClient) send(_ wsproto.Opcode, p []byte) error {
+	return c.post(p, func() { c.u.sent(&c.dumpClient, "", p) })
+}
+
+// post sends p; before it does, it calls show.
+func (c *udpClient) post(p []byte, show func()) error {
+	switch {
+	case len(p) > cli.MaxDatagram:
+		return fmt.Errorf("%w (max %d)", errMessageTooLong, cli.MaxDatagram)
+	case c.u.udp == nil && c.peer == "":
+		return fmt.Errorf("%v: it has no address", c)
+	}
+	show()
+	if err := c.u.write(c, p); err != nil {
+		return fmt.Errorf("%v: %s", c, plainError(err))
+	}
+	return nil
+}
+
+func (c *udpClient) sendFile(f *dumpFile) error {
+	defer f.close()
+	p, err := f.read(cli.MaxDatagram)
+	if err == nil {
+		err = c.post(p, func() {})
+	}
+	if err == nil {
+		f.done(f.size, nil)
+	}
+	return err
+}
+
+// end forgets the session.
+func (c *udpClient) end(code wsproto.StatusCode, _ string) error {
+	if code != 0 {
+		return errors.New("codes are for WebSocket")
+	}
+	c.u.lists.Lock()
+	removed := c.u.remove(c)
+	c.u.lists.Unlock()
+	if removed {
+		c.u.ended(c, event.Event{Dir: event.Out})
+	}
+	return nil
+}
+
+// lookAtDrops asks the system how many datagrams it had no room for, as long as
+// the socket is open.
+func (u *dumpUDP) lookAtDrops() {
+	if n, ok := udpDrops(u.inode); ok {
+		u.dropped.Store(n)
+	}
+}

@@ -1,6 +1,0 @@
-//go:build !unix
-
-package mode
-
-// descriptors is 0: these systems set no limit that counts here.
-func descriptors() int { return 0 }

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package mode
-
-import "os/exec"
-
-// ownGroup does nothing: these systems have no process groups to signal.
-func ownGroup(*exec.Cmd) (end func()) { return func() {} }

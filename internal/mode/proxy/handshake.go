@@ -1,0 +1,327 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
+	"strings"
+	"time"
+)
+
+// A proxyUpstream is a connection to a target, ready for frames or bytes.
+type proxyUpstream struct {
+	nc       net.Conn
+	buffered []byte            // what came with the response
+	fields   httpmini.Header   // of the response, for the client
+	deflate  bool              // permessage-deflate was agreed on
+	ag       wsproto.Agreement // with the client, by us: where the target speaks no WebSocket
+}
+
+// handshake answers x, and where target and client agree, makes a session of it. The
+// error is why not; the client has been told.
+func (p *wsProxy) handshake(x *httpmini.Exchange) error {
+	req := x.Request
+	res, _, err := wsproto.Answer(req, p.accept)
+	if err != nil {
+		x.Send(res)
+		return err
+	}
+	fields, err := p.forwarded(req, x.RemoteAddr())
+	if err != nil {
+		return p.refuse(x, 400, err.Error(), err)
+	}
+	target := p.routes.find(req.Host())
+	if target == nil {
+		return p.refuse(x, 421, errNoTarget.Error(), fmt.Errorf("%w: %q", errNoTarget, cli.Clip(req.Host(), cli.MaxShown)))
+	}
+	up, refusal, err := p.connect(target, req, fields)
+	switch {
+	case refusal != nil:
+		x.Respond(refusal.Status, refusal.Header, refusal.body)
+		return err
+	case err != nil:
+		return p.refuse(x, gatewayStatus(err), target.String()+": "+trouble(err), fmt.Errorf("%v: %w", target, err))
+	}
+	if target.scheme == "tcp" {
+		res, up.ag, _ = wsproto.Answer(req, p.bridgeOptions())
+	}
+	res.Header = append(res.Header, up.fields...)
+	s := p.session(x, target)
+	x.Send(res)
+	x.Takeover(func(nc net.Conn, buffered []byte) {
+		p.opened(s, req)
+		if target.scheme == "tcp" {
+			p.bridge(s, nc, buffered, up)
+		} else {
+			p.relay(s, nc, buffered, up)
+		}
+	})
+	return nil
+}
+
+// refuse answers with a status and a text that is for everybody, and returns err,
+// which is for the log.
+func (p *wsProxy) refuse(x *httpmini.Exchange, status int, text string, err error) error {
+	text = fmt.Sprintf("%d %s: %s\n", status, httpmini.StatusText(status), text)
+	x.Respond(status, httpmini.Header{{Name: "Content-Type", Value: "text/plain; charset=utf-8"}, {Name: "Connection", Value: "close"}}, []byte(text))
+	return err
+}
+
+// trouble is what a client may know of an error with a target: not the addresses
+// its name has, nor what else the system says.
+func trouble(err error) string {
+	switch code := cli.ExitCode(err); {
+	case code == cli.ExitTimeout:
+		return "no answer in time"
+	case code == cli.ExitName, code == cli.ExitConnect:
+		return "cannot be reached"
+	case code == cli.ExitCertificate, code == cli.ExitTLS:
+		return "TLS failed"
+	}
+	return "no WebSocket handshake"
+}
+
+var errNoTarget = errors.New("no target for that host")
+
+// gatewayStatus is the status for an error with a target (RFC 9110 §15.6.3, §15.6.5).
+func gatewayStatus(err error) int {
+	if cli.IsTimeout(err) {
+		return 504
+	}
+	return 502
+}
+
+// hopByHop are the fields that are for one connection only (RFC 9110 §7.6.1), and
+// those of the handshake that each side has of its own.
+var hopByHop = []string{
+	"connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+	"transfer-encoding", "content-length", "upgrade", "host", "expect",
+	"sec-websocket-key", "sec-websocket-version", "sec-websocket-accept",
+}
+
+// forwardedBy are the fields in which proxies tell of the client (RFC 7239 and
+// before).
+var forwardedBy = []string{"forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"}
+
+var errConnectionField = errors.New("a field that is not for Connection to name")
+
+// endToEnd returns the fields of h that pass through a proxy.
+func endToEnd(h httpmini.Header) (httpmini.Header, error) {
+	var named []string
+	for _, name := range h.List("Connection") {
+		switch name = strings.ToLower(name); name {
+		case "host", "content-length", "transfer-encoding":
+			return nil, fmt.Errorf("%w: %s", errConnectionField, name)
+		}
+		named = append(named, name)
+	}
+	var out httpmini.Header
+	for _, f := range h {
+		if name := strings.ToLower(f.Name); !slices.Contains(hopByHop, name) && !slices.Contains(named, name) {
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+// forwarded returns the client's fields as the target gets them.
+func (p *wsProxy) forwarded(req *httpmini.Request, from net.Addr) (httpmini.Header, error) {
+	h, err := endToEnd(req.Header)
+	if err != nil {
+		return nil, err
+	}
+	h = slices.DeleteFunc(h, func(f httpmini.Field) bool {
+		name := strings.ToLower(f.Name)
+		ours := name == "authorization" && (p.ws.User != "" || p.ws.Token != "") // it was for us
+		return ours || name == "sec-websocket-extensions" || !p.trust && slices.Contains(forwardedBy, name)
+	})
+	if offer := p.offer(req); offer != "" {
+		h.Add("Sec-WebSocket-Extensions", offer)
+	}
+	if tcp, ok := from.(*net.TCPAddr); ok {
+		addr := tcp.AddrPort().Addr().Unmap().WithZone("").String()
+		h.Set("X-Forwarded-For", strings.Join(append(h.List("X-Forwarded-For"), addr), ", "))
+	}
+	proto := "http"
+	if p.tls.Enabled() {
+		proto = "https"
+	}
+	for _, f := range []httpmini.Field{{Name: "X-Forwarded-Proto", Value: proto}, {Name: "X-Forwarded-Host", Value: req.Host()}} {
+		if !h.Has(f.Name) {
+			h = append(h, f)
+		}
+	}
+	return h, nil
+}
+
+// offer is what of the client's extensions the target hears of: those whose frames
+// we can tell from broken ones.
+func (p *wsProxy) offer(req *httpmini.Request) string {
+	if p.ws.NoCompression || !req.Header.Has("Sec-WebSocket-Extensions") || req.Header.HasToken("Connection", "Sec-WebSocket-Extensions") {
+		return ""
+	}
+	list, _ := wsproto.ParseExtensions(req.Header.Values("Sec-WebSocket-Extensions")...) // Answer has looked at it
+	list = slices.DeleteFunc(list, func(e wsproto.Extension) bool { return e.Name != "permessage-deflate" })
+	return string(wsproto.AppendExtensions(nil, list))
+}
+
+// A proxyRefusal is what a target answered that is no 101.
+type proxyRefusal struct {
+	*httpmini.Response
+	body []byte
+}
+
+// connect opens the connection to the target, handshake included.
+func (p *wsProxy) connect(t *proxyTarget, req *httpmini.Request, fields httpmini.Header) (*proxyUpstream, *proxyRefusal, error) {
+	ctx, cancel := p.handshakeTime()
+	defer cancel()
+	nc, err := p.dial(ctx, t)
+	if err != nil {
+		return nil, nil, proxyInTime(ctx, err)
+	}
+	if t.scheme == "tcp" {
+		return &proxyUpstream{nc: nc}, nil, nil
+	}
+	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	up, refusal, err := p.upgrade(nc, t, req, fields)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		nc.Close()
+		return nil, refusal, proxyInTime(ctx, err)
+	}
+	return up, nil, nil
+}
+
+// proxyInTime makes err that of ctx where that has ended.
+func proxyInTime(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// dial connects to the target and, for wss, does the handshake of TLS.
+func (p *wsProxy) dial(ctx context.Context, t *proxyTarget) (net.Conn, error) {
+	nc, err := p.dialer.For(p.env, t.scheme)(ctx, "tcp", t.address())
+	if err != nil || t.scheme != "wss" {
+		return nc, err
+	}
+	tc, err := p.secure.Client(ctx, nc, t.host)
+	if err != nil {
+		return nil, err // Client has closed nc
+	}
+	p.con.Detail("TLS to %v: %s", t, tlsconf.State(tc))
+	return tc, nil
+}
+
+// upgrade does the opening handshake with the target (RFC 6455 §4.1).
+func (p *wsProxy) upgrade(nc net.Conn, t *proxyTarget, req *httpmini.Request, fields httpmini.Header) (*proxyUpstream, *proxyRefusal, error) {
+	var nonce [16]byte
+	rand.Read(nonce[:])
+	key := base64.StdEncoding.EncodeToString(nonce[:])
+	out := &httpmini.Request{Method: "GET", Target: t.path + originForm(req), Header: httpmini.Header{
+		{Name: "Host", Value: t.authority()}, {Name: "Upgrade", Value: "websocket"}, {Name: "Connection", Value: "Upgrade"},
+		{Name: "Sec-WebSocket-Key", Value: key}, {Name: "Sec-WebSocket-Version", Value: "13"},
+	}}
+	out.Header = append(out.Header, fields...)
+	if _, err := nc.Write(out.AppendHead(nil)); err != nil {
+		return nil, nil, err
+	}
+	br := bufio.NewReader(nc)
+	res, err := httpmini.ReadFinal(br, "GET", true, httpmini.ClientLimits)
+	if err != nil {
+		return nil, nil, err
+	}
+	if res.Status != 101 {
+		refusal, err := readProxyRefusal(res)
+		return nil, refusal, err
+	}
+	deflate, err := judgeProxy(res, key, fields)
+	if err != nil {
+		return nil, nil, err
+	}
+	up := &proxyUpstream{nc: nc, deflate: deflate}
+	if up.fields, err = endToEnd(res.Header); err != nil {
+		return nil, nil, err
+	}
+	if n := br.Buffered(); n > 0 {
+		b, _ := br.Peek(n)
+		up.buffered = b
+	}
+	return up, nil, nil
+}
+
+// originForm is the target of the request in origin form (RFC 9112 §3.2.1), byte for byte.
+func originForm(req *httpmini.Request) string {
+	path := req.Path()
+	if i := strings.IndexByte(req.Target, '?'); i >= 0 {
+		path += req.Target[i:]
+	}
+	return path
+}
+
+var errProxyAnswer = errors.New("the answer to the handshake breaks the rules") // RFC 6455 §4.1
+
+// judgeProxy says whether res is a 101 that agrees to what was offered in fields.
+func judgeProxy(res *httpmini.Response, key string, fields httpmini.Header) (deflate bool, err error) {
+	h := res.Header
+	chosen, agreed := h.Values("Sec-WebSocket-Protocol"), h.Values("Sec-WebSocket-Extensions")
+	switch {
+	case res.Minor < 1, !h.HasToken("Upgrade", "websocket"), !h.HasToken("Connection", "Upgrade"):
+		return false, fmt.Errorf("%w: no upgrade to websocket", errProxyAnswer)
+	case h.Has("Transfer-Encoding"), h.Has("Content-Length") && h.Get("Content-Length") != "0":
+		return false, fmt.Errorf("%w: it has a body", errProxyAnswer)
+	case h.Count("Sec-WebSocket-Accept") != 1, h.Get("Sec-WebSocket-Accept") != wsproto.AcceptKey(key):
+		return false, fmt.Errorf("%w: Sec-WebSocket-Accept", errProxyAnswer)
+	case len(chosen) > 1, len(chosen) == 1 && !slices.Contains(fields.List("Sec-WebSocket-Protocol"), chosen[0]):
+		return false, fmt.Errorf("%w: Sec-WebSocket-Protocol", errProxyAnswer)
+	case len(agreed) == 0:
+		return false, nil
+	}
+	list, err := wsproto.ParseExtensions(agreed...)
+	if err != nil || len(list) != 1 || list[0].Name != "permessage-deflate" || !fields.Has("Sec-WebSocket-Extensions") {
+		return false, fmt.Errorf("%w: Sec-WebSocket-Extensions", errProxyAnswer)
+	}
+	return true, nil
+}
+
+// maxProxyRefusal bounds the body of a refusal that is passed on.
+const maxProxyRefusal = 64 << 10
+
+// readProxyRefusal reads what a target answered in place of 101, to be passed on.
+func readProxyRefusal(res *httpmini.Response) (*proxyRefusal, error) {
+	status := fmt.Errorf("the target answered %d %s", res.Status, cli.Clip(res.Reason, cli.MaxShown))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxProxyRefusal+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w, and then: %w", status, err)
+	case len(body) > maxProxyRefusal:
+		return nil, fmt.Errorf("%w with more than %d bytes", status, maxProxyRefusal)
+	}
+	h, err := endToEnd(res.Header)
+	if err != nil {
+		return nil, err
+	}
+	if res.Status == 426 { // RFC 9110 §15.5.22
+		h.Add("Upgrade", "websocket")
+		h.Add("Connection", "Upgrade, close")
+	} else {
+		h.Add("Connection", "close")
+	}
+	if v := res.Header.Get("Sec-WebSocket-Version"); v != "" {
+		h.Add("Sec-WebSocket-Version", v)
+	}
+	return &proxyRefusal{&httpmini.Response{Status: res.Status, Header: h}, body}, status
+}

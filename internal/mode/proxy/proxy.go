@@ -1,0 +1,374 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/dial"
+	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
+	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Mode passes WebSocket connections on to other servers.
+//
+// The opening handshake is made twice, proxyhandshake.go: the client's is judged
+// and not answered before the target's is done, whose answer goes back. Then the
+// frames pass as they are, wsproto.Relay, or, to a target that speaks no WebSocket,
+// as a stream, proxybridge.go. Which target it is, proxyroutes.go says.
+var Mode = cli.Mode{
+	Name: "proxy", Brief: "pass WebSocket connections on, by host name too; WebSocket to TCP",
+	Aliases: []cli.Alias{{Name: "proxy_server"}},
+	Examples: []string{
+		"socketsrv -proxy -remote_host ws://127.0.0.1:9000",
+		"socketsrv -proxy -host 0.0.0.0 -port 8765 -config_path proxy.conf -v",
+		"socketsrv -proxy -remote_host tcp://127.0.0.1:5900",
+	},
+	Setup: func(fs *cli.Flags) cli.Func {
+		p := new(wsProxy)
+		fs.Group("Proxy")
+		fs.Func("remote-host", "URL", "where to: ws://, wss://, tcp://host:port for its bytes", func(s string) (err error) {
+			p.remote, err = parseProxyTarget(s)
+			return err
+		})
+		fs.String(&p.config, "config-path", "FILE", "lines HOST=URL, or JSON; -remote_host for other hosts")
+		fs.Switch(&p.trust, "trust-forwarded", "keep Forwarded, X-Forwarded-*, X-Real-IP of clients")
+		p.listener = listen.AddListener(fs, "127.0.0.1", "8008")
+		p.ws = proxyWSFlags(fs)
+		p.tls = listen.AddTLS(fs)
+		p.targetTLS = proxyTLSFlags(fs)
+		p.dialer = dial.AddDialer(fs)
+		p.output = fs.Output()
+		fs.Check(func() error {
+			if fs.Given("max-message") {
+				p.maxMessage = p.listener.MaxMessage
+			}
+			return nil
+		})
+		return p.run
+	},
+	Checks: []cli.Check{{Name: "WebSocket to an echo server", Run: func(ctx context.Context, b *cli.Bench) error {
+		_, addr, err := b.Start(ctx, "ws", "echo", "-port", "0")
+		if err != nil {
+			return err
+		}
+		return cli.EchoCheck("", "ws", "ws", "proxy", "-port", "0", "-remote_host", "ws://"+addr).Run(ctx, b)
+	}}},
+}
+
+// proxyWS adds those flags of a WebSocket server that concern the handshake: the
+// rest is between client and target.
+func proxyWSFlags(fs *cli.Flags) *listen.WebSocket {
+	w := new(listen.WebSocket)
+	fs.Group("WebSocket")
+	fs.List(&w.Origins, "origin", "LIST", "allowed origins, * for all (same host and loopback)")
+	fs.List(&w.AllowHosts, "allow-host", "LIST", "other names of this machine in Host; * for any")
+	fs.Switch(&w.NoCompression, "x", "no compression")
+	fs.Func("auth", "USER:PASS", "", cli.SetUser(&w.User))
+	fs.String(&w.Token, "token", "T", "401 without that user or bearer token")
+	fs.Hide("auth", "token")
+	return w
+}
+
+// proxyTLS adds the flags of TLS to the targets.
+func proxyTLSFlags(fs *cli.Flags) *dial.TLS {
+	c := new(dial.TLS)
+	o := &c.Options
+	fs.Group("TLS to wss:// targets")
+	fs.Switch(&o.Insecure, "k insecure-backend", "trust any certificate")
+	fs.String(&o.CA, "backend-cacert", "FILE", "trust those only")
+	fs.String(&o.Cert, "backend-cert", "FILE", "")
+	fs.String(&o.Key, "backend-key", "FILE", "our own certificate and key in PEM")
+	fs.Check(func() error {
+		switch {
+		case !tlsconf.Available && fs.AnyGiven("TLS to wss:// targets"):
+			return cli.ErrNoTLS
+		case o.Key != "" && o.Cert == "":
+			return cli.Usagef("-backend-key needs -backend-cert")
+		}
+		return nil
+	})
+	return c
+}
+
+// wsProxy is what the flags said, and the proxy at work.
+type wsProxy struct {
+	remote     *proxyTarget // nil: none
+	config     string
+	trust      bool
+	maxMessage int64 // on the wire; 0: no bound
+	listener   *listen.Listener
+	ws         *listen.WebSocket
+	tls        *listen.TLS
+	targetTLS  *dial.TLS
+	dialer     *dial.Dialer
+	output     *cli.Output
+
+	env    *cli.Env
+	con    *cli.Console
+	routes *proxyRoutes
+	accept wsproto.AcceptOptions
+	secure *tlsconf.Config // to wss targets; nil: there are none
+	ctx    context.Context // of handshakes with targets
+
+	clients atomic.Int64
+	counts  struct{ messages, bytes, refused atomic.Int64 }
+
+	mu       sync.Mutex
+	stopping bool
+	sessions map[*proxySession]struct{}
+}
+
+// A proxySession is a client and its target, connected.
+type proxySession struct {
+	number int
+	peer   string
+	proto  string
+	target *proxyTarget
+
+	close func()          // ends it politely
+	abort func(err error) // ends it
+}
+
+func (p *wsProxy) run(ctx context.Context, env *cli.Env, args []string) error {
+	con, err := p.output.Open(env)
+	if err != nil {
+		return err
+	}
+	defer con.Close()
+	p.env, p.con = env, con
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	ln, err := p.listener.Open(ctx, env, con, "ws", p.tls)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	p.accept = p.acceptOptions(ln.Addr())
+	targets, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	p.ctx = targets
+	server := &httpmini.Server{
+		Handler:     p.serve,
+		HeadTimeout: p.listener.HandshakeTimeout,
+		Limits:      httpmini.Limits{Line: 9 << 10}, // a query of 8 KiB and what goes with it
+		Log:         con.Error,
+	}
+	err = listen.ServeAll(ctx, &p.listener.Serving, func(ctx context.Context) {
+		ln.Close()
+		cancel()
+		p.stop(ctx)
+		server.Shutdown(ctx)
+	}, func() error {
+		return accept.Serve(accept.Limit(ln, p.listener.MaxConns, httpmini.Refuse), server.ServeConn, con.Error)
+	})
+	p.summary()
+	return err
+}
+
+// prepare reads what is to be known before the first client.
+func (p *wsProxy) prepare() (err error) {
+	if p.remote == nil && p.config == "" {
+		return cli.Usagef("missing -remote_host URL or -config_path FILE")
+	}
+	p.routes = &proxyRoutes{other: p.remote}
+	if p.config != "" {
+		if p.routes, err = readProxyRoutes(p.config, p.remote); err != nil {
+			return err
+		}
+	}
+	if p.listener.PingInterval > 0 && !p.routes.any(func(t *proxyTarget) bool { return t.scheme == "tcp" }) {
+		return cli.Usagef("-ping-interval is for tcp:// targets: to others pings pass from end to end")
+	}
+	if p.routes.any(func(t *proxyTarget) bool { return t.scheme == "wss" }) {
+		if p.secure, err = p.targetTLS.Config(); err != nil {
+			return err
+		}
+		for _, note := range p.secure.Notes() {
+			p.con.Status("%s", note)
+		}
+	}
+	if n := p.env.Descriptors; n > 0 { // each client takes two
+		p.listener.MaxConns = min(p.listener.MaxConns, max((n-listen.Spare)/2, 1))
+	}
+	return nil
+}
+
+// acceptOptions are those for all clients. Names that have a target of their own
+// are ours without -allow-host; where there is no other target, all others are
+// refused anyway.
+func (p *wsProxy) acceptOptions(addr net.Addr) wsproto.AcceptOptions {
+	w := *p.ws
+	w.AllowHosts = append(p.routes.names(), w.AllowHosts...)
+	opt := w.AcceptOptions(addr, p.tls.Enabled())
+	opt.NoCompression = true // that is between client and target
+	if p.remote == nil {
+		opt.AllowHost = nil
+	}
+	return opt
+}
+
+// stop ends all sessions, politely as long as ctx lasts.
+func (p *wsProxy) stop(ctx context.Context) {
+	p.mu.Lock()
+	p.stopping = true
+	all := make([]*proxySession, 0, len(p.sessions))
+	for s := range p.sessions {
+		all = append(all, s)
+	}
+	p.mu.Unlock()
+	for _, s := range all {
+		s.close()
+	}
+	context.AfterFunc(ctx, func() {
+		for _, s := range all {
+			s.abort(wsproto.ErrServerClosed)
+		}
+	})
+}
+
+// enter takes s in; one that comes while we stop is closed at once.
+func (p *wsProxy) enter(s *proxySession) {
+	p.mu.Lock()
+	if p.sessions == nil {
+		p.sessions = make(map[*proxySession]struct{})
+	}
+	p.sessions[s] = struct{}{}
+	stopping := p.stopping
+	p.mu.Unlock()
+	if stopping {
+		s.close()
+	}
+}
+
+func (p *wsProxy) leave(s *proxySession) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.sessions, s)
+}
+
+// serve answers one request; a good handshake becomes a session.
+func (p *wsProxy) serve(x *httpmini.Exchange) {
+	err := p.handshake(x)
+	if err == nil {
+		return
+	}
+	p.counts.refused.Add(1)
+	p.con.Error(fmt.Errorf("%v: %w", x.RemoteAddr(), err))
+}
+
+// session names what comes of a handshake.
+func (p *wsProxy) session(x *httpmini.Exchange, t *proxyTarget) *proxySession {
+	s := &proxySession{number: int(p.clients.Add(1) - 1), peer: x.RemoteAddr().String(), proto: "ws", target: t}
+	if p.tls.Enabled() {
+		s.proto = "wss"
+	}
+	return s
+}
+
+// relay passes frames between nc and the target until both have ended.
+func (p *wsProxy) relay(s *proxySession, nc net.Conn, buffered []byte, up *proxyUpstream) {
+	r := wsproto.NewRelay(nc, up.nc, buffered, up.buffered, wsproto.RelayConfig{
+		Deflate:     up.deflate,
+		MaxMessage:  p.maxMessage,
+		IdleTimeout: p.listener.IdleTimeout,
+		OnMessage:   p.teller(s),
+	})
+	s.close = func() { r.Close(wsproto.StatusGoingAway, "") }
+	s.abort = r.Abort
+	p.enter(s)
+	end := r.Run()
+	p.leave(s)
+	p.counts.messages.Add(end.Messages)
+	p.counts.bytes.Add(end.Bytes)
+	p.closed(s, end.ByBackend, end.Err)
+}
+
+func (p *wsProxy) opened(s *proxySession, req *httpmini.Request) {
+	p.con.Status("client %d: %s %s to %s", s.number, s.peer, cli.Field(req.Target), s.target)
+	if p.output.JSON {
+		p.con.Emit(&event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
+			Fields: []event.Data{event.Text("target", s.target.String())}})
+	}
+}
+
+// teller is what is told of each message of s; nil if nobody asks.
+func (p *wsProxy) teller(s *proxySession) func(fromBackend bool, op wsproto.Opcode, size int64, payload []byte) {
+	if !p.output.Verbose && !p.output.JSON {
+		return nil
+	}
+	return func(fromBackend bool, op wsproto.Opcode, size int64, payload []byte) {
+		if op == wsproto.OpClose {
+			return // closed says it
+		}
+		dir, arrow := event.In, "client -> target"
+		if fromBackend {
+			dir, arrow = event.Out, "target -> client"
+		}
+		p.con.Detail("client %d: %s %v %d bytes", s.number, arrow, op, size)
+		if !p.output.JSON {
+			return
+		}
+		e := &event.Event{Event: event.Message, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: dir, Opcode: op.String(), Size: size, Payload: payload}
+		if op.IsControl() {
+			e.Event = op.String()
+		}
+		p.con.Emit(e)
+	}
+}
+
+func (p *wsProxy) closed(s *proxySession, byTarget bool, err error) {
+	e := &event.Event{Event: event.Close, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: event.In}
+	who := "client"
+	if byTarget {
+		e.Dir, who = event.Out, "target"
+	}
+	ce, ok := errors.AsType[*wsproto.CloseError](err)
+	switch {
+	case ok:
+		e.Code, e.Reason = int(ce.Code), ce.Reason
+		p.con.Status("client %d: closed by the %s: %s", s.number, who, strings.TrimPrefix(dial.CloseText(ce), "connection closed: "))
+	case errors.Is(err, wsproto.ErrServerClosed):
+		p.con.Status("client %d: closed by us", s.number)
+	case errors.Is(err, io.EOF):
+		e.Err = "no close frame"
+		p.con.Status("client %d: the %s left without a close frame", s.number, who)
+	default:
+		e.Err = cli.ErrorText(err)
+		p.con.Status("client %d: %s: %s", s.number, who, cli.Field(e.Err))
+	}
+	if p.output.JSON {
+		p.con.Emit(e)
+	}
+}
+
+func (p *wsProxy) summary() {
+	c := &p.counts
+	p.con.Status("%d clients, %d messages, %d bytes; %d handshakes refused", p.clients.Load(), c.messages.Load(), c.bytes.Load(), c.refused.Load())
+	if p.output.JSON {
+		p.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+			event.Int("clients", p.clients.Load()), event.Int("messages", c.messages.Load()),
+			event.Int("bytes", c.bytes.Load()), event.Int("refused", c.refused.Load()),
+		}})
+	}
+}
+
+// handshakeTime is what the handshake with a target may take in all.
+func (p *wsProxy) handshakeTime() (context.Context, context.CancelFunc) {
+	ctx, stop := p.dialer.Timeout(p.ctx)
+	if t := p.listener.HandshakeTimeout; t > 0 {
+		ctx, cancel := context.WithTimeout(ctx, t)
+		return ctx, func() { cancel(); stop() }
+	}
+	return ctx, stop
+}

@@ -1,0 +1,255 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"socketsrv/internal/cli"
+	"strings"
+)
+
+// A proxyTarget is where connections are passed on to.
+type proxyTarget struct {
+	scheme     string // ws, wss, tcp
+	host, port string
+	path       string // before the client's own; no slash at its end
+}
+
+var errProxyTarget = errors.New("want ws://HOST[:PORT][/PATH], wss://… or tcp://HOST:PORT")
+
+// parseProxyTarget reads the URL of a target.
+func parseProxyTarget(s string) (*proxyTarget, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(s, " \x7f") {
+		return nil, errProxyTarget
+	}
+	t := &proxyTarget{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), path: strings.TrimRight(u.EscapedPath(), "/")}
+	switch {
+	case t.scheme == "ws" && t.port == "":
+		t.port = "80"
+	case t.scheme == "wss" && t.port == "":
+		t.port = "443"
+	case t.scheme == "tcp" && t.path == "", t.scheme == "ws", t.scheme == "wss":
+	default:
+		return nil, errProxyTarget
+	}
+	if port, err := cli.ParsePort(t.port); err != nil || port == "0" {
+		return nil, errProxyTarget
+	}
+	return t, nil
+}
+
+// authority is the Host field for the target: without the scheme's own port.
+func (t *proxyTarget) authority() string {
+	host := t.host
+	if strings.Contains(host, ":") {
+		host, _, _ = strings.Cut(host, "%") // a zone is ours alone
+		host = "[" + host + "]"
+	}
+	if t.scheme == "ws" && t.port == "80" || t.scheme == "wss" && t.port == "443" {
+		return host
+	}
+	return host + ":" + t.port
+}
+
+func (t *proxyTarget) address() string { return net.JoinHostPort(t.host, t.port) }
+
+func (t *proxyTarget) String() string { return t.scheme + "://" + t.authority() + t.path }
+
+// proxyRoutes say which target a Host field leads to.
+type proxyRoutes struct {
+	exact map[string]*proxyTarget // by name, or by name:port
+	named map[string]*proxyTarget // by the name of an entry with a port; nil where there are several
+	other *proxyTarget            // for all others; nil: none
+}
+
+// find returns the target for a host with or without port, nil if there is none.
+// An entry with that very port comes first, then one without; at last the only
+// one with another.
+func (r *proxyRoutes) find(host string) *proxyTarget {
+	name, port := splitProxyHost(host)
+	for _, t := range []*proxyTarget{r.exact[joinProxyHost(name, port)], r.exact[name], r.named[name]} {
+		if t != nil {
+			return t
+		}
+	}
+	return r.other
+}
+
+func (r *proxyRoutes) any(is func(*proxyTarget) bool) bool {
+	for _, t := range r.exact {
+		if is(t) {
+			return true
+		}
+	}
+	return r.other != nil && is(r.other)
+}
+
+// names are those that have targets of their own.
+func (r *proxyRoutes) names() (names []string) {
+	for host := range r.exact {
+		names = append(names, host)
+	}
+	return names
+}
+
+// splitProxyHost splits host[:port]; the name loses its final dot and becomes
+// lower case.
+func splitProxyHost(s string) (name, port string) {
+	name = s
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
+		name, port = s[:i], s[i+1:]
+	}
+	return strings.ToLower(strings.TrimSuffix(name, ".")), port
+}
+
+func joinProxyHost(name, port string) string {
+	if port == "" {
+		return name
+	}
+	return name + ":" + port
+}
+
+// What a file of routes may hold.
+const (
+	maxProxyConfig = 4 << 20 // bytes
+	maxProxyLines  = 10000
+)
+
+// readProxyRoutes reads the file of -config_path. The error is a UsageError that
+// names file and line.
+func readProxyRoutes(name string, other *proxyTarget) (*proxyRoutes, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, cli.Usagef("-config_path: %v", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxProxyConfig+1))
+	if err != nil {
+		return nil, cli.Usagef("-config_path: %v", err)
+	}
+	r, line, err := parseProxyRoutes(text)
+	if err != nil {
+		return nil, cli.Usagef("%s:%d: %v", name, line, err)
+	}
+	r.other = other
+	return r, nil
+}
+
+// parseProxyRoutes reads lines HOST=URL with # comments, or the JSON of ws: an
+// object of hosts and URLs, or one with that as its remote_urls. The line is where
+// the error is.
+func parseProxyRoutes(text []byte) (r *proxyRoutes, line int, err error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	r = &proxyRoutes{exact: make(map[string]*proxyTarget), named: make(map[string]*proxyTarget)}
+	switch i := bytes.IndexByte(text, 0); {
+	case len(text) > maxProxyConfig:
+		return nil, 1, fmt.Errorf("more than %d bytes", maxProxyConfig)
+	case i >= 0:
+		return nil, lineOf(text, i), errors.New("a NUL byte")
+	case bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")):
+		line, err = r.parseJSON(text)
+	default:
+		line, err = r.parseLines(string(text))
+	}
+	if err == nil && len(r.exact) == 0 {
+		line, err = 1, errors.New("no line HOST=URL")
+	}
+	return r, line, err
+}
+
+func lineOf(text []byte, offset int) int { return 1 + bytes.Count(text[:offset], []byte("\n")) }
+
+func (r *proxyRoutes) parseLines(text string) (n int, err error) {
+	for line := range strings.Lines(text) {
+		if n++; n > maxProxyLines {
+			return n, fmt.Errorf("more than %d lines", maxProxyLines)
+		}
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		host, target, ok := strings.Cut(line, "=")
+		if !ok {
+			return n, errors.New("want HOST=URL")
+		}
+		target, _, _ = strings.Cut(target, " #")
+		if err := r.add(strings.TrimSpace(host), strings.TrimSpace(target)); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// parseJSON goes token by token: a map would hide a host that is there twice.
+func (r *proxyRoutes) parseJSON(text []byte) (line int, err error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	at := func() int { return lineOf(text, int(dec.InputOffset())) }
+	dec.Token() // the brace
+	for depth := 1; depth > 0; {
+		token, err := dec.Token()
+		if err != nil {
+			return at(), fmt.Errorf("no valid JSON: %v", err)
+		}
+		host, ok := token.(string)
+		if !ok { // a brace that closes: anything else is no key
+			depth--
+			continue
+		}
+		token, err = dec.Token()
+		if err != nil {
+			return at(), fmt.Errorf("no valid JSON: %v", err)
+		}
+		target, ok := token.(string)
+		switch {
+		case ok:
+			err = r.add(host, target)
+		case depth == 1 && host == "remote_urls" && token == json.Delim('{'):
+			depth++
+		default:
+			err = errors.New("want hosts and URLs, as strings")
+		}
+		if err == nil && len(r.exact) > maxProxyLines {
+			err = fmt.Errorf("more than %d hosts", maxProxyLines)
+		}
+		if err != nil {
+			return at(), err
+		}
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return at(), errors.New("no valid JSON: more after its end")
+	}
+	return 0, nil
+}
+
+// add takes in that host leads to target.
+func (r *proxyRoutes) add(host, target string) error {
+	name, port := splitProxyHost(host)
+	if name == "" || strings.ContainsAny(name, " \t/@#?\\=") {
+		return fmt.Errorf("want a host before the URL, not %q", cli.Clip(host, cli.MaxShown))
+	}
+	if _, err := cli.ParsePort(port); err != nil && port != "" {
+		return fmt.Errorf("the port of %q: %v", cli.Clip(host, cli.MaxShown), err)
+	}
+	t, err := parseProxyTarget(target)
+	if err != nil {
+		return fmt.Errorf("%v, not %q", err, cli.Clip(target, cli.MaxShown))
+	}
+	key := joinProxyHost(name, port)
+	if r.exact[key] != nil {
+		return fmt.Errorf("%q is there twice", cli.Clip(key, cli.MaxShown))
+	}
+	r.exact[key] = t
+	if _, several := r.named[name]; several {
+		t = nil
+	}
+	if port != "" {
+		r.named[name] = t
+	}
+	return nil
+}

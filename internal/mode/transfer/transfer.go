@@ -1,0 +1,176 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/dial"
+	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
+	"socketsrv/wsproto"
+	"sync/atomic"
+)
+
+// Transfer relays between senders and receivers of files. It is a broadcast
+// server that leaves out the sender and knows nothing of files; that none of its
+// queues fills up is the senders' care: see transferformat.go.
+var Transfer = cli.Mode{
+	Name: "transfer", Brief: "file transfer: the server between -send and -receive",
+	Examples: []string{
+		"socketsrv -transfer",
+		"socketsrv -transfer -host 0.0.0.0 -port 8008 -token s3cret",
+		"socketsrv -transfer -tls -port 8443",
+	},
+	Setup: func(fs *cli.Flags) cli.Func {
+		t := &transfer{queue: 16 << 20}
+		t.listener = listen.AddListener(fs, "127.0.0.1", "8008")
+		fs.Group("Transfer")
+		fs.Size(&t.queue, "queue", "what may wait for a slow client; beyond it: 1013")
+		t.tls = listen.AddTLS(fs)
+		t.ws = listen.AddWebSocket(fs, false)
+		t.output = fs.Output()
+		fs.Check(func() error {
+			if t.queue < 1 || t.queue > 1<<30 {
+				return cli.Usagef("-queue: want 1 to 1G")
+			}
+			return nil
+		})
+		return t.run
+	},
+	Checks: []cli.Check{{Name: "a file from send to receive", Run: checkTransfer}},
+}
+
+type transfer struct {
+	listener *listen.Listener
+	queue    int64
+	tls      *listen.TLS
+	ws       *listen.WebSocket
+	output   *cli.Output
+
+	con    *cli.Console
+	proto  string
+	group  wsproto.Group
+	counts struct{ clients, messages, bytes, slow, refused atomic.Int64 }
+}
+
+func (t *transfer) run(ctx context.Context, env *cli.Env, args []string) error {
+	con, err := t.output.Open(env)
+	if err != nil {
+		return err
+	}
+	defer con.Close()
+	ln, err := t.listener.Open(ctx, env, con, "ws", t.tls)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	t.con = con
+	s := t.server(ln.Addr())
+	err = listen.ServeAll(ctx, &t.listener.Serving, func(ctx context.Context) { s.Shutdown(ctx) },
+		func() error { return s.Serve(ln) })
+	t.summary()
+	return err
+}
+
+func (t *transfer) server(addr net.Addr) *wsproto.Server {
+	secure := t.tls.Enabled()
+	t.proto = "ws"
+	if secure {
+		t.proto = "wss"
+	}
+	t.group.ExcludeSender = true
+	t.group.Queue = int(t.queue)
+	t.group.OnMissed = func(u *wsproto.User, messages int) {
+		t.group.Remove(u)
+		t.counts.slow.Add(1)
+		t.con.Status("client %v is too slow: its queue is full", u.RemoteAddr())
+		u.Close(wsproto.StatusTryAgainLater, "too slow")
+	}
+	s := t.ws.Server(&t.listener.Serving, t.con, addr, secure, t.opened)
+	listen.Refusals(t.con, s, t.proto, &t.counts.refused)
+	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
+		t.counts.messages.Add(1)
+		t.counts.bytes.Add(int64(len(m.Data)))
+		t.group.Gather(u, m.Opcode, m.Data)
+	}
+	s.OnPause = func(*wsproto.User) { t.group.Flush() }
+	s.OnDisconnect = t.closed
+	return s
+}
+
+func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
+	n := int(t.counts.clients.Add(1) - 1)
+	u.Data = n
+	if t.ws.Permitted(req) { // if not it is closed, and neither heard nor told anything
+		t.group.Add(u)
+	}
+	t.con.Status("client %d: %v", n, u.RemoteAddr())
+	if t.output.JSON {
+		t.con.Emit(&event.Event{Event: event.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target})
+	}
+}
+
+func (t *transfer) closed(u *wsproto.User, err error) {
+	t.group.Remove(u)
+	n, _ := u.Data.(int)
+	e := &event.Event{Event: event.Close, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}
+	text := cli.ErrorText(err)
+	if ce, ok := err.(*wsproto.CloseError); ok {
+		e.Code, e.Reason, text = int(ce.Code), ce.Reason, dial.CloseText(ce)
+	} else {
+		e.Err = cli.EndReason(err)
+	}
+	t.con.Status("client %d: %s", n, cli.Field(text))
+	if t.output.JSON {
+		t.con.Emit(e)
+	}
+}
+
+func (t *transfer) summary() {
+	c := &t.counts
+	t.con.Status("%d clients, %d messages, %d bytes; %d clients too slow, %d refused",
+		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.slow.Load(), c.refused.Load())
+	if t.output.JSON {
+		t.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
+			event.Int("clients", c.clients.Load()), event.Int("messages", c.messages.Load()),
+			event.Int("bytes", c.bytes.Load()), event.Int("slow", c.slow.Load()),
+			event.Int("refused", c.refused.Load()),
+		}})
+	}
+}
+
+// checkTransfer sends a file of a few chunks to a receiver in another folder.
+func checkTransfer(ctx context.Context, b *cli.Bench) error {
+	dir, err := os.MkdirTemp("", "socketsrv")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	from, to := filepath.Join(dir, "file"), filepath.Join(dir, "in")
+	data := bytes.Repeat([]byte("0123456789abcdef"), 20000)
+	if err := errors.Join(os.WriteFile(from, data, 0o600), os.Mkdir(to, 0o700)); err != nil {
+		return err
+	}
+	_, addr, err := b.Start(ctx, "ws", "transfer", "-port", "0")
+	if err != nil {
+		return err
+	}
+	receiver := cli.StartInside(ctx, b.Modes, "receive", "ws://"+addr, to)
+	if err := b.Run(ctx, "", "send", "-q", "ws://"+addr, from); err != nil {
+		return err
+	}
+	if code, err := receiver.Wait(ctx); code != 0 || err != nil {
+		return fmt.Errorf("receive: exit %d, %v; %s", code, err, receiver.Stderr)
+	}
+	got, err := os.ReadFile(filepath.Join(to, "file"))
+	if err == nil && !bytes.Equal(got, data) {
+		err = errors.New("what was received is not what was sent")
+	}
+	return err
+}

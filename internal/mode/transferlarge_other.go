@@ -1,5 +1,0 @@
-//go:build !linux
-
-package mode
-
-const openLarge = 0
