@@ -35,6 +35,17 @@ func windowSize(fd uintptr) (cols, rows int) {
 	return int(ws.Col), int(ws.Row)
 }
 
+// OutQueue returns how many of the bytes written to fd lie with the system, because
+// the other end has not got them: of a terminal, and on Linux of a socket, where
+// those of a Unix one count with what they cost to keep. 0 where nobody knows.
+func OutQueue(fd uintptr) int {
+	var n int32
+	if ioctl(fd, syscall.TIOCOUTQ, unsafe.Pointer(&n)) != nil {
+		return 0
+	}
+	return int(n)
+}
+
 // makeRaw has every byte given as it is typed, and returns how things were.
 // Output is left as it is, so that LF still begins a line for whoever else
 // writes. Neither this nor restore waits for output to drain: a terminal that

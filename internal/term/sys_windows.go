@@ -234,3 +234,6 @@ func isContinue(os.Signal) bool                 { return false }
 func stopGroup() error                          { return syscall.EWINDOWS }
 func isAgain(error) bool                        { return false }
 func waitWritable(*os.File, time.Duration) bool { return true }
+
+// OutQueue returns 0: nobody knows.
+func OutQueue(uintptr) int { return 0 }

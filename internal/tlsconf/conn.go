@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,7 +58,8 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 func (c *Config) server(nc net.Conn) *conn {
-	return &conn{Conn: tls.Server(nc, c.tls), timeout: c.timeout}
+	below := &wireConn{Conn: nc}
+	return &conn{Conn: tls.Server(below, c.tls), below: below, timeout: c.timeout}
 }
 
 // Handshake makes nc, which a client opened, a TLS connection. On an error nc
@@ -75,7 +77,8 @@ func (c *Config) Client(ctx context.Context, nc net.Conn, host string) (net.Conn
 		config = config.Clone()
 		config.ServerName = serverName(host)
 	}
-	return handshaken(ctx, &conn{Conn: tls.Client(nc, config), timeout: c.timeout, client: true})
+	below := &wireConn{Conn: nc}
+	return handshaken(ctx, &conn{Conn: tls.Client(below, config), below: below, timeout: c.timeout, client: true})
 }
 
 // serverName returns host as a certificate has it: no brackets around an
@@ -95,10 +98,44 @@ func handshaken(ctx context.Context, c *conn) (net.Conn, error) {
 	return c, nil
 }
 
+// wireConn is what is below TLS. It notes the end of the stream, of which crypto/tls
+// does not tell whether a close_notify came before: then it does not read so far.
+type wireConn struct {
+	net.Conn
+	ended atomic.Bool
+}
+
+func (w *wireConn) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err == io.EOF {
+		w.ended.Store(true)
+	}
+	return n, err
+}
+
+// Cut tells whether the peer ended a TLS stream, of which io.EOF was read, without
+// close_notify: what came may be only the beginning of what was sent (RFC 8446
+// §6.1). It is false for what is no TLS. Wrappers with a NetConn method are looked
+// into.
+func Cut(nc net.Conn) bool {
+	for range 8 {
+		if c, ok := nc.(*conn); ok {
+			return c.below.ended.Load()
+		}
+		inner, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		nc = inner.NetConn()
+	}
+	return false
+}
+
 // conn is a tls.Conn whose handshake is bounded in time, however it comes
 // about, and whose errors have a class.
 type conn struct {
 	*tls.Conn
+	below   *wireConn
 	timeout time.Duration
 	client  bool
 
@@ -131,6 +168,19 @@ func (c *conn) Read(p []byte) (int, error) {
 		err = classify(err)
 	}
 	return n, err
+}
+
+// NetConn returns the connection that TLS was put on.
+func (c *conn) NetConn() net.Conn { return c.below.Conn }
+
+// CloseWrite says that nothing more is sent: by close_notify, for who speaks TLS,
+// and by the end of the stream below, for those who look at that only.
+func (c *conn) CloseWrite() error {
+	err := c.Conn.CloseWrite()
+	if half, ok := c.below.Conn.(interface{ CloseWrite() error }); ok && err == nil {
+		err = half.CloseWrite()
+	}
+	return err
 }
 
 func (c *conn) Write(p []byte) (int, error) {
@@ -184,7 +234,7 @@ func (c *conn) foreign(head tls.RecordHeaderError) error {
 	case !isRequest(head.RecordHeader):
 		return fmt.Errorf("%w: it began with %q", errNotTLS, head.RecordHeader)
 	}
-	nc := head.Conn
+	nc := c.below.Conn
 	nc.SetDeadline(time.Now().Add(time.Second))
 	io.WriteString(nc, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"+errHTTP.Error()+"\n")
 	if half, ok := nc.(interface{ CloseWrite() error }); ok {

@@ -52,3 +52,6 @@ func (*Config) Client(_ context.Context, conn net.Conn, _ string) (net.Conn, err
 
 // State returns nothing.
 func State(net.Conn) string { return "" }
+
+// Cut returns false.
+func Cut(net.Conn) bool { return false }
