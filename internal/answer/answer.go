@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
+
 	"socketsrv/internal/cli"
 	"socketsrv/wsproto"
-	"unicode/utf8"
 )
 
 // An Answerer makes the answers of -reply and -exec.

@@ -8,9 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"socketsrv/internal/cli"
 	"strings"
 	"time"
+
+	"socketsrv/internal/cli"
 )
 
 const (

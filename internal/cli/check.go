@@ -3,9 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
-	"socketsrv/internal/tlsconf"
 	"strings"
 	"time"
+
+	"socketsrv/internal/tlsconf"
 )
 
 // A Check is one thing that a mode must be able to do on any box: it starts modes

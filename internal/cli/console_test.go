@@ -1,9 +1,10 @@
 package cli
 
 import (
-	"socketsrv/internal/event"
 	"strings"
 	"testing"
+
+	"socketsrv/internal/event"
 )
 
 // TestField: what a peer chose is cut where it is long, and escaped once.

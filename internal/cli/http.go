@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"socketsrv/httpmini"
 	"strings"
+
+	"socketsrv/httpmini"
 )
 
 // Concealed is a field's value as a log may show it.

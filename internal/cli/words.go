@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"socketsrv/wsproto"
 	"time"
+
+	"socketsrv/wsproto"
 )
 
 // PeerName is an address; clients of Unix sockets mostly have none.

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"socketsrv/internal/cli"
 	"strings"
 	"time"
+
+	"socketsrv/internal/cli"
 )
 
 // A Dialer is what the flags of outgoing connections said.

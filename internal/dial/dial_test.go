@@ -12,14 +12,15 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
 )
 
 // A network is what a fake Dial and Lookup reach: names, and addresses that

@@ -8,15 +8,16 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
-	"strings"
-	"sync"
-	"syscall"
-	"time"
 )
 
 // A Client makes connections to whatever a URL names. It is what the flags of

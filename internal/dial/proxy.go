@@ -10,12 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"socketsrv/httpmini"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
 	"strconv"
 	"strings"
 	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 )
 
 // A Proxy carries connections to others: by the method CONNECT of HTTP

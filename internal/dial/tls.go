@@ -2,6 +2,7 @@ package dial
 
 import (
 	"errors"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/tlsconf"
 )

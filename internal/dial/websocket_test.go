@@ -3,9 +3,10 @@ package dial
 import (
 	"encoding/base64"
 	"reflect"
+	"testing"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
-	"testing"
 )
 
 func TestClientWS(t *testing.T) {

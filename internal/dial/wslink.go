@@ -9,15 +9,16 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // A WSLink is a WebSocket connection.

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/term"
-	"sync"
-	"time"
 )
 
 // A Progress is the line at the bottom of a terminal that says how far a file is.

@@ -10,13 +10,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"socketsrv/httpmini"
-	"socketsrv/internal/accept"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
+	"socketsrv/wsproto"
 )
 
 // DialTCP opens a stream that gives up when a test would.

@@ -11,11 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"socketsrv/internal/cli"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"socketsrv/internal/cli"
 )
 
 // Patience is what anything may take before it counts as hanging.

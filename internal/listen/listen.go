@@ -9,13 +9,14 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"socketsrv/internal/accept"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/tlsconf"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"socketsrv/internal/accept"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/tlsconf"
 )
 
 // Serving is what the flags that all servers share said. A duration of 0 means

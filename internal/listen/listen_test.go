@@ -11,13 +11,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
-	"socketsrv/internal/tlsconf"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
+	"socketsrv/internal/tlsconf"
 )
 
 // opened is what TestOpen and others look at while a server is open.

@@ -3,11 +3,12 @@ package listen
 import (
 	"encoding/base64"
 	"net"
+	"strings"
+	"testing"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/wsproto"
-	"strings"
-	"testing"
 )
 
 // TestWhoMayConnect has the policy of origins, hosts and passwords, as the answers

@@ -6,12 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
-	"socketsrv/internal/kit"
 	"strings"
 	"testing"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/kit"
 )
 
 func TestListeningEvents(t *testing.T) {

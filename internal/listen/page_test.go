@@ -1,9 +1,10 @@
 package listen
 
 import (
-	"socketsrv/wsproto"
 	"strings"
 	"testing"
+
+	"socketsrv/wsproto"
 )
 
 // TestPageSources: what of a Host goes into the policy.

@@ -2,11 +2,12 @@ package listen
 
 import (
 	"errors"
+	"sync/atomic"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/wsproto"
-	"sync/atomic"
 )
 
 // Refusals has con say which requests s refuses, and why; n counts them.

@@ -3,6 +3,7 @@ package listen
 import (
 	"context"
 	"net"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/wsproto"

@@ -1,10 +1,11 @@
 package listen
 
 import (
-	"socketsrv/internal/cli"
-	"socketsrv/internal/tlsconf"
 	"strings"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/tlsconf"
 )
 
 // TLS is what the TLS flags of a server said; nil is a server without.

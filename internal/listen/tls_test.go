@@ -5,11 +5,12 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"testing"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/tlsconf"
-	"strings"
-	"testing"
 )
 
 // secured dials addr with TLS as flags say and returns what comes.

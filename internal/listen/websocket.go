@@ -5,10 +5,11 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/wsproto"
-	"strings"
 )
 
 // WebSocket is what the flags of a WebSocket server said.

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"testing"
+
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/broadcast"
 	"socketsrv/internal/mode/chat"
 	"socketsrv/wsproto"
-	"testing"
 )
 
 // newPage opens one more page in b's browser.

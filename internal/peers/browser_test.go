@@ -7,12 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"socketsrv/internal/kit"
-	"socketsrv/internal/mode/echo"
-	"socketsrv/wsproto"
 	"strings"
 	"testing"
 	"time"
+
+	"socketsrv/internal/kit"
+	"socketsrv/internal/mode/echo"
+	"socketsrv/wsproto"
 )
 
 // A browser is a headless Chromium, driven over its debugging socket, which is a

@@ -4,14 +4,15 @@ import (
 	"context"
 	"io"
 	"os"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
-	"socketsrv/internal/mode/curl"
-	"socketsrv/internal/mode/httpd"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
+	"socketsrv/internal/mode/curl"
+	"socketsrv/internal/mode/httpd"
 )
 
 // TestNobodyReadsCurl: the same where the kernel copies the body to stdout.

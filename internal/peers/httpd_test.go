@@ -3,10 +3,11 @@ package peers
 import (
 	"fmt"
 	"path/filepath"
-	"socketsrv/internal/kit"
-	"socketsrv/internal/mode/httpd"
 	"strings"
 	"testing"
+
+	"socketsrv/internal/kit"
+	"socketsrv/internal/mode/httpd"
 )
 
 // TestHttpdBrowser: Chromium shows a list, sorted by its links, and a file.

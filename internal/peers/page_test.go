@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"testing"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/broadcast"
@@ -14,8 +17,6 @@ import (
 	"socketsrv/internal/mode/echo"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
-	"strings"
-	"testing"
 )
 
 // openPage starts m and opens its page, which connects.

@@ -11,12 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"socketsrv/internal/kit"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+
+	"socketsrv/internal/kit"
+	"socketsrv/wsproto"
 )
 
 // What is here has the built program run short of descriptors and of memory, both

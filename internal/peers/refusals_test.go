@@ -1,6 +1,9 @@
 package peers
 
 import (
+	"strings"
+	"testing"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/broadcast"
@@ -8,8 +11,6 @@ import (
 	"socketsrv/internal/mode/proxy"
 	"socketsrv/internal/mode/transfer"
 	"socketsrv/wsproto"
-	"strings"
-	"testing"
 )
 
 // TestRefusals: who is turned away, and why, is said and counted by each server.

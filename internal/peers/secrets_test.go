@@ -2,6 +2,9 @@ package peers
 
 import (
 	"encoding/base64"
+	"strings"
+	"testing"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/connect"
@@ -9,8 +12,6 @@ import (
 	"socketsrv/internal/mode/echo"
 	"socketsrv/internal/mode/ping"
 	"socketsrv/internal/mode/transfer"
-	"strings"
-	"testing"
 )
 
 // TestSecretsAreNotShown: what was given to prove who one is is not shown, by client

@@ -1,6 +1,8 @@
 package peers
 
 import (
+	"testing"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/mode/broadcast"
 	"socketsrv/internal/mode/connect"
@@ -10,7 +12,6 @@ import (
 	"socketsrv/internal/mode/proxy"
 	"socketsrv/internal/mode/selftest"
 	"socketsrv/internal/mode/transfer"
-	"testing"
 )
 
 // TestSelftestModes is the selftest of the modes that are their own partners.

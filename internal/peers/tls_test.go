@@ -1,13 +1,14 @@
 package peers
 
 import (
+	"strings"
+	"testing"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/connect"
 	"socketsrv/internal/mode/dump"
 	"socketsrv/internal/tlsconf"
-	"strings"
-	"testing"
 )
 
 func TestWithoutTLS(t *testing.T) {

@@ -10,6 +10,11 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/broadcast"
@@ -17,10 +22,6 @@ import (
 	"socketsrv/internal/mode/echo"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
-	"strings"
-	"sync"
-	"testing"
-	"time"
 )
 
 // TestTorture cuts clients off in the middle of everything, in rounds, in front of

@@ -1,13 +1,14 @@
 package peers
 
 import (
+	"strings"
+	"testing"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/connect"
 	"socketsrv/internal/mode/dump"
 	"socketsrv/internal/tlsconf"
-	"strings"
-	"testing"
 )
 
 // TestFlagErrors has each mistake in flags that modes share, and the line it gives.

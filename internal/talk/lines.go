@@ -11,12 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/term"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/term"
+	"socketsrv/wsproto"
 )
 
 // A LineQueue holds lines that were typed and not sent yet, some 16 MiB of them.

@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
-	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // Mode sends every message to every client.

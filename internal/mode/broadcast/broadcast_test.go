@@ -11,14 +11,15 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
-	"socketsrv/httpmini"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
+	"socketsrv/wsproto"
 )
 
 const uuidPattern = `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`

@@ -10,12 +10,13 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"socketsrv/internal/kit"
-	"socketsrv/wsproto"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"socketsrv/internal/kit"
+	"socketsrv/wsproto"
 )
 
 // TestBroadcastReport: figures when the system's signal asks for them, also with -q.

@@ -9,13 +9,14 @@ import (
 	"math"
 	"net"
 	"os"
+	"sync"
+	"time"
+	"unicode/utf8"
+
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
-	"sync"
-	"time"
-	"unicode/utf8"
 )
 
 // broadcastLines are the clients of TCP in a room: a line of theirs is a message,

@@ -1,9 +1,10 @@
 package broadcast
 
 import (
+	"sync"
+
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
-	"sync"
 )
 
 // broadcastRooms are the rooms that somebody is in, at most one for each client.

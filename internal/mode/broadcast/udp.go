@@ -6,11 +6,12 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
-	"sync"
-	"time"
 )
 
 const (

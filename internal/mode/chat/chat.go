@@ -3,15 +3,16 @@ package chat
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/internal/wire"
 	"socketsrv/wsproto"
-	"strconv"
-	"strings"
-	"time"
-	"unicode/utf8"
 )
 
 // Mode is group chat as the ws tool has it: each line is a message for all others

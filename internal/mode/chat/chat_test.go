@@ -7,14 +7,15 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
+	"testing"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/broadcast"
 	"socketsrv/internal/wire"
 	"socketsrv/wsproto"
-	"strings"
-	"testing"
 )
 
 // The test's own binary is the program, so that a terminal can run it.

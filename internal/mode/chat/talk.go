@@ -7,6 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
@@ -14,10 +19,6 @@ import (
 	"socketsrv/internal/term"
 	"socketsrv/internal/wire"
 	"socketsrv/wsproto"
-	"sync"
-	"syscall"
-	"time"
-	"unicode/utf8"
 )
 
 // A chatTalk is the run of a chat. The speaker sends lines, the listener prints

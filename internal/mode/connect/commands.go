@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/talk"
 	"socketsrv/wsproto"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 )
 
 // A connectCommand is what a line that begins with a slash does.

@@ -7,14 +7,15 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/talk"
 	"socketsrv/wsproto"
-	"strings"
-	"time"
-	"unicode/utf8"
 )
 
 // Mode is the client: one-shot for scripts, a prompt for people.

@@ -12,6 +12,14 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
@@ -21,13 +29,6 @@ import (
 	"socketsrv/internal/talk"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
-	"strings"
-	"sync"
-	"syscall"
-	"testing"
-	"testing/iotest"
-	"testing/synctest"
-	"time"
 )
 
 // runConnect runs connect in a bubble, with serve at the other end of whatever it

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/talk"
 	"socketsrv/wsproto"
-	"sync/atomic"
-	"time"
-	"unicode/utf8"
 )
 
 // A once is the run of a one-shot client. Two goroutines work for it, the one that

@@ -3,10 +3,11 @@ package connect
 import (
 	"fmt"
 	"os"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
 	"strings"
 	"testing"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
 )
 
 // TestConnectPython: a server of a few lines of Python, which knows nothing of

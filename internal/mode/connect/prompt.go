@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
+	"syscall"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/talk"
 	"socketsrv/internal/term"
 	"socketsrv/wsproto"
-	"sync"
-	"syscall"
-	"time"
 )
 
 // A prompt is the run of a client with a person in front of it. Three goroutines

@@ -7,13 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"testing"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/talk"
 	"socketsrv/wsproto"
-	"strings"
-	"testing"
-	"time"
 )
 
 // The test's own binary is the program, so that a terminal can run it.

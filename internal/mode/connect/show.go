@@ -5,11 +5,12 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"unicode/utf8"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/wsproto"
-	"unicode/utf8"
 )
 
 // A printer puts received messages on stdout, each a line. To a pipe text goes

@@ -3,12 +3,13 @@ package dump
 import (
 	"context"
 	"fmt"
-	"socketsrv/internal/answer"
-	"socketsrv/internal/cli"
-	"socketsrv/wsproto"
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"socketsrv/internal/answer"
+	"socketsrv/internal/cli"
+	"socketsrv/wsproto"
 )
 
 // dumpAnswers makes the answers of -reply and -exec.

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/wsproto"
 )
 
 // A dumpTarget is a client that commands can name.

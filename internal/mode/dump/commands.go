@@ -4,14 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
-	"socketsrv/internal/talk"
-	"socketsrv/wsproto"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/talk"
+	"socketsrv/wsproto"
 )
 
 // A dumpCommand is one row of the table that the prompt, help and completion use.

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
-	"socketsrv/internal/listen"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
 )
 
 // Mode shows what comes over TCP, UDP and WebSocket, in the lines of SocketSrv,

@@ -12,16 +12,17 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
-	"socketsrv/internal/kit"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/kit"
+	"socketsrv/wsproto"
 )
 
 // port is an address as a pattern, with any port.

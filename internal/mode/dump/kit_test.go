@@ -6,15 +6,16 @@ import (
 	"io"
 	"net"
 	"os"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
+	"socketsrv/wsproto"
 )
 
 // A dumpTest is a dump that runs as a whole.

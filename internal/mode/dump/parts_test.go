@@ -8,13 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"testing"
+
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/kit"
 	"socketsrv/linesrv"
-	"strings"
-	"testing"
 )
 
 // stillDump is a dump that listens nowhere, for commands: three TCP clients that

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"socketsrv/internal/kit"
-	"socketsrv/internal/tlsconf"
-	"socketsrv/wsproto"
 	"strings"
 	"testing"
 	"time"
+
+	"socketsrv/internal/kit"
+	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
 )
 
 // TestDumpNetcat has nc and ncat, as a user starts them.

@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/talk"
 	"socketsrv/internal/term"
-	"time"
 )
 
 const (

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"socketsrv/internal/cli"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"socketsrv/internal/cli"
 )
 
 const (

@@ -9,6 +9,11 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
@@ -16,10 +21,6 @@ import (
 	"socketsrv/internal/tlsconf"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
-	"sync"
-	"sync/atomic"
-	"syscall"
-	"time"
 )
 
 const (

@@ -7,11 +7,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"socketsrv/internal/kit"
-	"socketsrv/wsproto"
 	"strings"
 	"testing"
 	"time"
+
+	"socketsrv/internal/kit"
+	"socketsrv/wsproto"
 )
 
 // A dumpScreen is a dump in a terminal of tmux's.

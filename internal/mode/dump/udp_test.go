@@ -5,11 +5,12 @@ import (
 	"net"
 	"regexp"
 	"runtime"
-	"socketsrv/internal/cli"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"socketsrv/internal/cli"
 )
 
 func TestDumpUDPSessions(t *testing.T) {

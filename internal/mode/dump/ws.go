@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/wsproto"
-	"sync"
-	"sync/atomic"
-	"unicode/utf8"
 )
 
 // dumpWS serves WebSocket.

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
-	"sync/atomic"
 )
 
 // Mode sends back what it gets.

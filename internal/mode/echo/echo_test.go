@@ -7,14 +7,15 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
-	"strings"
-	"testing"
-	"time"
 )
 
 func TestEchoTCP(t *testing.T) {

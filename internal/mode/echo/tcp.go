@@ -5,12 +5,13 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
+	"time"
+
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/listen"
 	"socketsrv/linesrv"
-	"sync"
-	"time"
 )
 
 // A tcpEcho sends the bytes or lines of streams back.

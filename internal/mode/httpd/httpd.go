@@ -7,15 +7,16 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // Mode serves the files of a directory, httpmini.Files, and echoes WebSocket

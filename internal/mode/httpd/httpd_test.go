@@ -17,16 +17,17 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"socketsrv/httpmini"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
-	"socketsrv/internal/tlsconf"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
+	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
 )
 
 // A webReply is an answer that was read.

@@ -5,12 +5,13 @@ import (
 	"encoding/base64"
 	"io"
 	"net"
-	"socketsrv/httpmini"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
 	"strconv"
 	"strings"
 	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 )
 
 // logged counts the requests that handler answers, and writes the access log.

@@ -8,13 +8,14 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/files"
 	"socketsrv/internal/listen"
-	"strings"
-	"sync"
-	"syscall"
 )
 
 // uploads are what the flags about them said.

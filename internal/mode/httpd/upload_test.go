@@ -14,15 +14,16 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"socketsrv/httpmini"
-	"socketsrv/internal/files"
-	"socketsrv/internal/kit"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/files"
+	"socketsrv/internal/kit"
 )
 
 const form = "Content-Type: multipart/form-data; boundary=B"

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
+
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/linesrv"
-	"strings"
-	"sync/atomic"
 )
 
 // Mode answers commands, a line each.

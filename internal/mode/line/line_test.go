@@ -6,12 +6,13 @@ import (
 	"io"
 	"net"
 	"path/filepath"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
-	"socketsrv/internal/tlsconf"
 	"strings"
 	"testing"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
+	"socketsrv/internal/tlsconf"
 )
 
 func TestLine(t *testing.T) {

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
+	"sync"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/wsproto"
-	"strings"
-	"sync"
-	"time"
 )
 
 // Mode measures how long a peer takes to answer, as ping(8) does.

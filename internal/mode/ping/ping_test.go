@@ -10,17 +10,18 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
-	"strings"
-	"syscall"
-	"testing"
-	"testing/synctest"
-	"time"
 )
 
 // runPing is runConnect for ping.

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/linesrv"
-	"strings"
-	"time"
 )
 
 // A prober asks once and waits for the answer. It returns how long that took and

@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/talk"
 	"socketsrv/wsproto"
-	"strconv"
-	"strings"
-	"time"
 )
 
 // A framePinger pings by the frames of a WebSocket connection.

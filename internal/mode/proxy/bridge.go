@@ -4,10 +4,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"socketsrv/internal/cli"
-	"socketsrv/wsproto"
 	"sync"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/wsproto"
 )
 
 // bridgeOptions are those for a target that speaks no WebSocket: what there is to

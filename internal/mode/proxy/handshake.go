@@ -10,12 +10,13 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
-	"strings"
-	"time"
 )
 
 // A proxyUpstream is a connection to a target, ready for frames or bytes.

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
@@ -14,9 +18,6 @@ import (
 	"socketsrv/internal/listen"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
-	"strings"
-	"sync"
-	"sync/atomic"
 )
 
 // Mode passes WebSocket connections on to other servers.

@@ -14,6 +14,10 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
+	"testing"
+	"time"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
@@ -21,9 +25,6 @@ import (
 	"socketsrv/internal/mode/echo"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
-	"strings"
-	"testing"
-	"time"
 )
 
 func dialProxy(t *testing.T, p *kit.Run, opt wsproto.DialOptions) *wsproto.Conn {

@@ -9,8 +9,9 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"socketsrv/internal/cli"
 	"strings"
+
+	"socketsrv/internal/cli"
 )
 
 // A proxyTarget is where connections are passed on to.

@@ -3,10 +3,11 @@ package selftest
 import (
 	"context"
 	"fmt"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
 	"strings"
 	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 )
 
 // Mode tries the modes on each other.

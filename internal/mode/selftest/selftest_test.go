@@ -3,9 +3,10 @@ package selftest
 import (
 	"context"
 	"errors"
-	"socketsrv/internal/cli"
 	"strings"
 	"testing"
+
+	"socketsrv/internal/cli"
 )
 
 func TestSelftest(t *testing.T) {

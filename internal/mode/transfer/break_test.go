@@ -10,14 +10,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/files"
-	"socketsrv/internal/kit"
-	"socketsrv/wsproto"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/files"
+	"socketsrv/internal/kit"
+	"socketsrv/wsproto"
 )
 
 // A tunnel leads to a relay; the test cuts its connections, or holds them up.

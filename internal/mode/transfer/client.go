@@ -5,11 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/wsproto"
-	"sync/atomic"
-	"time"
 )
 
 // transferClient is what the flags of -send and -receive have in common.

@@ -8,8 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"socketsrv/internal/cli"
 	"strconv"
+
+	"socketsrv/internal/cli"
 )
 
 // The format of -send and -receive, version 1.

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/internal/files"
 	"socketsrv/wsproto"
-	"sync"
-	"time"
 )
 
 // Receive takes files from a transfer server into a folder, which it makes if there

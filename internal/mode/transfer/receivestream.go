@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/files"
-	"time"
 )
 
 // An incoming is a file on its way to us, from its offer to its end.

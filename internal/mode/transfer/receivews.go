@@ -3,11 +3,11 @@ package transfer
 import (
 	"errors"
 	"fmt"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/files"
 	"strings"
 	"time"
 
+	"socketsrv/internal/cli"
+	"socketsrv/internal/files"
 	wiremsg "socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )

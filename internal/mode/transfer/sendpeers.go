@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/wsproto"
-	"sync"
-	"time"
 )
 
 // A sendStream is a connection and the goroutine that reads it.

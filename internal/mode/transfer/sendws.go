@@ -5,11 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
+
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
-	"time"
-
 	wiremsg "socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )

@@ -8,13 +8,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
-	"sync/atomic"
 )
 
 // Transfer relays between senders and receivers of files. It is a broadcast

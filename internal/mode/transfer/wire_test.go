@@ -4,11 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"socketsrv/internal/cli"
-	"socketsrv/internal/kit"
 	"strings"
 	"testing"
 
+	"socketsrv/internal/cli"
+	"socketsrv/internal/kit"
 	wiremsg "socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )
