@@ -375,7 +375,7 @@ func (z *inflater) inflate(dst []byte, src payload, dict []byte, limit int64) ([
 			return dst, errCut
 		case err != io.EOF:
 			return dst, err
-		case z.src.left() == 0:
+		case z.src.ended():
 			return dst, nil
 		case streams == maxStreams:
 			return dst, errStreams
@@ -431,7 +431,10 @@ type payload struct {
 	odd  bool
 }
 
-func (s *payload) left() int { return len(s.p) + len(s.tail) - s.at }
+// ended reports whether a stream of DEFLATE that ends here is the last one: the
+// tail's, or one that ends with p, whose sender left out the 00 that should follow
+// (RFC 7692 §7.2.3.4), so that the tail makes no block.
+func (s *payload) ended() bool { return s.at == len(s.p) || s.at == len(s.p)+len(s.tail) }
 
 func (s *payload) ReadByte() (byte, error) {
 	s.one = true

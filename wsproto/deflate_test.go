@@ -205,6 +205,9 @@ var deflateVectors = []struct{ name, wire, want string }{
 	{"no payload at all", "", ""},
 	{"BFINAL and no compression", "01 05 00 fa ff 48 65 6c 6c 6f 00", "Hello"},
 	{"blocks after one with BFINAL", "f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00", "HelloHello"},
+	{"BFINAL and no 00 after it", "f3 48 cd c9 c9 07 00", "Hello"},
+	{"two blocks with BFINAL, no 00", "f3 48 cd c9 c9 07 00 01 01 00 fe ff 21", "Hello!"},
+	{"an empty block with BFINAL, no 00", "03 00", ""},
 	{"three blocks with BFINAL", "f3 48 cd c9 c9 07 00 f3 48 cd c9 c9 07 00 f3 48 cd c9 c9 07 00 00", "HelloHelloHello"},
 	{"a reference to before BFINAL", "f3 48 cd c9 c9 07 00 02 13 00 00", "HelloHello"},
 	{"empty blocks with BFINAL", "03 00 03 00 f2 48 cd c9 c9 07 00", "Hello"},
@@ -265,9 +268,24 @@ func TestDecompressCut(t *testing.T) {
 			if n+4 <= len(p) && p[n]^p[n+2] == 0xff && p[n+1]^p[n+3] == 0xff && bytes.HasPrefix(message, got) {
 				continue
 			}
+			if endsFinal(p[:n]) && bytes.HasPrefix(message, got) { // so does what ends with BFINAL
+				continue
+			}
 			t.Errorf("the first %d of %d bytes %x: Decompress = %q, %v; want 1007", n, len(p), p[:min(len(p), 100)], got, err)
 		}
 	}
+}
+
+// endsFinal reports whether p ends with a block that has BFINAL, as compress/flate
+// reads it.
+func endsFinal(p []byte) bool {
+	r := bytes.NewReader(p)
+	for r.Len() > 0 {
+		if _, err := io.Copy(io.Discard, flate.NewReader(r)); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // A cut in a stored block is the case in which the tail fits best: four bytes
@@ -294,7 +312,6 @@ func TestDecompressInvalid(t *testing.T) {
 		{"a reference to before the start (X12)", "032100"},
 		{"a reference to before the start, in a later block", "f2 48 05 00 00 00 ff ff 02 13 00 00"},
 		{"a reference to before the start, after BFINAL", "f3 48 05 00 02 13 00 00"},
-		{"BFINAL without the empty block after it", "f3 48 cd c9 c9 07 00"},
 		{"the tail not left out", "f2 48 cd c9 c9 07 00 00 00 ff ff"},
 		{"a dynamic block with 287 lengths", "f4 00 00 00"},
 	} {
@@ -482,6 +499,23 @@ func TestDecompressFinalThenHistory(t *testing.T) {
 		if got, err := to.Decompress(nil, p, -1); !bytes.Equal(got, tail) || err != nil {
 			t.Fatalf("references to %d bytes, after BFINAL: %d, %v; want %d bytes", len(m), len(got), err, len(tail))
 		}
+	}
+}
+
+// TestFinalMessages: a sender that ends each message with BFINAL and nothing after
+// it, as zlib does with Z_FINISH, is understood (hw-44), also where the next message
+// refers to the one before (RFC 7692 §7.2.3.4).
+func TestFinalMessages(t *testing.T) {
+	wire := slices.Concat(frame(RoleClient, 0xc1, string(unhex("4bcbcc4bcc5148cac94fce0600"))), frame(RoleClient, 0xc1, string(unhex("4bcc4b5148cccb2fc9482d0200"))),
+		frame(RoleClient, 0x81, "plain"), frame(RoleClient, 0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00"))
+	got, err := readsOf(RoleClient, deflated, Config{}, wire)
+	if err != io.EOF || fmt.Sprintf("%s", got) != "[{text final block} {text and another} {text plain} {text Hello}]" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	wire = slices.Concat(frame(RoleServer, 0xc1, "\xf3\x48\xcd\xc9\xc9\x07\x00"), frame(RoleServer, 0xc1, "\x03\x13\x00"))
+	got, err = readsOf(RoleServer, Agreement{Deflate: &DeflateParams{}}, Config{}, wire)
+	if err != io.EOF || fmt.Sprintf("%s", got) != "[{text Hello} {text Hello}]" {
+		t.Errorf("with context: got %s, %v", got, err)
 	}
 }
 
