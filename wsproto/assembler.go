@@ -48,6 +48,10 @@ type Assembler struct {
 	MaxMessage   int64    // bytes of a message, after inflating; 0 means DefaultMaxMessage
 	MaxFragments int      // frames of a message; 0 means DefaultMaxFragments
 
+	// Lenient, if not nil, is told of faults that nothing depends on, and they are
+	// passed over: see Config.Lenient.
+	Lenient func(err error)
+
 	h         Header // of the frame whose payload is coming
 	left      int64  // bytes of it still to come
 	message   Opcode // of the message that has begun, 0 if none
@@ -58,6 +62,7 @@ type Assembler struct {
 	buf       *block // headroom, and what has come of the message, unmasked
 	inflated  *block // the last compressed message, inflated
 	control   []byte // what has come of a control frame that came in pieces
+	misled    bool   // Lenient knows of the masking
 }
 
 // Check judges the header of the next frame, before its payload is read. The
@@ -68,8 +73,13 @@ func (a *Assembler) Check(h Header) error {
 		return broke(StatusProtocolError, ErrReservedBits, h) // RSV1: RFC 7692 §6
 	case h.Opcode.IsReserved():
 		return broke(StatusProtocolError, fmt.Errorf("%w %#x", ErrReservedOpcode, byte(h.Opcode)), h)
-	case h.Masked != (a.Role == RoleServer):
-		return broke(StatusProtocolError, ErrMasking, h)
+	case h.Masked != (a.Role == RoleServer) && !a.misled:
+		if err := a.forgive(broke(StatusProtocolError, ErrMasking, h)); err != nil {
+			return err
+		}
+		a.misled = true
+	}
+	switch {
 	case h.Opcode.IsControl():
 		if !h.Fin {
 			return broke(StatusProtocolError, ErrControlFragment, h)
@@ -84,6 +94,15 @@ func (a *Assembler) Check(h Header) error {
 		}
 	}
 	a.h, a.left = h, h.PayloadLen
+	return nil
+}
+
+// forgive passes err over if Lenient is there to be told of it.
+func (a *Assembler) forgive(err error) error {
+	if a.Lenient == nil {
+		return err
+	}
+	a.Lenient(err)
 	return nil
 }
 
@@ -136,9 +155,11 @@ func (a *Assembler) Add(p []byte) (m Message, done bool, err error) {
 	if a.h.Opcode.IsControl() {
 		return a.addControl(p)
 	}
-	if a.message == OpText && !a.deflated {
+	if a.message == OpText && !a.deflated && a.text != utf8Bad {
 		if a.text = a.text.next(p); a.text == utf8Bad {
-			return m, false, a.badText(a.kept(), p)
+			if err := a.forgive(a.badText(a.kept(), p)); err != nil {
+				return m, false, err
+			}
 		}
 	}
 	last := a.left == 0 && a.h.Fin
@@ -167,8 +188,8 @@ func (a *Assembler) end(p []byte) (Message, error) {
 			a.text = utf8Start.next(m.Data)
 		}
 	}
-	if m.Opcode == OpText && a.text != utf8Start {
-		return Message{}, a.badText(nil, m.Data)
+	if m.Opcode == OpText && a.text != utf8Start && (a.deflated || a.text != utf8Bad) {
+		return m, a.forgive(a.badText(nil, m.Data))
 	}
 	return m, nil
 }
@@ -187,7 +208,9 @@ func (a *Assembler) addControl(p []byte) (m Message, done bool, err error) {
 	}
 	if a.h.Opcode == OpClose {
 		if _, _, err := ParseClose(p); err != nil {
-			return m, false, inFrame(err, a.h)
+			if err := a.forgive(inFrame(err, a.h)); err != nil {
+				return m, false, err
+			}
 		}
 	}
 	return Message{a.h.Opcode, p}, true, nil

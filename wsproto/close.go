@@ -74,20 +74,21 @@ func AppendClose(dst []byte, code StatusCode, reason string) []byte {
 
 // ParseClose reads the payload of a Close frame. An empty one gives
 // StatusNoStatusReceived. The error is a *ProtocolError: 1002 wrapping
-// ErrClosePayload or ErrStatusCode, 1007 wrapping ErrInvalidUTF8.
+// ErrClosePayload or ErrStatusCode, 1007 wrapping ErrInvalidUTF8; code and reason are
+// then as they stand there.
 func ParseClose(p []byte) (StatusCode, string, error) {
 	switch len(p) {
 	case 0:
 		return StatusNoStatusReceived, "", nil
 	case 1:
-		return 0, "", brokeAt(StatusProtocolError, ErrClosePayload, p, 0)
+		return StatusNoStatusReceived, "", brokeAt(StatusProtocolError, ErrClosePayload, p, 0)
 	}
 	code, reason := StatusCode(binary.BigEndian.Uint16(p)), p[2:]
 	if !code.CanSend() {
-		return 0, "", brokeAt(StatusProtocolError, fmt.Errorf("%w: %d", ErrStatusCode, code), p, 0)
+		return code, string(reason), brokeAt(StatusProtocolError, fmt.Errorf("%w: %d", ErrStatusCode, code), p, 0)
 	}
 	if n := validText(reason); n < len(reason) {
-		return 0, "", brokeAt(StatusInvalidFramePayloadData, fmt.Errorf("reason of the close frame: %w", ErrInvalidUTF8), p, 2+n)
+		return code, string(reason), brokeAt(StatusInvalidFramePayloadData, fmt.Errorf("reason of the close frame: %w", ErrInvalidUTF8), p, 2+n)
 	}
 	return code, string(reason), nil
 }

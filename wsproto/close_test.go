@@ -28,14 +28,14 @@ var closeVectors = []struct {
 	{"normal", "03e8", 1000, "", nil, 0},
 	{"with a reason", "03e8 627965", 1000, "bye", nil, 0},
 	{"the largest of all", "1387" + strings.Repeat("61", 123), 4999, strings.Repeat("a", 123), nil, 0},
-	{"one byte", "03", 0, "", ErrClosePayload, StatusProtocolError},
-	{"1005 on the wire", "03ed", 0, "", ErrStatusCode, StatusProtocolError},
-	{"1006 on the wire", "03ee", 0, "", ErrStatusCode, StatusProtocolError},
-	{"1015 on the wire", "03f7", 0, "", ErrStatusCode, StatusProtocolError},
+	{"one byte", "03", StatusNoStatusReceived, "", ErrClosePayload, StatusProtocolError},
+	{"1005 on the wire", "03ed", 1005, "", ErrStatusCode, StatusProtocolError},
+	{"1006 on the wire", "03ee", 1006, "", ErrStatusCode, StatusProtocolError},
+	{"1015 on the wire", "03f7", 1015, "", ErrStatusCode, StatusProtocolError},
 	{"0", "0000", 0, "", ErrStatusCode, StatusProtocolError},
-	{"65535", "ffff", 0, "", ErrStatusCode, StatusProtocolError},
-	{"reason cut in a rune", "03e8 c3", 0, "", ErrInvalidUTF8, StatusInvalidFramePayloadData},
-	{"reason not UTF-8", "03e8 ff", 0, "", ErrInvalidUTF8, StatusInvalidFramePayloadData},
+	{"65535", "ffff", 65535, "", ErrStatusCode, StatusProtocolError},
+	{"reason cut in a rune", "03e8 c3", 1000, "\xc3", ErrInvalidUTF8, StatusInvalidFramePayloadData},
+	{"reason not UTF-8", "03e8 ff", 1000, "\xff", ErrInvalidUTF8, StatusInvalidFramePayloadData},
 }
 
 func TestParseClose(t *testing.T) {

@@ -22,6 +22,14 @@ type Config struct {
 	IdleTimeout  time.Duration // ends a connection on which no message came for so long; 0 means never
 	NoPong       bool          // pings are not answered: against RFC 6455 §5.5.2, to test peers
 
+	// Lenient, if not nil, is told of faults of the peer that nothing depends on, and the
+	// connection goes on: text that is not UTF-8, which is handed out as it came, masking
+	// on the wrong side (the first time), a Close frame's payload. err is a *ProtocolError
+	// as it would have ended the connection. It is called by whoever reads and must not
+	// call the Conn. Dial tells it, with a *HandshakeError, of a subprotocol that nobody
+	// offered as well.
+	Lenient func(err error)
+
 	// Tap, if not nil, sees each frame once its header is known, whether or not
 	// it breaks a rule, and each frame sent. The payload, unmasked, is there for
 	// control frames only, which the tap sees when they are whole. It is called
@@ -85,7 +93,7 @@ func (c *Conn) init(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg *
 	c.nc, c.role, c.ag, c.cfg = nc, role, ag, cfg
 	c.raw = waitable(nc)
 	c.size = plainReadSize
-	c.asm = Assembler{Role: role, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments}
+	c.asm = Assembler{Role: role, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments, Lenient: cfg.Lenient}
 	if ag.Deflate != nil {
 		c.asm.Deflate = newDeflate(role, *ag.Deflate)
 	}
@@ -230,8 +238,8 @@ func (c *Conn) control(m Message) error {
 		}
 	case OpClose:
 		code, reason, err := ParseClose(m.Data)
-		if err != nil {
-			return err
+		if err != nil { // it was passed over
+			c.queueClose(nil)
 		}
 		c.queueClose(m.Data)
 		return &CloseError{code, reason}

@@ -35,7 +35,7 @@ var (
 
 // DialOptions says how a client opens a connection. The zero value works.
 type DialOptions struct {
-	Header          httpmini.Header // added to the request; not the fields of the handshake itself
+	Header          httpmini.Header // added to the request; see OwnHandshake
 	Host            string          // the Host field; "" takes it from the URL
 	Origin          string          // the Origin field; "" sends none
 	Subprotocols    []string        // offered, the preferred first
@@ -44,6 +44,11 @@ type DialOptions struct {
 	Config          Config
 	Timeout         time.Duration // for all of Dial; 0 means 10 s
 
+	// OwnHandshake allows fields of the handshake itself in Header: Connection, Upgrade,
+	// and Sec-WebSocket-Key, -Version, -Protocol and -Extensions. They take the place of
+	// ours, and the answer is judged by them. Otherwise they are an error.
+	OwnHandshake bool
+
 	// MaxRedirects is how many redirects are followed; 0 makes the first one a
 	// refusal. None is followed from wss to ws. On another scheme, host or port the user
 	// of the URL and the fields that may be secret are not sent (those whose names
@@ -51,7 +56,13 @@ type DialOptions struct {
 	MaxRedirects   int
 	TrustRedirects bool
 
-	// NetDial connects to host:port; nil is net.Dialer.
+	// OnRequest, if not nil, is shown each request before it is sent, and OnRedirect
+	// each answer that is followed, with the URL that it leads to, without user.
+	OnRequest  func(req *httpmini.Request)
+	OnRedirect func(res *httpmini.Response, url string)
+
+	// NetDial connects to host:port, of network tcp, or to a path, of network unix; nil
+	// is net.Dialer.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// TLS makes c a TLS connection to serverName; nil is crypto/tls with the
 	// system's trust.
@@ -65,9 +76,9 @@ const (
 	endlessTime = 500 * time.Millisecond // where only the end of the connection ends it
 )
 
-// Dial opens a WebSocket connection to a ws or wss URL (RFC 6455 §3, §4.1). The
-// response is the one to the handshake and is returned with refusals too. Frames
-// that come with it are not lost.
+// Dial opens a WebSocket connection to a ws or wss URL (RFC 6455 §3, §4.1), or
+// through a Unix socket to ws+unix:/path[:/target]. The response is the one to the
+// handshake and is returned with refusals too. Frames that come with it are not lost.
 //
 // Errors wrap ErrURL or ErrField before anything is sent, a *HandshakeError if
 // the server answered with something else than a 101 as agreed, what NetDial and
@@ -103,6 +114,9 @@ func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini
 		}
 		if next.user == "" && (!left || opt.TrustRedirects) {
 			next.user = u.user
+		}
+		if opt.OnRedirect != nil {
+			opt.OnRedirect(res, next.String())
 		}
 		u = next
 	}
@@ -147,7 +161,11 @@ func (opt *DialOptions) connect(ctx context.Context, u target) (net.Conn, error)
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	nc, err := dial(ctx, "tcp", net.JoinHostPort(u.host, u.port))
+	network, address := "tcp", net.JoinHostPort(u.host, u.port)
+	if u.socket != "" {
+		network, address = "unix", u.socket
+	}
+	nc, err := dial(ctx, network, address)
 	if err != nil || !u.secure {
 		return nc, err
 	}
@@ -169,7 +187,11 @@ func (opt *DialOptions) handshake(nc net.Conn, br *bufio.Reader, u target) (*htt
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	key := base64.StdEncoding.EncodeToString(nonce[:])
-	if _, err := nc.Write(opt.request(u, key).AppendHead(nil)); err != nil {
+	req := opt.request(u, key)
+	if opt.OnRequest != nil {
+		opt.OnRequest(req)
+	}
+	if _, err := nc.Write(req.AppendHead(nil)); err != nil {
 		return nil, Agreement{}, fmt.Errorf("wsproto: sending the opening handshake: %w", err)
 	}
 	limits := httpmini.ClientLimits
@@ -181,7 +203,7 @@ func (opt *DialOptions) handshake(nc net.Conn, br *bufio.Reader, u target) (*htt
 		}
 		return nil, Agreement{}, fmt.Errorf("wsproto: reading the response to the opening handshake: %w", err)
 	}
-	ag, err := opt.judge(res, key)
+	ag, err := opt.judge(res, req)
 	if err != nil {
 		return res, Agreement{}, &HandshakeError{Status: res.Status, Response: res, Err: err}
 	}
@@ -209,12 +231,20 @@ func (opt *DialOptions) request(u target, key string) *httpmini.Request {
 	if u.user != "" && !opt.Header.Has("Authorization") {
 		h.Add("Authorization", httpmini.Basic(u.user))
 	}
-	*h = append(*h, opt.Header...)
+	for _, f := range opt.Header {
+		h.Del(f.Name) // only OwnHandshake lets it be one of ours
+	}
+	for _, f := range opt.Header {
+		if !strings.EqualFold(f.Name, "Authorization") || !h.Has(f.Name) { // there may be one (RFC 9110 §11.6.2)
+			*h = append(*h, f)
+		}
+	}
 	return req
 }
 
-// judge says whether res opens a connection, and what was agreed (RFC 6455 §4.1).
-func (opt *DialOptions) judge(res *httpmini.Response, key string) (ag Agreement, err error) {
+// judge says whether res answers req and opens a connection, and what was agreed
+// (RFC 6455 §4.1).
+func (opt *DialOptions) judge(res *httpmini.Response, req *httpmini.Request) (ag Agreement, err error) {
 	h := res.Header
 	switch {
 	case res.Status != 101:
@@ -222,21 +252,27 @@ func (opt *DialOptions) judge(res *httpmini.Response, key string) (ag Agreement,
 		return ag, fmt.Errorf("%w: %d %.100s", ErrStatus, res.Status, strings.Trim(reason, `"`))
 	case res.Minor < 1:
 		return ag, ErrHTTPVersion
-	case h.Has("Transfer-Encoding"), h.Has("Content-Length") && h.Get("Content-Length") != "0":
-		return ag, ErrBody
 	case !h.HasToken("Upgrade", "websocket"):
 		return ag, fmt.Errorf("%w: no Upgrade", ErrUpgrade)
 	case !h.HasToken("Connection", "Upgrade"):
 		return ag, fmt.Errorf("%w: no Connection", ErrUpgrade)
-	case h.Count("Sec-WebSocket-Accept") != 1 || h.Get("Sec-WebSocket-Accept") != AcceptKey(key):
+	case h.Count("Sec-WebSocket-Accept") != 1 || h.Get("Sec-WebSocket-Accept") != AcceptKey(req.Header.Get("Sec-WebSocket-Key")):
 		return ag, ErrAccept
 	}
-	if chosen := h.Values("Sec-WebSocket-Protocol"); len(chosen) > 1 || len(chosen) == 1 && !slices.Contains(opt.Subprotocols, chosen[0]) {
-		return ag, fmt.Errorf("%w: %.200q", ErrSubprotocol, chosen)
-	} else if len(chosen) == 1 {
+	chosen := h.Values("Sec-WebSocket-Protocol")
+	if len(chosen) > 1 || len(chosen) == 1 && !slices.Contains(req.Header.List("Sec-WebSocket-Protocol"), chosen[0]) {
+		err := fmt.Errorf("%w: %.200q", ErrSubprotocol, chosen)
+		if opt.Config.Lenient == nil {
+			return ag, err
+		}
+		opt.Config.Lenient(&HandshakeError{Status: res.Status, Response: res, Err: err})
+	}
+	if len(chosen) > 0 {
 		ag.Subprotocol = chosen[0]
 	}
-	ag.Deflate, err = agreeDeflate(h.Values("Sec-WebSocket-Extensions"), !opt.NoCompression, opt.ContextTakeover)
+	offers, _ := ParseExtensions(req.Header.Values("Sec-WebSocket-Extensions")...)
+	offered := slices.ContainsFunc(offers, func(e Extension) bool { return e.Name == permessageDeflate })
+	ag.Deflate, err = agreeDeflate(h.Values("Sec-WebSocket-Extensions"), offered, opt.ContextTakeover)
 	return ag, err
 }
 
@@ -255,10 +291,12 @@ func readRefusal(ctx context.Context, nc net.Conn, res *httpmini.Response) []byt
 	return body
 }
 
-// reserved are the fields that Dial itself makes, or that would change what the
-// request means.
-var reserved = []string{"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol",
-	"sec-websocket-extensions", "sec-websocket-accept", "content-length", "transfer-encoding", "te", "trailer", "expect"}
+// reserved are the fields that would change what the request means, and ownFields
+// those that Dial itself makes.
+var (
+	reserved  = []string{"host", "sec-websocket-accept", "content-length", "transfer-encoding", "te", "trailer", "expect"}
+	ownFields = []string{"upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"}
+)
 
 // check judges what the caller wants to send.
 func (opt *DialOptions) check() error {
@@ -267,7 +305,9 @@ func (opt *DialOptions) check() error {
 		return fmt.Errorf("%w: %w", ErrField, err)
 	}
 	for _, f := range opt.Header {
-		if slices.Contains(reserved, strings.ToLower(f.Name)) || opt.Origin != "" && strings.EqualFold(f.Name, "Origin") {
+		name := strings.ToLower(f.Name)
+		own := slices.Contains(ownFields, name) || name == "origin" && opt.Origin != ""
+		if slices.Contains(reserved, name) || own && !opt.OwnHandshake {
 			return fmt.Errorf("%w: %s is made by the handshake itself", ErrField, f.Name)
 		}
 	}
@@ -294,10 +334,11 @@ func isRedirect(res *httpmini.Response) bool {
 // A target is where a URL leads.
 type target struct {
 	secure bool
-	user   string // name ":" password, decoded; "" if the URL has none
+	user   string // name ":" password, decoded; "" if the URL names nobody
 	host   string // a name in lower case, or an address without brackets, its zone after "%"
 	port   string // never empty
 	path   string // and query, as the request has it; begins with "/"
+	socket string // the path of a Unix socket, if it is one
 }
 
 // parseURL reads a WebSocket URL (RFC 6455 §3), strictly: what two programs might
@@ -310,8 +351,19 @@ func parseURL(raw string) (u target, err error) {
 			return bad("it has a space, a control character or a backslash")
 		}
 	}
-	scheme, rest, _ := strings.Cut(raw, "://")
-	switch strings.ToLower(scheme) {
+	scheme, rest, _ := strings.Cut(raw, ":")
+	scheme, unix := strings.CutSuffix(strings.ToLower(scheme), "+unix")
+	rest, slashes := strings.CutPrefix(rest, "//")
+	if unix {
+		path, to, _ := strings.Cut(rest, ":")
+		if path == "" || to != "" && to[0] != '/' && to[0] != '?' {
+			return bad("want ws+unix:/path or ws+unix:/path:/target")
+		}
+		u.socket, rest = path, "localhost"+to
+	} else if !slashes {
+		scheme = ""
+	}
+	switch scheme {
 	case "ws":
 		u.port = "80"
 	case "wss":
@@ -324,15 +376,15 @@ func parseURL(raw string) (u target, err error) {
 	}
 	end := strings.IndexAny(rest+"/", "/?")
 	authority := rest[:end]
-	if _, err := url.PathUnescape(rest[end:]); err != nil {
-		return bad("the path is not properly percent-encoded")
-	}
 	if u.path = escape(rest[end:]); !strings.HasPrefix(u.path, "/") {
 		u.path = "/" + u.path
 	}
 	if user, after, ok := strings.Cut(authority, "@"); ok {
 		if u.user, err = url.PathUnescape(user); err != nil {
 			return bad("the user is not properly percent-encoded")
+		}
+		if u.user != "" && !strings.Contains(u.user, ":") {
+			u.user += ":"
 		}
 		authority = after
 	}
@@ -350,7 +402,8 @@ func parseURL(raw string) (u target, err error) {
 	return u, nil
 }
 
-// escape percent-encodes what may not stand in a path or query (RFC 3986 §3.3).
+// escape percent-encodes what may not stand in a path or query (RFC 3986 §3.3). A
+// percent sign stays, also one that begins no escape: servers differ in what they take.
 func escape(s string) string {
 	var b []byte
 	for i := range len(s) {
@@ -383,14 +436,36 @@ func (u target) scheme() string {
 	return "ws"
 }
 
+// String returns the URL of u without its user.
+func (u target) String() string {
+	if u.socket != "" {
+		return u.scheme() + "+unix:" + u.socket + ":" + u.path
+	}
+	return u.scheme() + "://" + u.authority() + u.path
+}
+
 func (u target) origin() origin { return origin{u.scheme(), u.host, u.port} }
+
+// escapePercent escapes each percent sign that begins no escape.
+func escapePercent(s string) string {
+	var b []byte
+	for i := range len(s) {
+		b = append(b, s[i])
+		if s[i] == '%' {
+			if _, err := url.PathUnescape(s[i:min(len(s), i+3)]); err != nil {
+				b = append(b, "25"...)
+			}
+		}
+	}
+	return string(b)
+}
 
 // follow returns where a Location leads. Servers name http and https.
 func (u target) follow(location string) (target, error) {
 	var to *url.URL
-	base, err := url.Parse(u.scheme() + "://" + u.authority() + u.path)
+	base, err := url.Parse(u.scheme() + "://" + u.authority() + escapePercent(u.path))
 	if err == nil {
-		to, err = base.Parse(location)
+		to, err = base.Parse(escapePercent(location))
 	}
 	if err != nil {
 		return target{}, fmt.Errorf("%w: malformed Location", ErrRedirect)
@@ -408,6 +483,9 @@ func (u target) follow(location string) (target, error) {
 	}
 	if u.secure && !next.secure {
 		return target{}, fmt.Errorf("%w: from wss to ws", ErrRedirect)
+	}
+	if next.origin() == u.origin() {
+		next.socket = u.socket
 	}
 	return next, nil
 }

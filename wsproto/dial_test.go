@@ -118,8 +118,8 @@ var responses = []struct {
 	{"WC05 503", "HTTP/1.1 503 Service Unavailable\r\n\r\nhi", DialOptions{}, ErrStatus},
 	{"WC06 302", "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 2\r\n\r\nhi", DialOptions{}, ErrStatus},
 	{"HTTP/1.0", strings.Replace(good(""), "HTTP/1.1", "HTTP/1.0", 1), DialOptions{}, ErrHTTPVersion},
-	{"WC09 a body", good("Content-Length: 5\r\n") + "hello", DialOptions{}, ErrBody},
-	{"WC09 a body in chunks", good("Transfer-Encoding: chunked\r\n") + "0\r\n\r\n", DialOptions{}, ErrBody},
+	{"WC09, hw-19 a length: no 101 has a body (RFC 9112 §6.3)", good("Content-Length: 2147483647\r\n"), DialOptions{}, nil},
+	{"WC09 chunks", good("Transfer-Encoding: chunked\r\n"), DialOptions{}, nil},
 	{"no HTTP at all", "220 mail.example ESMTP\r\n\r\n", DialOptions{}, httpmini.ErrNotHTTP},
 	{"nothing", "", DialOptions{}, io.EOF},
 	{"cut", "HTTP/1.1 101 Swi", DialOptions{}, io.ErrUnexpectedEOF},
@@ -178,6 +178,15 @@ func TestDialRequest(t *testing.T) {
 		{"ws://ann@box", DialOptions{ContextTakeover: true, Host: "other", Header: httpmini.Header{{Name: "authorization", Value: "Bearer x"}}},
 			"GET / HTTP/1.1\r\nHost: other\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n" +
 				"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nauthorization: Bearer x\r\n\r\n"},
+		{"ws://tok@box", DialOptions{NoCompression: true}, // hw-03
+			"GET / HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nAuthorization: Basic dG9rOg==\r\n\r\n"},
+		{"ws://tok@box", DialOptions{NoCompression: true, Header: httpmini.Header{{Name: "Authorization", Value: "a"}, {Name: "authorization", Value: "b"}}},
+			"GET / HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nAuthorization: a\r\n\r\n"},
+		{"ws://box", DialOptions{OwnHandshake: true, Origin: "http://x", Subprotocols: []string{"a"}, Header: httpmini.Header{ // hw-16, hw-18
+			{Name: "Connection", Value: "keep-alive, Upgrade"}, {Name: "upgrade", Value: "WebSocket"}, {Name: "Sec-WebSocket-Key", Value: "SGVsbG8sIHdvcmxkIQ=="},
+			{Name: "Sec-WebSocket-Version", Value: "8"}, {Name: "Origin", Value: "null"}, {Name: "Sec-WebSocket-Protocol", Value: "b"}, {Name: "Sec-WebSocket-Protocol", Value: "c"}}},
+			"GET / HTTP/1.1\r\nHost: box\r\nSec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; client_max_window_bits\r\nConnection: keep-alive, Upgrade\r\n" +
+				"upgrade: WebSocket\r\nSec-WebSocket-Key: SGVsbG8sIHdvcmxkIQ==\r\nSec-WebSocket-Version: 8\r\nOrigin: null\r\nSec-WebSocket-Protocol: b\r\nSec-WebSocket-Protocol: c\r\n\r\n"},
 	} {
 		u, err := parseURL(tt.url)
 		if err != nil {
@@ -405,6 +414,8 @@ func TestDialRedirects(t *testing.T) {
 		{"and back again", "ws://a/", 5, DialOptions{}, []step{to("//b/"), to("//a/"), open}, []string{"a:80 a / 8", "b:80 b / 1", "a:80 a / 1"}, nil},
 		{"on another host, trusted", "ws://a/", 1, DialOptions{TrustRedirects: true}, []step{to("//b/"), open}, []string{"a:80 a / 8", "b:80 b / 8"}, nil},
 		{"with a stronger scheme", "ws://a/", 1, DialOptions{}, []step{to("https://a/"), open}, []string{"a:80 a / 8", "a:443 a / 1"}, nil},
+		{"with percent signs", "ws://a/5?%", 2, DialOptions{}, []step{to("?6%"), to("/7%?8%zz"), open}, []string{"a:80 a /5?% 8", "a:80 a /5?6%25 8", "a:80 a /7%25?8%25zz 8"}, nil},
+		{"through a Unix socket", "ws+unix:/s:/x", 2, DialOptions{}, []step{to("y"), to("//b/"), open}, []string{"/s localhost /x 8", "/s localhost /y 8", "b:80 b / 1"}, nil},
 		{"with a weaker scheme", "wss://a/", 1, DialOptions{}, []step{to("http://a/"), open}, []string{"a:443 a / 8"}, ErrRedirect},
 		{"without end", "ws://a/", 3, DialOptions{}, []step{to("/"), to("/"), to("/"), to("/"), open}, []string{"a:80 a / 8", "a:80 a / 8", "a:80 a / 8", "a:80 a / 8"}, ErrRedirect},
 		{"to a file", "ws://a/", 1, DialOptions{}, []step{to("file:///etc/passwd")}, []string{"a:80 a / 8"}, ErrRedirect},
@@ -416,8 +427,14 @@ func TestDialRedirects(t *testing.T) {
 		s := &script{t: t, steps: tt.steps}
 		tt.opt.Header, tt.opt.MaxRedirects = secrets, tt.max
 		tt.opt.TLS = func(_ context.Context, c net.Conn, name string) (net.Conn, error) { return c, nil }
+		at := tt.url
+		tt.opt.OnRequest = func(req *httpmini.Request) { at += " " + req.Target }
+		tt.opt.OnRedirect = func(res *httpmini.Response, url string) { at += fmt.Sprint(" ", res.Status, " ", url) }
 		if _, err := s.run(tt.url, tt.opt); !errors.Is(err, tt.err) {
 			t.Errorf("%s: Dial: %v; want %v", tt.name, err, tt.err)
+		}
+		if tt.name == "through a Unix socket" && at != "ws+unix:/s:/x /x 302 ws+unix:/s:/y /y 302 ws://b/ /" {
+			t.Errorf("%s: was told of %s", tt.name, at)
 		}
 		var got []string
 		for i, req := range s.reqs {
@@ -462,26 +479,34 @@ var urls = []struct {
 	want target
 	host string // the Host field
 }{
-	{"ws://box", target{false, "", "box", "80", "/"}, "box"},
-	{"wss://box", target{true, "", "box", "443", "/"}, "box"},
-	{"WS://Box.Example:80/A", target{false, "", "box.example", "80", "/A"}, "box.example"},
-	{"wss://box:80/", target{true, "", "box", "80", "/"}, "box:80"},
-	{"ws://box:443", target{false, "", "box", "443", "/"}, "box:443"},
-	{"ws://box:08080/", target{false, "", "box", "8080", "/"}, "box:8080"},
-	{"ws://box:/", target{false, "", "box", "80", "/"}, "box"},
-	{"ws://box./", target{false, "", "box.", "80", "/"}, "box."},
-	{"ws://box?q=/", target{false, "", "box", "80", "/?q=/"}, "box"},
-	{"ws://box/a/../b?c=d%20e&f=[g]", target{false, "", "box", "80", "/a/../b?c=d%20e&f=[g]"}, "box"},
-	{"ws://box/ü{x}\"", target{false, "", "box", "80", "/%C3%BC%7Bx%7D%22"}, "box"},
-	{"ws://a_b-c.9d/", target{false, "", "a_b-c.9d", "80", "/"}, "a_b-c.9d"},
-	{"ws://192.0.2.1:1/", target{false, "", "192.0.2.1", "1", "/"}, "192.0.2.1:1"},
-	{"ws://[::1]/", target{false, "", "::1", "80", "/"}, "[::1]"},
-	{"ws://[2001:DB8::0:1]:65535/", target{false, "", "2001:db8::1", "65535", "/"}, "[2001:db8::1]:65535"},
-	{"ws://[fe80::1%25lo]/", target{false, "", "fe80::1%lo", "80", "/"}, "[fe80::1]"},
-	{"ws://[fe80::1%lo]:81/", target{false, "", "fe80::1%lo", "81", "/"}, "[fe80::1]:81"},
-	{"ws://ann@box/", target{false, "ann", "box", "80", "/"}, "box"},
-	{"ws://ann:p%40%3a@box/", target{false, "ann:p@:", "box", "80", "/"}, "box"},
-	{"ws://box/a@b:c", target{false, "", "box", "80", "/a@b:c"}, "box"},
+	{"ws://box", target{false, "", "box", "80", "/", ""}, "box"},
+	{"wss://box", target{true, "", "box", "443", "/", ""}, "box"},
+	{"WS://Box.Example:80/A", target{false, "", "box.example", "80", "/A", ""}, "box.example"},
+	{"wss://box:80/", target{true, "", "box", "80", "/", ""}, "box:80"},
+	{"ws://box:443", target{false, "", "box", "443", "/", ""}, "box:443"},
+	{"ws://box:08080/", target{false, "", "box", "8080", "/", ""}, "box:8080"},
+	{"ws://box:/", target{false, "", "box", "80", "/", ""}, "box"},
+	{"ws://box./", target{false, "", "box.", "80", "/", ""}, "box."},
+	{"ws://box?q=/", target{false, "", "box", "80", "/?q=/", ""}, "box"},
+	{"ws://box/a/../b?c=d%20e&f=[g]", target{false, "", "box", "80", "/a/../b?c=d%20e&f=[g]", ""}, "box"},
+	{"ws://box/ü{x}\"", target{false, "", "box", "80", "/%C3%BC%7Bx%7D%22", ""}, "box"},
+	{"ws://a_b-c.9d/", target{false, "", "a_b-c.9d", "80", "/", ""}, "a_b-c.9d"},
+	{"ws://192.0.2.1:1/", target{false, "", "192.0.2.1", "1", "/", ""}, "192.0.2.1:1"},
+	{"ws://[::1]/", target{false, "", "::1", "80", "/", ""}, "[::1]"},
+	{"ws://[2001:DB8::0:1]:65535/", target{false, "", "2001:db8::1", "65535", "/", ""}, "[2001:db8::1]:65535"},
+	{"ws://[fe80::1%25lo]/", target{false, "", "fe80::1%lo", "80", "/", ""}, "[fe80::1]"},
+	{"ws://[fe80::1%lo]:81/", target{false, "", "fe80::1%lo", "81", "/", ""}, "[fe80::1]:81"},
+	{"ws://ann@box/", target{false, "ann:", "box", "80", "/", ""}, "box"},
+	{"ws://ann:p%40%3a@box/", target{false, "ann:p@:", "box", "80", "/", ""}, "box"},
+	{"ws://:pw@box/", target{false, ":pw", "box", "80", "/", ""}, "box"},
+	{"ws://@box/", target{false, "", "box", "80", "/", ""}, "box"},
+	{"ws://box/50%?q=100%&b=%zz&c=%4", target{false, "", "box", "80", "/50%?q=100%&b=%zz&c=%4", ""}, "box"}, // hw-39
+	{"ws+unix:/run/e.sock", target{false, "", "localhost", "80", "/", "/run/e.sock"}, "localhost"},          // hw-32
+	{"WS+unix:/run/e.sock:/a/b?c:d", target{false, "", "localhost", "80", "/a/b?c:d", "/run/e.sock"}, "localhost"},
+	{"wss+unix:e.sock:?q", target{true, "", "localhost", "443", "/?q", "e.sock"}, "localhost"},
+	{"ws+unix:///run/e.sock:/", target{false, "", "localhost", "80", "/", "/run/e.sock"}, "localhost"},
+	{"ws://box/a+unix:b", target{false, "", "box", "80", "/a+unix:b", ""}, "box"},
+	{"ws://box/a@b:c", target{false, "", "box", "80", "/a@b:c", ""}, "box"},
 
 	{"", target{}, ""},
 	{"box", target{}, ""},
@@ -536,9 +561,13 @@ var urls = []struct {
 	{"ws://" + strings.Repeat("a", 64) + "/", target{}, ""},
 	{"ws://" + strings.Repeat("a.", 127) + "/", target{}, ""},
 	{"ws://ann%zz@box/", target{}, ""},
-	{"ws://box/%zz", target{}, ""},
-	{"ws://box/?%4", target{}, ""},
-	{"ws://box/%", target{}, ""},
+	{"ws+unix:", target{}, ""},
+	{"ws+unix://", target{}, ""},
+	{"ws+unix::/x", target{}, ""},
+	{"ws+unix:/s:x", target{}, ""},
+	{"ws+unix:/s:@box/", target{}, ""},
+	{"ws+unix:/s:/x#y", target{}, ""},
+	{"http+unix:/s", target{}, ""},
 }
 
 func TestParseURL(t *testing.T) {
@@ -567,12 +596,15 @@ func FuzzParseURL(f *testing.F) {
 		if _, zone, _ := strings.Cut(u.host, "%"); zone != "" {
 			return // is not in the Host field
 		}
-		again, err := parseURL(u.scheme() + "://" + u.authority() + u.path)
+		again, err := parseURL(u.String())
 		if u.user = ""; again != u || err != nil {
 			t.Errorf("parseURL(%q) = %+v, and that again %+v, %v", raw, u, again, err)
 		}
-		if err := (&httpmini.Request{Method: "GET", Target: u.path, Header: httpmini.Header{{Name: "Host", Value: u.authority()}}}).Check(); err != nil {
+		if err := (&httpmini.Request{Method: "GET", Target: u.path, Header: httpmini.Header{{Name: "Host", Value: u.authority()}}}).Check(); err != nil && escapePercent(u.path) == u.path {
 			t.Errorf("parseURL(%q) = %+v, which cannot be sent: %v", raw, u, err)
+		}
+		if u.socket != "" {
+			return // net/url has no such scheme
 		}
 		std, err := url.Parse(raw)
 		if err != nil {
@@ -599,7 +631,7 @@ func FuzzJudge(f *testing.F) {
 		if err != nil {
 			return
 		}
-		ag, err := opt.judge(res, key)
+		ag, err := opt.judge(res, opt.request(target{}, key))
 		if err != nil {
 			return
 		}

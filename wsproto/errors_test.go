@@ -88,7 +88,10 @@ func TestRelayEvidence(t *testing.T) {
 		client, far := net.Pipe()
 		backend, near := net.Pipe()
 		far.Close()
-		near.Close()
+		go func() {
+			near.Read(make([]byte, 2)) // the Close frame: it goes after the client
+			near.Close()
+		}()
 		end := NewRelay(client, backend, unhex(tt.wire), nil, RelayConfig{}).Run()
 		pe, ok := errors.AsType[*ProtocolError](end.Err)
 		if !ok || !bytes.Equal(pe.Bytes, unhex(tt.bytes)) || pe.Offset != tt.offset || pe.Header.PayloadLen != tt.len {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,8 @@ type AcceptOptions struct {
 	// is for itself, and loopback origins that are as secure as this server. Otherwise
 	// those listed, and no others: "http://example.com:8080" (scheme, host and port are
 	// compared), "example.com" (with any scheme), "null", "*" for all. What comes
-	// without an Origin is no page and always may.
+	// without an Origin is no page and always may. ws is read as http and wss as https: no
+	// page has such an origin, but programs send it.
 	Origins []string
 
 	// AllowHost is asked whether the server goes by the host that the request is
@@ -53,10 +55,14 @@ type AcceptOptions struct {
 	// the fields added to the response.
 	Authorize func(req *httpmini.Request) (status int, fields httpmini.Header)
 
-	Subprotocols    []string        // what we speak, the preferred first
+	Subprotocols    []string        // what we speak, the preferred first; "*" is the first one offered
 	NoCompression   bool            // decline permessage-deflate
 	ContextTakeover bool            // let messages refer to earlier ones: smaller ones, for 1.3 MiB a connection
 	Header          httpmini.Header // added to every response
+
+	// Lenient, if not nil, is told of a Sec-WebSocket-Protocol that is malformed, which
+	// is then passed over. Accept takes that of its Config where this is nil.
+	Lenient func(err error)
 
 	// Hint says what would allow what err forbids, as far as the one who gets the
 	// refusal may know: it ends its body. nil and "" add nothing.
@@ -113,12 +119,14 @@ func Answer(req *httpmini.Request, opt AcceptOptions) (*httpmini.Response, Agree
 // Accept answers the opening handshake that x is and takes the connection over.
 // A refusal is answered too; the error is then a *HandshakeError.
 func Accept(x *httpmini.Exchange, opt AcceptOptions, cfg Config) (*Conn, error) {
+	if opt.Lenient == nil {
+		opt.Lenient = cfg.Lenient
+	}
 	res, ag, err := Answer(x.Request, opt)
+	x.Send(res)
 	if err != nil {
-		x.Send(res)
 		return nil, err
 	}
-	x.Send(res)
 	nc, br := x.Hijack() // sends it
 	buffered, _ := br.Peek(br.Buffered())
 	return NewConn(nc, buffered, RoleServer, ag, cfg), nil
@@ -177,7 +185,11 @@ func negotiate(req *httpmini.Request, opt *AcceptOptions) (ag Agreement, err err
 			}
 		}
 		if len(offered) == 0 {
-			return ag, &HandshakeError{Status: 400, Err: ErrSubprotocols}
+			err := &HandshakeError{Status: 400, Err: ErrSubprotocols}
+			if opt.Lenient == nil {
+				return ag, err
+			}
+			opt.Lenient(err)
 		}
 		ag.Subprotocol = choose(opt.Subprotocols, offered)
 	}
@@ -193,13 +205,14 @@ func negotiate(req *httpmini.Request, opt *AcceptOptions) (ag Agreement, err err
 	return ag, nil
 }
 
-// choose returns the first of preferred that is offered.
+// choose returns the first of preferred that is offered; "*" is the first offered.
 func choose(preferred, offered []string) string {
 	for _, p := range preferred {
-		for _, o := range offered {
-			if p == o {
-				return p
-			}
+		if p == "*" {
+			return offered[0]
+		}
+		if slices.Contains(offered, p) {
+			return p
 		}
 	}
 	return ""
@@ -268,7 +281,12 @@ func parseOrigin(s string) (o origin, ok bool) {
 	if !ok || scheme == "" || authority == "" || strings.ContainsAny(authority, "/?#@ ,") {
 		return o, false
 	}
-	o.scheme = strings.ToLower(scheme)
+	switch o.scheme = strings.ToLower(scheme); o.scheme {
+	case "ws":
+		o.scheme = "http"
+	case "wss":
+		o.scheme = "https"
+	}
 	o.host, o.port = splitHost(authority)
 	o.port = cmp.Or(o.port, defaultPort(o.scheme))
 	return o, o.host != ""

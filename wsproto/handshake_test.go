@@ -71,6 +71,18 @@ var handshakes = []struct {
 	{"S20 another port, origins being listed", plus, more("Origin: http://127.0.0.1:1"), listed, 403, ErrOrigin, ""},
 	{"another port of another host", "Host: 127.0.0.1:8008", "Host: box:8008\r\nOrigin: http://box:1", AcceptOptions{}, 403, ErrOrigin, ""},
 	{"a loopback origin is welcome on any port", plus, more("Origin: http://127.0.0.1:1"), AcceptOptions{}, 101, nil, ""},
+	{"a program that sends ws", plus, more("Origin: ws://127.0.0.1:8008"), AcceptOptions{}, 101, nil, ""},
+	{"ws of another host", plus, more("Origin: ws://evil.example"), AcceptOptions{}, 403, ErrOrigin, ""},
+	{"wss is https", plus, more("Origin: wss://127.0.0.1:8008"), AcceptOptions{}, 403, ErrOrigin, ""},
+	{"wss, and so is the server", plus, more("Origin: wss://127.0.0.1:8008"), secure, 101, nil, ""},
+	{"wss, https being listed", plus, more("Origin: wss://example.com"), listed, 101, nil, ""},
+	{"hw-35 whatever subprotocol comes", plus, more("Sec-WebSocket-Protocol: mqtt, foo"), AcceptOptions{Subprotocols: []string{"*"}}, 101, nil, "Sec-WebSocket-Protocol: mqtt"},
+	{"or one of ours before", plus, more("Sec-WebSocket-Protocol: mqtt, foo"), AcceptOptions{Subprotocols: []string{"foo", "*"}}, 101, nil, "Sec-WebSocket-Protocol: foo"},
+	{"none being offered", "", "", AcceptOptions{Subprotocols: []string{"*"}}, 101, nil, "-Sec-WebSocket-Protocol"},
+	{"IXWebSocket's ws, word for word", goodHandshake, "GET / HTTP/1.1\r\nHost: 127.0.0.1:8008\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" + keyLine +
+		"User-Agent: ixwebsocket/11.4.6 linux ssl/OpenSSL OpenSSL 3.0.22 25 Aug 2026 zlib 1.2.13\r\nOrigin: ws://127.0.0.1:8008\r\n" +
+		"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=15; client_max_window_bits=15\r\n\r\n", local, 101, nil,
+		"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15"},
 	{"S21 origin https, the server being http", plus, more("Origin: https://127.0.0.1:8008"), AcceptOptions{}, 403, ErrOrigin, ""},
 	{"S22 a name made to lead here", "Host: 127.0.0.1:8008", "Host: evil.example\r\nOrigin: http://evil.example", local, 403, ErrAllowHost, ""},
 	{"S23 a body", plus, more("Content-Length: 5") + "hello", AcceptOptions{}, 400, ErrBody, ""},

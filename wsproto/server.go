@@ -41,6 +41,8 @@ type Server struct {
 	OnPause func(u *User)
 	// OnFrame is Config.Tap, told whose frame it is.
 	OnFrame func(u *User, received bool, h Header, payload []byte)
+	// OnFault, if not nil, makes Config.Lenient, told whose fault it is.
+	OnFault func(u *User, err error)
 	// HTTP answers the requests that do not ask for a WebSocket. If nil they get
 	// the refusal of Answer.
 	HTTP httpmini.Handler
@@ -272,10 +274,15 @@ func (s *Server) ServeExchange(x *httpmini.Exchange) {
 func (s *Server) newUser(nc net.Conn, buffered []byte, ag Agreement) *User {
 	u := &User{server: s, id: newID()}
 	cfg := &s.Config
-	if s.OnFrame != nil {
+	if s.OnFrame != nil || s.OnFault != nil {
 		own := s.Config
-		own.Tap = func(received bool, h Header, payload []byte) { s.OnFrame(u, received, h, payload) }
 		cfg = &own
+	}
+	if s.OnFrame != nil {
+		cfg.Tap = func(received bool, h Header, payload []byte) { s.OnFrame(u, received, h, payload) }
+	}
+	if s.OnFault != nil {
+		cfg.Lenient = func(err error) { s.OnFault(u, err) }
 	}
 	u.conn.init(nc, buffered, RoleServer, ag, cfg)
 	return u
