@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -16,22 +17,25 @@ import (
 // field, a close reason, an error that quotes him) AppendField shows.
 const FieldMax = 256
 
-// ErrEscape is what AppendUnescaped says of a backslash that begins none of
-// the escapes AppendEscaped writes.
-var ErrEscape = errors.New(`not an escape: want \n \r \t \\ \xNN \uNNNN or \UNNNNNNNN`)
+// ErrEscape is what AppendUnescaped says of a backslash that begins no escape.
+var ErrEscape = errors.New(`not an escape: want \n \r \t \0 \\ \xNN \u{N} \uNNNN or \UNNNNNNNN`)
 
-// AppendEscaped appends p so that only printable characters come out, those
-// for which strconv.IsPrint holds: controls, C1 controls, bidi and zero-width
-// characters become \n \r \t \xNN \uNNNN or \U000eNNNN, bytes that are not
-// UTF-8 become \xNN, and a backslash becomes two. Nothing is lost:
-// AppendUnescaped gives p back. dst and p must not overlap.
+// shown is the quote of what is shown to people: none, for DEL is escaped anyway.
+const shown = 0x7f
+
+// AppendEscaped appends p so that only printable characters come out, those for
+// which IsPrint holds: controls, C1 controls, bidi, zero-width and invisible
+// characters become \n \r \t \xNN \uNNNN or \U000eNNNN, and bytes that are not
+// UTF-8 become \xNN. A backslash stays one, so that JSON can be pasted back, and
+// what was escaped once does not change; the price is that an escape cannot be told
+// from the same characters, which AppendJSON can. dst and p must not overlap.
 func AppendEscaped(dst, p []byte) []byte {
-	return appendSafe(dst, p, '\\')
+	return appendSafe(dst, p, shown)
 }
 
 // Escape is AppendEscaped for strings; what needs no escape comes back as it is.
 func Escape(s string) string {
-	if plainLen([]byte(s), '\\') == len(s) {
+	if plainLen([]byte(s), shown) == len(s) {
 		return s
 	}
 	return string(AppendEscaped(nil, []byte(s)))
@@ -71,8 +75,9 @@ func Field(s string) string {
 	return string(AppendField(nil, s))
 }
 
-// AppendUnescaped appends what s stands for: the inverse of AppendEscaped.
-// Bytes other than a backslash stand for themselves. The error wraps ErrEscape
+// AppendUnescaped appends what s stands for, with the escapes that AppendEscaped
+// writes and \\, \0 and \u{N} (one to eight digits) beside them. Bytes other than
+// a backslash stand for themselves. The error wraps ErrEscape
 // and names the byte; dst then comes back as it was.
 func AppendUnescaped(dst []byte, s string) ([]byte, error) {
 	start := len(dst)
@@ -97,7 +102,7 @@ func appendUnescape(dst []byte, s string) ([]byte, int) {
 	if len(s) < 2 {
 		return dst, 0
 	}
-	digits := 0
+	begin, digits, after := 2, 0, 0
 	switch s[1] {
 	case 'n':
 		return append(dst, '\n'), 2
@@ -107,29 +112,34 @@ func appendUnescape(dst []byte, s string) ([]byte, int) {
 		return append(dst, '\t'), 2
 	case '\\':
 		return append(dst, '\\'), 2
+	case '0':
+		return append(dst, 0), 2
 	case 'x':
 		digits = 2
 	case 'u':
 		digits = 4
+		if len(s) > 2 && s[2] == '{' {
+			begin, digits, after = 3, strings.IndexByte(s, '}')-3, 1
+		}
 	case 'U':
 		digits = 8
 	}
-	if digits == 0 || len(s) < 2+digits {
+	if digits < 1 || digits > 8 || len(s) < begin+digits {
 		return dst, 0
 	}
 	// ParseUint alone would take a sign or an underscore in some bases; in base
 	// 16 it takes hex digits only.
-	v, err := strconv.ParseUint(s[2:2+digits], 16, 32)
+	v, err := strconv.ParseUint(s[begin:begin+digits], 16, 32)
 	if err != nil {
 		return dst, 0
 	}
-	if digits == 2 {
+	if s[1] == 'x' {
 		return append(dst, byte(v)), 4
 	}
 	if v > utf8.MaxRune || !utf8.ValidRune(rune(v)) {
 		return dst, 0
 	}
-	return utf8.AppendRune(dst, rune(v)), 2 + digits
+	return utf8.AppendRune(dst, rune(v)), begin + digits + after
 }
 
 const (
@@ -138,21 +148,32 @@ const (
 )
 
 // special sets the high bit of each byte of w that is a control, DEL, not
-// ASCII, a backslash, or the byte that quote repeats eight times. Only the
+// ASCII, or one of the bytes that quote and slash repeat eight times. Only the
 // lowest bit set is sure: a carry may set those above it.
-func special(w, quote uint64) uint64 {
-	return (w | (w + ones) | (w - ones*0x20) | ((w ^ ones*'\\') - ones) | ((w ^ quote) - ones)) & highs
+func special(w, quote, slash uint64) uint64 {
+	return (w | (w + ones) | (w - ones*0x20) | ((w ^ slash) - ones) | ((w ^ quote) - ones)) & highs
+}
+
+// specials are quote and, where that is one of JSON, the backslash, each eight times.
+func specials(quote byte) (q, slash uint64) {
+	if quote == '"' {
+		return ones * '"', ones * '\\'
+	}
+	return ones * uint64(quote), ones * uint64(quote)
 }
 
 // isPlain is special for one byte.
-func isPlain(c, quote byte) bool { return c >= 0x20 && c < 0x7f && c != '\\' && c != quote }
+func isPlain(c, quote byte) bool {
+	return c >= 0x20 && c < 0x7f && c != quote && (c != '\\' || quote != '"')
+}
 
 // plainLen returns how many bytes at the start of p need no escape for being
 // printable ASCII.
 func plainLen(p []byte, quote byte) int {
-	i, q := 0, ones*uint64(quote)
+	i := 0
+	q, slash := specials(quote)
 	for ; len(p)-i >= 8; i += 8 {
-		if m := special(binary.LittleEndian.Uint64(p[i:]), q); m != 0 {
+		if m := special(binary.LittleEndian.Uint64(p[i:]), q, slash); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
@@ -162,9 +183,9 @@ func plainLen(p []byte, quote byte) int {
 	return i
 }
 
-// appendSafe appends p with an escape for everything but printable characters
-// other than backslash and quote: as AppendEscaped does where quote is the
-// backslash, as in a JSON string where it is '"'.
+// appendSafe appends p with an escape for everything but printable characters: as
+// AppendEscaped does where quote is shown, as in a JSON string where it is '"',
+// which is then escaped too, as the backslash is.
 func appendSafe(dst, p []byte, quote byte) []byte {
 	// Room is made a block at a time, not for the most that all of p may come
 	// to. \u00NN for one byte is that most.
@@ -182,14 +203,15 @@ func appendSafe(dst, p []byte, quote byte) []byte {
 // the character that begins there. It returns how many bytes that were. dst has
 // the room.
 func appendBlock(dst, p []byte, n int, quote byte) ([]byte, int) {
-	i, q := 0, ones*uint64(quote)
+	i := 0
+	q, slash := specials(quote)
 	for i < n {
 		for i < n && len(p)-i >= 8 {
 			w := binary.LittleEndian.Uint64(p[i:])
 			j := len(dst)
 			dst = dst[:j+8]
 			binary.LittleEndian.PutUint64(dst[j:], w)
-			if m := special(w, q); m != 0 {
+			if m := special(w, q, slash); m != 0 {
 				k := bits.TrailingZeros64(m) >> 3
 				dst = dst[:j+k]
 				i += k
@@ -250,7 +272,7 @@ func wideLen(p []byte) int {
 	i := 0
 	for i < len(p) && p[i] >= utf8.RuneSelf {
 		r, n := decodeWide(p[i:])
-		if n == 1 || !isPrint(r) {
+		if n == 1 || !IsPrint(r) {
 			break
 		}
 		i += n
@@ -315,15 +337,16 @@ func appendHex4(dst []byte, v uint16) []byte {
 	return append(dst, lowerHex[v>>12], lowerHex[v>>8&15], lowerHex[v>>4&15], lowerHex[v&15])
 }
 
-// printable remembers strconv.IsPrint for the characters below U+10000, a bit
+// printable remembers IsPrint for the characters below U+10000, a bit
 // each, in pages of 256 that are made when first needed: text in most scripts
 // is shown several times as fast for it.
 var printable [256]atomic.Pointer[[4]uint64]
 
-// isPrint is strconv.IsPrint.
-func isPrint(r rune) bool {
+// IsPrint tells whether r is shown as it is: whether strconv.IsPrint holds for it,
+// and it is none of the letters and marks that nobody sees.
+func IsPrint(r rune) bool {
 	if r > 0xffff {
-		return strconv.IsPrint(r)
+		return strconv.IsPrint(r) && !invisible(r)
 	}
 	page := printable[r>>8].Load()
 	if page == nil {
@@ -333,10 +356,21 @@ func isPrint(r rune) bool {
 	return page[r>>6&3]>>(r&63)&1 != 0
 }
 
+// invisible tells of what strconv.IsPrint takes whether it hides: fillers, blanks,
+// and what Unicode ignores by default. The selectors of text and emoji form stay,
+// for emoji are full of them.
+func invisible(r rune) bool {
+	switch r {
+	case 0x34f, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x2800, 0x3164, 0xffa0, 0x13441, 0x13442, 0x16fe4, 0x1d159:
+		return true
+	}
+	return r>>4 == 0x180 && r >= 0x180b || r>>4 == 0xfe0 && r < 0xfe0e || r>>12 == 0xe0
+}
+
 func printPage(first rune) *[4]uint64 {
 	page := new([4]uint64)
 	for i := range rune(256) {
-		if strconv.IsPrint(first + i) {
+		if r := first + i; strconv.IsPrint(r) && !invisible(r) {
 			page[i>>6] |= 1 << (i & 63)
 		}
 	}

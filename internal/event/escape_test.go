@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -26,7 +27,12 @@ var escapes = []struct{ name, in, want string }{
 	{"a line that hides another", "safe\rEVIL\b\b\x7f\t", `safe\rEVIL\x08\x08\x7f\t`},
 	{"not UTF-8, NUL", "\xff\xfe\x00", `\xff\xfe\x00`},
 	{"a log line within a line", "/x\n[info] fake", `/x\n[info] fake`},
-	{"backslash", `C:\new\x41`, `C:\\new\\x41`},
+	{"backslash", `C:\new\x41`, `C:\new\x41`},
+	{"JSON", `{"a":"x\"y","b":"line\nbreak"}`, `{"a":"x\"y","b":"line\nbreak"}`},
+	{"shown once already", `safe\rEVIL\x08\u202e\xff`, `safe\rEVIL\x08\u202e\xff`},
+	{"tags", "a\U000e0061\U000e007f\U000e0100", `a\U000e0061\U000e007f\U000e0100`},
+	{"fillers and blanks", "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u180b\U0001d159", `\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u180b\U0001d159`},
+	{"selectors, of which emoji have one", "❤\ufe0f ⚠\ufe0e a\ufe00", "❤\ufe0f ⚠\ufe0e a\\ufe00"},
 	{"no-break space, soft hyphen", "\u00a0\u00ad", `\u00a0\u00ad`},
 	{"surrogate", "\xed\xa0\x80", `\xed\xa0\x80`},
 	{"overlong", "\xc0\xaf\xe0\x80\xaf", `\xc0\xaf\xe0\x80\xaf`},
@@ -37,17 +43,23 @@ var escapes = []struct{ name, in, want string }{
 	{"quotes", `'"`, `'"`},
 }
 
-// checkShown fails t unless shown consists of printable characters only and
-// stands for in.
+// checkShown fails t unless shown consists of printable characters only, would be
+// shown as it is, and stands for in, if there was no backslash in that.
 func checkShown(t *testing.T, in, shown []byte) {
 	t.Helper()
 	for s := shown; len(s) > 0; {
 		r, n := utf8.DecodeRune(s)
-		if n == 1 && r == utf8.RuneError || !strconv.IsPrint(r) {
+		if n == 1 && r == utf8.RuneError || !IsPrint(r) {
 			t.Errorf("AppendEscaped(%q) = %q, which holds %U", in, shown, r)
 			return
 		}
 		s = s[n:]
+	}
+	if again := AppendEscaped(nil, shown); !bytes.Equal(again, shown) {
+		t.Errorf("AppendEscaped(%q) = %q", shown, again)
+	}
+	if bytes.IndexByte(in, '\\') >= 0 {
+		return
 	}
 	back, err := AppendUnescaped(nil, string(shown))
 	if err != nil || !bytes.Equal(back, in) {
@@ -75,11 +87,18 @@ func TestAppendEscaped(t *testing.T) {
 	}
 }
 
+// hidden tells of every character whether it must not be shown as it is: what is
+// not printable, and what Unicode has programs ignore where they do not know it.
+func hidden(r rune) bool {
+	ignored := unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return !strconv.IsPrint(r) || ignored && r != 0xfe0e && r != 0xfe0f || strings.ContainsRune("\u2800\U00013441\U00013442\U00016fe4\U0001d159", r)
+}
+
 // TestEveryCharacter shows each character there is and each byte, the latter
 // also at every place of a word.
 func TestEveryCharacter(t *testing.T) {
 	for r := rune(0); r <= utf8.MaxRune; r++ {
-		if got := string(AppendEscaped(nil, utf8.AppendRune(nil, r))); strconv.IsPrint(r) && r != '\\' {
+		if got := string(AppendEscaped(nil, utf8.AppendRune(nil, r))); !hidden(r) {
 			if got != string(r) {
 				t.Errorf("%U is shown as %q", r, got)
 			}
@@ -147,7 +166,7 @@ func TestAppendUnescaped(t *testing.T) {
 	bad := []struct{ in, byte string }{
 		{`\`, "byte 1:"}, {`abc\`, "byte 4:"}, {`\q`, "byte 1:"}, {`\x4`, "byte 1:"}, {`\x4g`, "byte 1:"},
 		{`\x+1`, "byte 1:"}, {`\x_1`, "byte 1:"}, {`\u123`, "byte 1:"}, {`\ud800`, "byte 1:"},
-		{`\U00110000`, "byte 1:"}, {`\Uffffffff`, "byte 1:"}, {`ok\n\X41`, "byte 5:"}, {"\\é", "byte 1:"},
+		{`\U00110000`, "byte 1:"}, {`\u{}`, "byte 1:"}, {`\u{41`, "byte 1:"}, {`\u{110000}`, "byte 1:"}, {`\u{000000041}`, "byte 1:"}, {`\u`, "byte 1:"}, {`\Uffffffff`, "byte 1:"}, {`ok\n\X41`, "byte 5:"}, {"\\é", "byte 1:"},
 	}
 	for _, tt := range bad {
 		got, err := AppendUnescaped([]byte("kept"), tt.in)
@@ -155,8 +174,8 @@ func TestAppendUnescaped(t *testing.T) {
 			t.Errorf("AppendUnescaped(%q) = %q, %v; want %q and ErrEscape at %s", tt.in, got, err, "kept", tt.byte)
 		}
 	}
-	if got, err := AppendUnescaped(nil, `\x4A\u00E9é`+"\n"); string(got) != "Jéé\n" || err != nil {
-		t.Errorf("capital digits and raw characters: %q, %v", got, err)
+	if got, err := AppendUnescaped(nil, `\x4A\u00E9é`+"\n"+`\0\\\u{e9}\u{0001F600}}`); string(got) != "Jéé\n\x00\\é😀}" || err != nil {
+		t.Errorf("AppendUnescaped = %q, %v", got, err)
 	}
 }
 
@@ -238,7 +257,7 @@ func FuzzEscape(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		checkShown(t, in, AppendEscaped(nil, in))
-		// What unescapes at all escapes to something that unescapes to the same.
+		// What unescapes at all can be shown.
 		if raw, err := AppendUnescaped(nil, string(in)); err == nil {
 			checkShown(t, raw, AppendEscaped(nil, raw))
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +103,15 @@ var events = []struct {
 	{Event{Event: Error, Client: -1, Err: "try to write on closed TCP connection #0"},
 		"X try to write on closed TCP connection #0\n",
 		`{"event":"error","error":"try to write on closed TCP connection #0"}`},
+	{Event{Event: Error, Proto: "ws", Client: 3, Code: 1002, Err: "masking", Payload: []byte("\x89\x00")},
+		"X masking: 2 bytes\n00000000  89 00                                             |..|\n",
+		`{"event":"error","proto":"ws","client":3,"size":2,"base64":"iQA=","code":1002,"error":"masking","offset":0}`},
+	{Event{Event: Error, Client: -1, Err: "line does not end in CRLF", Offset: 14, Payload: []byte("GET / HTTP/1.1\nHost: h\n")},
+		`X line does not end in CRLF, at byte 14: GET / HTTP/1.1\nHost: h\n` + "\n",
+		`{"event":"error","size":23,"text":"GET / HTTP/1.1\nHost: h\n","error":"line does not end in CRLF","offset":14}`},
+	{Event{Event: Close, Proto: "ws", Code: 1007, Err: "not UTF-8", Payload: []byte("caf\xe9")},
+		"< WebSocket connection #0 cut: code 1007, not UTF-8: 4 bytes\n00000000  63 61 66 e9                                       |caf.|\n",
+		`{"event":"close","proto":"ws","client":0,"size":4,"base64":"Y2Fm6Q==","code":1007,"error":"not UTF-8"}`},
 	{Event{Event: Summary, Client: -1, Fields: []Data{Int("received", 12), Float("loss", 0.25), Text("peer\n", "a\x1b"), Float("nan", math.NaN())}},
 		"summary: received 12, loss 0.250, peer\\n a\\x1b, nan 0\n",
 		`{"event":"summary","received":12,"loss":0.250,"peer\n":"a\u001b","nan":0}`},
@@ -184,6 +192,53 @@ func TestStyle(t *testing.T) {
 	}
 }
 
+// TestAppendPayload shows messages without a head, to a terminal and to a pipe (hw-08).
+func TestAppendPayload(t *testing.T) {
+	const quoted = `{"a":"x\"y","b":"line\nbreak"}`
+	pipe := Style{Untouched: true, MaxShow: -1}
+	for _, tt := range []struct {
+		name, opcode, payload string
+		st                    Style
+		want                  string
+	}{
+		{"terminal", "text", quoted + "\x1b\n", Style{}, quoted + `\x1b\n` + "\n"},
+		{"terminal, binary", "binary", "A", Style{}, "1 byte\n00000000  41                                                |A|\n"},
+		{"JSON in a binary frame", "binary", quoted, pipe, quoted + "\n"},
+		{"JSON in a text frame", "text", quoted, pipe, quoted + "\n"},
+		{"controls in text", "text", "\x1b[2J\x00", pipe, "\x1b[2J\x00\n"},
+		{"a message may end in LF", "binary", "a\n", pipe, "a\n\n"},
+		{"a line has its LF", "", "a\n", pipe, "a\n"},
+		{"a line without", "", "a", pipe, "a\n"},
+		{"nothing", "text", "", pipe, "\n"},
+		{"not UTF-8", "binary", "\xff", pipe, "1 byte\n00000000  ff                                                |.|\n"},
+		{"not UTF-8, raw", "binary", "\xff", Style{Untouched: true, Raw: true}, "\xff"},
+		{"UTF-8, raw", "binary", "ÿ", Style{Untouched: true, Raw: true}, "ÿ\n"},
+		{"cut", "text", "abc", Style{Untouched: true, MaxShow: 2}, "ab… (+1 byte)\n"},
+		{"not cut by default", "text", strings.Repeat("x", DefaultMaxShow+1), Style{Untouched: true}, strings.Repeat("x", DefaultMaxShow+1) + "\n"},
+		{"hex asked for", "text", "A", Style{Untouched: true, Format: FormatHex}, "1 byte\n00000000  41                                                |A|\n"},
+		{"text asked for", "binary", "\xff\\", Style{Untouched: true, Format: FormatText}, `\xff\` + "\n"},
+		{"raw asked for", "text", "a", Style{Untouched: true, Format: FormatRaw}, "a"},
+	} {
+		e := &Event{Event: Message, Proto: "ws", Dir: Out, Opcode: tt.opcode, Payload: []byte(tt.payload)}
+		if got := string(AppendPayload([]byte("|"), e, &tt.st)); got != "|"+tt.want {
+			t.Errorf("%s: AppendPayload = %.200q, want %.200q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestAppendHead(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"GET / HTTP/1.1\r\nHost: h\r\nX:  caf\xe9\\n \x1b\r\n\r\n", "> GET / HTTP/1.1\n> Host: h\n" + `> X:  caf\xe9\n \x1b` + "\n"},
+		{"a\n b\nc", "> a\n>  b\n> c\n"},
+		{strings.Repeat("x", 5000), "> " + strings.Repeat("x", 4096) + "…(+904)\n"},
+		{"\r\n", ""},
+	} {
+		if got := string(AppendHead(nil, "> ", tt.in)); got != tt.want {
+			t.Errorf("AppendHead(%q) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
 // TestPeersWords puts hostile bytes wherever a peer's words go: one line each
 // must come out, printable throughout, and cut (TL12, TL14).
 func TestPeersWords(t *testing.T) {
@@ -207,7 +262,7 @@ func TestPeersWords(t *testing.T) {
 // isLine tells whether s is printable characters and one line feed.
 func isLine(s string) bool {
 	s, ok := strings.CutSuffix(s, "\n")
-	return ok && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
+	return ok && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !IsPrint(r) })
 }
 
 func TestJSONPayload(t *testing.T) {

@@ -97,12 +97,12 @@ func isJSONText(e *Event) bool {
 // ends.
 func isPrintable(p []byte) bool {
 	for {
-		n := plainLen(p, '\\')
+		n := plainLen(p, shown)
 		if p = p[n:]; len(p) == 0 {
 			return true
 		}
 		switch c := p[0]; {
-		case c == '\n', c == '\r', c == '\t', c == '\\':
+		case c == '\n', c == '\r', c == '\t':
 			p = p[1:]
 		case c < utf8.RuneSelf:
 			return false

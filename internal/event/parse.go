@@ -176,7 +176,7 @@ func data(key string, raw []byte) Data {
 	var dst []byte
 	for _, r := range b.String() {
 		switch {
-		case isPrint(r):
+		case IsPrint(r):
 			dst = utf8.AppendRune(dst, r)
 		case r == 0x7f: // other controls are nowhere in JSON
 			dst = appendControl(dst, byte(r), '"')

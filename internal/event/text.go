@@ -1,8 +1,10 @@
 package event
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -43,6 +45,8 @@ type Style struct {
 	Color   bool  // colour what stands before a payload
 	MaxShow int64 // bytes of a payload shown; 0: DefaultMaxShow for text, all for JSON; negative: all
 	Raw     bool  // payloads as they came, unescaped, in the line; Format is not looked at unless FormatRaw
+
+	Untouched bool // by AppendPayload with FormatAuto: payloads of UTF-8 as they came, for pipes and files
 }
 
 // cut returns what is shown of payload: limit bytes at most, and no part of a
@@ -62,6 +66,7 @@ func (st *Style) cut(payload []byte, limit int64) []byte {
 //	> sent message to WebSocket connection #1: hi
 //	< end of TCP connection #0
 //	X reason
+//	X reason, at byte 5: the bytes that broke a rule
 //
 // A payload is one line however long, or the lines of AppendHexDump below a
 // line that tells its size; where not all of it is shown the number of bytes
@@ -90,17 +95,50 @@ func AppendText(dst []byte, e *Event, st *Style) []byte {
 		dst = appendClose(dst, e)
 	case Error:
 		dst = AppendField(append(dst, "X "...), e.Err)
+		if e.Offset > 0 {
+			dst = strconv.AppendInt(append(dst, ", at byte "...), e.Offset, 10)
+		}
 	default:
 		dst = appendOther(dst, e)
 	}
 	if st.Color {
 		dst = append(dst, "\x1b[0m"...)
 	}
-	switch e.Event {
-	case Message, Ping, Pong:
-		return appendPayload(dst, e, st)
+	if e.Event == Message || e.size() > 0 {
+		return appendPayload(append(dst, ": "...), e, st)
 	}
 	return append(dst, '\n')
+}
+
+// AppendPayload appends e's payload alone, for what shows messages without saying
+// whose they are, and a line feed. With st.Untouched what is UTF-8 comes as it is,
+// whatever its opcode, and gets no second line feed if it has no opcode and ends in
+// one; what is not is a hex dump, or with st.Raw as it is, without a line feed.
+func AppendPayload(dst []byte, e *Event, st *Style) []byte {
+	if st.Format == FormatRaw {
+		return append(dst, e.Payload...)
+	}
+	text := utf8.Valid(e.Payload)
+	if !st.Untouched || st.Format != FormatAuto || !text && !st.Raw || st.MaxShow > 0 && e.size() > st.MaxShow {
+		return appendPayload(dst, e, st)
+	}
+	dst = append(dst, e.Payload...)
+	if !text || e.Opcode == "" && bytes.HasSuffix(e.Payload, []byte{'\n'}) {
+		return dst
+	}
+	return append(dst, '\n')
+}
+
+// AppendHead appends head, the start line and fields of an HTTP message, a line
+// each behind prefix, escaped and cut at 4 KiB; the empty line at its end is left
+// out.
+func AppendHead(dst []byte, prefix, head string) []byte {
+	for line := range strings.Lines(head) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			dst = append(AppendCut(append(dst, prefix...), line, 4<<10), '\n')
+		}
+	}
+	return dst
 }
 
 // colorOf returns the sequence that begins e's colour: red for what failed,
@@ -109,7 +147,7 @@ func colorOf(e *Event) string {
 	switch {
 	case e.Event == Error || e.Err != "":
 		return "\x1b[31m"
-	case e.Event != Message && e.Event != Ping && e.Event != Pong:
+	case !e.isMessage():
 		return "\x1b[32m"
 	case e.Dir == Out:
 		return "\x1b[33m"
@@ -262,10 +300,6 @@ func appendPayload(dst []byte, e *Event, st *Style) []byte {
 		limit = DefaultMaxShow
 	}
 	p := st.cut(e.Payload, limit)
-	if len(p) == 0 && e.Event != Message {
-		return append(dst, '\n')
-	}
-	dst = append(dst, ": "...)
 	hex := !st.Raw && (st.Format == FormatHex || st.Format == FormatAuto && !isText(e, p))
 	switch {
 	case st.Raw:
@@ -299,6 +333,8 @@ func isText(e *Event, p []byte) bool {
 	switch {
 	case e.Opcode == "binary":
 		return false
+	case !e.isMessage(): // evidence, of which nobody knows what it is
+		return isPrintable(p)
 	case e.Opcode != "" || e.Proto == "udp":
 		return utf8.Valid(p)
 	}

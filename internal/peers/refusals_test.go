@@ -45,6 +45,6 @@ func TestReasonsOnce(t *testing.T) {
 		r := kit.Background(t, tt.mode, strings.Fields("-port 0 -v "+tt.more)...)
 		c := kit.Joins(t, r, "/", wsproto.DialOptions{})
 		c.Close(4000, "a\x1b\\b")
-		r.Stderr.WaitFor(t, `code 4000 reason "?a\\x1b\\\\b"?\n`)
+		r.Stderr.WaitFor(t, `code 4000 reason "?a\\x1b\\b"?\n`)
 	}
 }
