@@ -510,6 +510,7 @@ var floors = map[string]int{
 	"socketsrv/internal/tlsconf": 1,
 	"socketsrv/internal/wire":    1,
 	"socketsrv/internal/accept":  0,
+	"socketsrv/internal/rawio":   0,
 }
 
 // floorOf is the floor of a package of ours; modes share one.
@@ -529,7 +530,7 @@ var reserved = map[string]string{
 }
 
 // libraries never print, never exit, know no flags.
-var libraries = []string{"socketsrv/wsproto", "socketsrv/httpmini", "socketsrv/linesrv", "socketsrv/internal/accept"}
+var libraries = []string{"socketsrv/wsproto", "socketsrv/httpmini", "socketsrv/linesrv", "socketsrv/internal/accept", "socketsrv/internal/rawio"}
 
 // TestFloors looks at every file, whatever system and tags it is for.
 func TestFloors(t *testing.T) {

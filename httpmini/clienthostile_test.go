@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 // HC37 and more: at each of its bytes the answer ends, by a reset or politely, and
@@ -202,7 +204,7 @@ func TestClientKeptDies(t *testing.T) {
 			}
 			ended <- true
 			<-ended
-			if canPark {
+			if rawio.Socket(c.idle[0].raw) != nil {
 				for deadline := time.Now().Add(10 * time.Second); c.idle[0].alive() && time.Now().Before(deadline); {
 					time.Sleep(time.Millisecond) // loopback has its own pace
 				}

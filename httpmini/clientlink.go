@@ -13,8 +13,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 // A route is what a connection leads to; requests with the same route can share
@@ -430,18 +431,14 @@ func (c *Client) CloseIdle() {
 // alive reports whether there is neither an end nor anything else to read on a
 // kept connection, where that can be told without waiting.
 func (l *link) alive() bool {
-	sc, ok := l.raw.(syscall.Conn)
-	if !ok || !canPark {
+	raw := rawio.Socket(l.raw)
+	if raw == nil {
 		return true
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
 	}
 	var found error
-	err = raw.Read(func(fd uintptr) bool {
-		_, found = readFD(fd, make([]byte, 1))
+	err := raw.Read(func(fd uintptr) bool {
+		_, found = rawio.Read(fd, make([]byte, 1))
 		return true
 	})
-	return err == nil && found == errAgain
+	return err == nil && found == rawio.ErrAgain
 }

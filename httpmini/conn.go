@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 const (
@@ -70,13 +72,9 @@ var errIdle = errors.New("idle")
 
 const notFD = ^uintptr(0)
 
-// errAgain says that a read would block.
-var errAgain = errors.New("nothing to read yet")
-
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, nc: nc, fd: notFD}
-	if sc, ok := nc.(syscall.Conn); ok && canPark {
-		c.raw, _ = sc.SyscallConn()
+	if c.raw = rawio.Socket(nc); c.raw != nil {
 		c.tryRead = c.readRaw
 	}
 	c.acquire()
@@ -127,7 +125,7 @@ func (c *conn) readRaw(fd uintptr) bool {
 	c.fd = fd
 	_, c.readErr = c.br.Peek(1)
 	c.fd = notFD
-	if c.readErr == errAgain {
+	if c.readErr == rawio.ErrAgain {
 		c.br.Reset(nil)
 		readers.put(c.br)
 		c.br = nil
@@ -304,7 +302,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	case c.phase == taken:
 		return c.nc.Read(p)
 	case c.fd != notFD:
-		return readFD(c.fd, p)
+		return rawio.Read(c.fd, p)
 	}
 	if err := c.beforeRead(); err != nil {
 		return 0, err

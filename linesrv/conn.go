@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 const (
@@ -151,16 +153,14 @@ func (c *Conn) Flush() error {
 
 // writeSlowly gives the client the time-out for each piece of b.
 func (c *Conn) writeSlowly(b []byte) error {
-	for len(b) > 0 {
-		c.nc.SetWriteDeadline(time.Now().Add(orDefault(c.server.WriteTimeout, defaultWriteTimeout)))
-		if c.state.Load() == endKilled { // looked at after its deadline may have been replaced
-			return ErrShutdown
-		}
-		n, err := c.nc.Write(b[:min(len(b), flushSize)])
-		if err != nil {
-			return err
-		}
-		b = b[n:]
+	w := rawio.Writing{Stall: orDefault(c.server.WriteTimeout, defaultWriteTimeout), Least: flushSize, Over: c.killed}
+	_, err := w.Write(c.nc, b)
+	return err
+}
+
+func (c *Conn) killed() error {
+	if c.state.Load() == endKilled {
+		return ErrShutdown
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 var (
@@ -95,26 +97,23 @@ func (s *Socket) Send(p []byte) error {
 	if s.writeErr != nil {
 		return s.writeErr
 	}
+	w := rawio.Writing{Stall: orDefault(s.opt.WriteTimeout, defaultWriteTimeout), Least: piece, Over: s.killedError}
 	// The length goes out with the first piece: one packet for a small message.
 	first := firsts.Get().(*[]byte)
 	defer firsts.Put(first)
 	n := min(len(p), piece)
 	*first = append(appendLength((*first)[:0], len(p)), p[:n]...)
-	s.write(*first)
-	for p = p[n:]; len(p) > 0 && s.writeErr == nil; p = p[n:] {
-		n = min(len(p), piece)
-		s.write(p[:n])
+	if _, s.writeErr = w.Write(s.nc, *first); s.writeErr == nil {
+		_, s.writeErr = w.Write(s.nc, p[n:])
 	}
 	return s.writeErr
 }
 
-func (s *Socket) write(b []byte) {
-	s.nc.SetWriteDeadline(time.Now().Add(orDefault(s.opt.WriteTimeout, defaultWriteTimeout)))
-	if s.state.Load() == killed { // looked at after its deadline may have been replaced
-		s.writeErr = ErrShutdown
-		return
+func (s *Socket) killedError() error {
+	if s.state.Load() == killed {
+		return ErrShutdown
 	}
-	_, s.writeErr = s.nc.Write(b)
+	return nil
 }
 
 // Receive returns the next message, which is valid until the next call. It waits

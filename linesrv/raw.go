@@ -1,56 +1,44 @@
-//go:build unix
-
 package linesrv
 
 import (
-	"io"
 	"net"
-	"os"
 	"syscall"
+
+	"socketsrv/internal/rawio"
 )
 
-// On these systems a connection waits without a buffer, and what came is worked on
-// inside the call that waits: what comes meanwhile is not missed, so that the
-// usual read that finds nothing can be left out where the system says that there is
-// nothing (conn_linux.go).
+// Where the system lets it, a connection waits without a buffer, and what came is
+// worked on inside the call that waits: what comes meanwhile is not missed, so that
+// the usual read that finds nothing can be left out where the system says that there
+// is nothing.
 
 // A rawIO reads and writes the socket of a connection without waiting.
 type rawIO struct {
 	socket syscall.RawConn
-	hints  hints
-	fd     int   // while inside is true
-	inside bool  // of socket.Read, on the goroutine that serves the connection
-	over   error // why the connection ends
+	reader rawio.Reader
+	fd     uintptr // while inside is true
+	inside bool    // of socket.Read, on the goroutine that serves the connection
+	over   error   // why the connection ends
 	step   func(fd uintptr) bool
 }
 
-// open reports whether the connection of c is a stream socket.
+// open reports whether the connection of c can be served so.
 func (r *rawIO) open(c *Conn) bool {
-	sc, ok := c.nc.(syscall.Conn)
-	if !ok {
+	if r.socket = rawio.Socket(c.nc); r.socket == nil {
 		return false
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	r.socket, r.step = raw, c.readable
-	r.hints.turnOn(raw)
+	r.step = c.readable
+	r.reader.Init(r.socket)
 	return true
 }
 
 // tryWrite writes what the socket takes at once; why it does not take more is for
 // the next write to say.
-func (r *rawIO) tryWrite(p []byte) int {
-	if !r.inside {
-		return 0
+func (r *rawIO) tryWrite(p []byte) (n int) {
+	if r.inside {
+		n, _ = rawio.Write(r.fd, p)
 	}
-	for {
-		n, err := syscall.Write(r.fd, p)
-		if err != syscall.EINTR {
-			return max(n, 0)
-		}
-	}
+	return n
 }
 
 // runRaw is run without a buffer while the connection waits.
@@ -73,7 +61,7 @@ func (c *Conn) runRaw() error {
 // on waiting.
 func (c *Conn) readable(fd uintptr) bool {
 	c.borrow()
-	c.raw.fd, c.raw.inside = int(fd), true
+	c.raw.fd, c.raw.inside = fd, true
 	c.raw.over = c.readAll()
 	c.raw.inside = false
 	if c.raw.over != nil {
@@ -86,16 +74,12 @@ func (c *Conn) readable(fd uintptr) bool {
 // readAll carries out what has come until nothing is left, or the connection ends.
 func (c *Conn) readAll() error {
 	for {
-		n, more, err := c.raw.hints.read(c.raw.fd, c.b.in[:])
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == syscall.EAGAIN:
+		n, more, err := c.raw.reader.Read(c.raw.fd, c.b.in[:])
+		if err == rawio.ErrAgain {
 			return c.Flush()
-		case err != nil:
-			return os.NewSyscallError("read", err)
-		case n == 0:
-			return io.EOF
+		}
+		if err != nil {
+			return err
 		}
 		before := c.writes
 		if err := c.batch(c.b.in[:n], n < readSize || !more); err != nil {
@@ -114,19 +98,9 @@ func lostFunc(nc net.Conn) func() bool {
 	if inner, ok := nc.(interface{ NetConn() net.Conn }); ok { // of TLS
 		nc = inner.NetConn()
 	}
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
+	raw := rawio.Socket(nc)
+	if raw == nil {
 		return nil
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return func() (lost bool) {
-		raw.Control(func(fd uintptr) {
-			pending, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
-			lost = err == nil && pending != 0
-		})
-		return lost
-	}
+	return func() bool { return rawio.Lost(raw) }
 }
