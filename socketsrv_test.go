@@ -506,6 +506,7 @@ var floors = map[string]int{
 	"socketsrv/httpmini":         2,
 	"socketsrv/linesrv":          2,
 	"socketsrv/internal/event":   1,
+	"socketsrv/internal/judge":   1,
 	"socketsrv/internal/term":    1,
 	"socketsrv/internal/tlsconf": 1,
 	"socketsrv/internal/wire":    1,

@@ -1,266 +1,226 @@
 package wsproto_test
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"io"
 	"net"
-	"net/url"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"socketsrv/internal/judge"
+	"socketsrv/wsproto"
 )
 
-// The conformance suite plays every case of Autobahn's public fuzzing catalogue,
-// under the same numbers, and the probes of this project against an echo
-// endpoint, in both roles. It shares no code with wsproto.
-//
-// The environment points it elsewhere:
-//
-//	SOCKETSRV_PROBE_SERVER=ws://127.0.0.1:9001/  play against this echo server
-//	SOCKETSRV_PROBE_CLIENT='prog {url}'          start this echo client for each case
-//	SOCKETSRV_PROBE_FULL=1                       all sizes and counts of the catalogue
-//	SOCKETSRV_PROBE_WAIT=2s                      how long an answer may take (10s)
-//	SOCKETSRV_PROBE_LIMIT=16777216               the endpoint's largest message
-//	SOCKETSRV_PROBE_HOUSE=0                      leave out what is stricter than the RFCs
-//	SOCKETSRV_PROBE_REPORT=FILE                  one line a case: id, role, grade, finding
+// The judge of package judge plays every case of Autobahn's public catalogue and
+// its own against an echo server and an echo client of this package.
 
-// probeSuite is how the cases are played.
-type probeSuite struct {
-	wait     time.Duration
-	limit    int64
-	full     bool
-	house    bool
-	external bool // the client is a program
-	report   *os.File
-
-	mu     sync.Mutex
-	counts map[grade]int
+// pipe is one end of a connection in memory; unlike net.Pipe's, its directions end
+// one by one.
+type pipe struct {
+	net.Conn // read from, and closed
+	w        net.Conn
 }
 
-func newProbeSuite(t *testing.T) *probeSuite {
-	s := &probeSuite{wait: 10 * time.Second, limit: 16 << 20, house: true, counts: map[grade]int{}}
-	s.full = os.Getenv("SOCKETSRV_PROBE_FULL") == "1"
-	s.house = os.Getenv("SOCKETSRV_PROBE_HOUSE") != "0"
-	if v := os.Getenv("SOCKETSRV_PROBE_WAIT"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.wait = d
-	}
-	if v := os.Getenv("SOCKETSRV_PROBE_LIMIT"); v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.limit = n
-	}
-	if v := os.Getenv("SOCKETSRV_PROBE_REPORT"); v != "" {
-		f, err := os.OpenFile(v, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-		s.report = f
-	}
-	return s
+func newPipe() (a, b net.Conn) {
+	ar, bw := net.Pipe()
+	br, aw := net.Pipe()
+	return pipe{ar, aw}, pipe{br, bw}
 }
 
-// catalogue is every case there is.
-func (s *probeSuite) catalogue() []probe {
-	all := slices.Concat(autobahnFraming(), autobahnText(), autobahnClosing(), s.autobahnLimits(), s.autobahnCompression(),
-		hardeningProbes(s.limit), frameProbes(), closeProbes(), streamProbes(), textProbes(), deflateProbes(), controlProbes(), offerProbes())
-	return all
+func (p pipe) Write(b []byte) (int, error)        { return p.w.Write(b) }
+func (p pipe) CloseWrite() error                  { return p.w.Close() }
+func (p pipe) Close() error                       { return errors.Join(p.w.Close(), p.Conn.Close()) }
+func (p pipe) SetWriteDeadline(t time.Time) error { return p.w.SetWriteDeadline(t) }
+func (p pipe) SetDeadline(t time.Time) error {
+	return errors.Join(p.Conn.SetReadDeadline(t), p.w.SetWriteDeadline(t))
 }
 
-// play runs the cases that suit one side of a connection.
-func (s *probeSuite) play(t *testing.T, side probeSide, run func(t *testing.T, p probe) error) {
-	t.Run("case", func(t *testing.T) {
-		for _, p := range s.catalogue() {
-			if p.only != nil && *p.only != side || p.house && !s.house || p.heavy && raceDetector {
-				continue
-			}
-			t.Run(p.id, func(t *testing.T) {
-				t.Parallel()
-				err := run(t, p)
-				if g := s.record(p, side, err); g > gradeInformational {
-					t.Errorf("%s\n%v", p.about, err)
-				}
-			})
+// pipes is a listener to which dial connects by a pipe.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (l *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
+func (l *pipes) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipes) dial(context.Context) (net.Conn, error) {
+	a, b := newPipe()
+	select {
+	case l.conns <- b:
+		return a, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// serveEcho echoes every message of those who connect to ln, until the test ends.
+func serveEcho(t *testing.T, ln net.Listener, takeover bool) {
+	s := &wsproto.Server{
+		OnMessage: func(u *wsproto.User, m wsproto.Message) { _ = u.Reply(m.Opcode, m.Data) },
+		Accept:    wsproto.AcceptOptions{ContextTakeover: takeover},
+		Config:    wsproto.Config{MaxMessage: 16 << 20},
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Errorf("the echo server's connections do not end: %v", err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
 		}
 	})
-	t.Logf("%v", s.counts)
 }
 
-func (s *probeSuite) record(p probe, side probeSide, err error) grade {
-	g := gradeOK
-	var f *finding
-	if errors.As(err, &f) {
-		g = f.grade
-	} else if err != nil {
-		g = gradeFailed
+// echoClient connects to url, echoes every message and returns what it received
+// last when the connection has ended.
+func echoClient(ctx context.Context, ln *pipes, url string) (last string, err error) {
+	opt := wsproto.DialOptions{Config: wsproto.Config{MaxMessage: 16 << 20},
+		NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) { return ln.dial(ctx) }}
+	c, _, err := wsproto.Dial(ctx, url, opt)
+	if err != nil {
+		return "", err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.counts[g]++
-	if s.report != nil {
-		fmt.Fprintf(s.report, "%s\t%s\t%v\t%v\t%s\n", p.id, [...]string{"server", "client"}[side], g, err, p.about)
-	}
-	return g
-}
-
-func probeSeed(id string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(id))
-	return h.Sum64()
-}
-
-// converse plays the steps of a case on a connection whose handshake is done.
-func (s *probeSuite) converse(p *prober, c probe) error {
-	for _, st := range c.steps {
-		if err := st(p); err != nil {
-			return err
+	defer c.Close(wsproto.StatusNormalClosure, "")
+	for {
+		m, err := c.ReadMessage()
+		if err != nil {
+			return last, err
+		}
+		last = string(m.Data[:min(len(m.Data), 100)])
+		if err := c.Reply(m.Opcode, m.Data); err != nil {
+			return last, err
 		}
 	}
-	return nil
 }
 
-func (s *probeSuite) prober(nc net.Conn, br *bufio.Reader, side probeSide, c probe) *prober {
-	wait := s.wait
-	if c.wait > 0 {
-		wait = max(wait, c.wait)
+// judging is how this package is judged; without takeover nothing can refer to
+// earlier messages.
+func judging(cases ...string) judge.Options {
+	o := judge.Options{Cases: cases, Jobs: 16, Wait: 10 * time.Second, Limit: 16 << 20, Volume: judge.Quick}
+	if raceDetector {
+		o.Exclude = []string{"9.*", "12.*", "13.*"}
 	}
-	p := newProber(nc, br, side, wait, probeSeed(c.id))
-	p.limit = s.limit
-	return p
+	return o
 }
 
-// runAgainstServer plays a case with the echo server at host.
-func (s *probeSuite) runAgainstServer(host, path string, c probe) error {
-	nc, err := net.DialTimeout("tcp", host, s.wait)
-	if err != nil {
-		return failed("%v", err)
-	}
-	br := bufio.NewReader(nc)
-	p := s.prober(nc, br, probedServer, c)
-	defer p.close()
-	_ = nc.SetDeadline(time.Now().Add(s.wait))
-	offer := cmp.Or(c.offer, offerAll(c.ext))
-	answer, err := openAsClient(nc, br, host, path, offer, p.encode(c.early), probeSeed(c.id))
-	if no, ok := err.(*refusal); ok && c.status != "" && strings.HasPrefix(no.start, "HTTP/1.1 "+c.status) {
-		return nil
-	}
-	if err == nil && c.status != "" {
-		return failed("the offer %q is taken, want status %s (RFC 6455 §9.1)", offer, c.status)
-	}
-	if err == nil {
-		err = p.agreed(answer, offer)
-	}
-	if err != nil {
-		return err
-	}
-	return s.converse(p, c)
+// remarked are the cases in which what we do is remarked on, and why that is well.
+var remarked = []struct{ finding, why string }{
+	{"there is no window to refer to", "without takeover there is none"},
+	{`want text of 6 bytes "opened"`, "a client refuses a 101 with HTTP/1.0"},
+	{"opening handshake answered HTTP/1.1 400 Bad Request", "a server refuses LF alone and folded fields"},
 }
 
-// runAgainstClient plays a case with an echo client: start has it connect to a
-// URL and returns when it has ended.
-func (s *probeSuite) runAgainstClient(ctx context.Context, start func(ctx context.Context, url string) error, c probe) (judged error) {
+// wantOK has all cases come out as they should, with nothing to remark.
+func wantOK(t *testing.T, results []judge.Result) {
+	t.Helper()
+	for _, r := range results {
+		known := slices.ContainsFunc(remarked, func(k struct{ finding, why string }) bool { return strings.Contains(r.Finding, k.finding) })
+		if r.Finding != "" && (!known || r.Worst() > judge.Informational) {
+			t.Errorf("%s %s %s: %v, %v: %s", r.Side, r.ID, r.Title, r.Behavior, r.Close, r.Finding)
+		}
+	}
+	t.Logf("%d cases", len(results))
+}
+
+func TestConformanceOfServer(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return failed("%v", err)
+		t.Fatal(err)
 	}
-	defer ln.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- start(ctx, "ws://"+ln.Addr().String()+"/"+c.id) }()
-	defer func() {
-		linger := s.wait
-		if s.external {
-			linger = time.Second // it may want to connect again
-		}
-		select {
-		case <-ended:
-		case <-time.After(linger):
-			cancel()
-			<-ended
-			if judged == nil && !s.external {
-				judged = failed("the client goes on after its connection has ended")
-			}
-		}
-		cancel()
-	}()
-	_ = ln.(*net.TCPListener).SetDeadline(time.Now().Add(s.wait))
-	nc, err := ln.Accept()
+	serveEcho(t, ln, false)
+	dial := func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", ln.Addr().String())
+	}
+	results, err := judge.Server(t.Context(), dial, "ws://"+ln.Addr().String()+"/", judging())
 	if err != nil {
-		return failed("the client does not connect: %v", err)
+		t.Error(err)
 	}
-	br := bufio.NewReader(nc)
-	p := s.prober(nc, br, probedClient, c)
-	defer p.close()
-	_ = nc.SetDeadline(time.Now().Add(s.wait))
-	err = openAsServer(nc, br, p.encode(c.early), func(offer string) (string, error) {
-		if c.answer != "" {
-			return p.insist(offer, c.answer), nil
-		}
-		return p.accept(offer, c.ext)
-	})
-	if err != nil {
-		return err
-	}
-	return s.converse(p, c)
+	wantOK(t, results)
 }
 
-// TestConformanceOfServer plays the catalogue against an echo server.
-func TestConformanceOfServer(t *testing.T) {
-	host, path := "", "/"
-	if v := os.Getenv("SOCKETSRV_PROBE_SERVER"); v != "" {
-		u, err := url.Parse(v)
-		if err != nil || u.Scheme != "ws" {
-			t.Fatalf("SOCKETSRV_PROBE_SERVER = %q, want ws://host:port/path", v)
-		}
-		host, path = u.Host, u.RequestURI()
-	} else {
-		host = startEchoServer(t, false)
-	}
-	s := newProbeSuite(t)
-	s.play(t, probedServer, func(t *testing.T, c probe) error { return s.runAgainstServer(host, path, c) })
-}
-
-// TestConformanceOfTakeover plays the cases with compression against an echo
-// server that lets messages refer to earlier ones.
+// TestConformanceOfTakeover has messages refer to earlier ones.
 func TestConformanceOfTakeover(t *testing.T) {
-	if os.Getenv("SOCKETSRV_PROBE_SERVER") != "" {
-		t.Skip("the other server decides that by itself")
+	t.Parallel()
+	ln := newPipes()
+	serveEcho(t, ln, true)
+	results, err := judge.Server(t.Context(), ln.dial, "ws://127.0.0.1/", judging("12.*", "13.*", "x.extension.*", "x.limit.*", "x.cut.drop.*"))
+	if err != nil {
+		t.Error(err)
 	}
-	host := startEchoServer(t, true)
-	s := newProbeSuite(t)
-	s.play(t, probedServer, func(t *testing.T, c probe) error {
-		if c.ext == nil {
-			t.Skip("without compression")
-		}
-		return s.runAgainstServer(host, "/", c)
-	})
+	wantOK(t, results)
 }
 
-// TestConformanceOfClient plays the catalogue against an echo client.
 func TestConformanceOfClient(t *testing.T) {
-	s := newProbeSuite(t)
-	start := echoClient
-	if v := os.Getenv("SOCKETSRV_PROBE_CLIENT"); v != "" {
-		s.external = true
-		start = func(ctx context.Context, url string) error {
-			cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+strings.ReplaceAll(v, "{url}", url))
-			return cmd.Run()
-		}
+	t.Parallel()
+	ln := newPipes()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reported := make(chan []judge.Result, 1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- judge.Client(ctx, ln, judging(), func(_ string, results []judge.Result) { reported <- results })
+	}()
+	url := "ws://127.0.0.1"
+	said, err := echoClient(ctx, ln, url+"/getCaseCount")
+	n, _ := strconv.Atoi(said)
+	if n == 0 {
+		t.Fatalf("/getCaseCount sends %q, %v", said, err)
 	}
-	s.play(t, probedClient, func(t *testing.T, c probe) error { return s.runAgainstClient(t.Context(), start, c) })
+	numbers := make(chan int)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for i := range numbers {
+				_, _ = echoClient(ctx, ln, fmt.Sprintf("%s/runCase?case=%d&agent=wsproto", url, i))
+			}
+		})
+	}
+	for i := range n {
+		numbers <- i + 1
+	}
+	close(numbers)
+	group.Wait()
+	if said, err := echoClient(ctx, ln, url+"/getCaseStatus?case=1&agent=wsproto"); said != `{"behavior":"OK"}` {
+		t.Errorf("/getCaseStatus sends %q, %v", said, err)
+	}
+	if _, err := echoClient(ctx, ln, url+"/updateReports?agent=wsproto"); !isNormal(err) {
+		t.Errorf("/updateReports: %v", err)
+	}
+	if results := <-reported; len(results) != n {
+		t.Errorf("%d results of %d cases", len(results), n)
+	} else {
+		wantOK(t, results)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Client: %v", err)
+	}
+}
+
+func isNormal(err error) bool {
+	var closed *wsproto.CloseError
+	return errors.As(err, &closed) && closed.Code == wsproto.StatusNormalClosure || errors.Is(err, io.EOF)
 }

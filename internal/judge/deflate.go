@@ -1,4 +1,4 @@
-package wsproto_test
+package judge
 
 import (
 	"bytes"
@@ -25,8 +25,8 @@ var (
 
 var errBits = errors.New("the stream ends in the middle of a block")
 
-// probeInflater inflates messages one after another.
-type probeInflater struct {
+// inflater inflates messages one after another.
+type inflater struct {
 	window int  // no distance may be greater
 	keep   bool // context takeover
 	hist   []byte
@@ -38,7 +38,7 @@ type probeInflater struct {
 }
 
 // message inflates one message (RFC 7692 §7.2.2).
-func (z *probeInflater) message(b []byte) ([]byte, error) {
+func (z *inflater) message(b []byte) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
@@ -57,7 +57,7 @@ func (z *probeInflater) message(b []byte) ([]byte, error) {
 	return z.out[from:], nil
 }
 
-func (z *probeInflater) fill(n uint) bool {
+func (z *inflater) fill(n uint) bool {
 	for z.nacc < n && len(z.in) > 0 {
 		z.acc |= uint64(z.in[0]) << z.nacc
 		z.in = z.in[1:]
@@ -66,7 +66,7 @@ func (z *probeInflater) fill(n uint) bool {
 	return z.nacc >= n
 }
 
-func (z *probeInflater) take(n uint) (int, error) {
+func (z *inflater) take(n uint) (int, error) {
 	if !z.fill(n) {
 		return 0, errBits
 	}
@@ -76,12 +76,12 @@ func (z *probeInflater) take(n uint) (int, error) {
 	return v, nil
 }
 
-func (z *probeInflater) align() {
+func (z *inflater) align() {
 	z.acc >>= z.nacc % 8
 	z.nacc -= z.nacc % 8
 }
 
-func (z *probeInflater) block() error {
+func (z *inflater) block() error {
 	head, err := z.take(3)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (z *probeInflater) block() error {
 	return err
 }
 
-func (z *probeInflater) stored() error {
+func (z *inflater) stored() error {
 	z.align()
 	n, err := z.take(16)
 	if err != nil {
@@ -128,7 +128,7 @@ func (z *probeInflater) stored() error {
 	return nil
 }
 
-func (z *probeInflater) symbols(lit, dist *huffTable) error {
+func (z *inflater) symbols(lit, dist *huffTable) error {
 	for {
 		sym, err := lit.decode(z)
 		switch {
@@ -148,7 +148,7 @@ func (z *probeInflater) symbols(lit, dist *huffTable) error {
 	}
 }
 
-func (z *probeInflater) match(sym int, dist *huffTable) error {
+func (z *inflater) match(sym int, dist *huffTable) error {
 	n, err := z.take(lengthMore[sym])
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (z *probeInflater) match(sym int, dist *huffTable) error {
 }
 
 // tables reads the codes of a dynamic block (RFC 1951 §3.2.7).
-func (z *probeInflater) tables() (lit, dist *huffTable, err error) {
+func (z *inflater) tables() (lit, dist *huffTable, err error) {
 	head, err := z.take(14)
 	if err != nil {
 		return nil, nil, err
@@ -227,7 +227,7 @@ func (z *probeInflater) tables() (lit, dist *huffTable, err error) {
 	return lit, dist, err
 }
 
-func (z *probeInflater) repeat(sym, at int, lens []byte) (n int, value byte, err error) {
+func (z *inflater) repeat(sym, at int, lens []byte) (n int, value byte, err error) {
 	switch sym {
 	case 16:
 		if at == 0 {
@@ -278,7 +278,7 @@ func newHuffTable(lens []byte) (*huffTable, error) {
 	return t, nil
 }
 
-func (t *huffTable) decode(z *probeInflater) (int, error) {
+func (t *huffTable) decode(z *inflater) (int, error) {
 	z.fill(t.width)
 	e := t.entry[z.acc&(1<<t.width-1)]
 	n := uint(e & 15)
@@ -389,9 +389,9 @@ func (w *bitWriter) message() []byte {
 	return w.b
 }
 
-// probeDeflater deflates messages one after another, never reaching further
+// deflater deflates messages one after another, never reaching further
 // back than its window.
-type probeDeflater struct {
+type deflater struct {
 	window int
 	keep   bool
 	hist   []byte
@@ -400,7 +400,7 @@ type probeDeflater struct {
 	head   [1 << 13]int32
 }
 
-func (z *probeDeflater) message(b []byte) []byte {
+func (z *deflater) message(b []byte) []byte {
 	if z.window < 32768 {
 		return z.within(b)
 	}
@@ -417,7 +417,7 @@ func (z *probeDeflater) message(b []byte) []byte {
 }
 
 // within looks for matches in the window alone, greedily.
-func (z *probeDeflater) within(b []byte) []byte {
+func (z *deflater) within(b []byte) []byte {
 	if !z.keep {
 		z.hist = nil
 	}
@@ -462,7 +462,7 @@ func common(a, b []byte) int {
 	return n
 }
 
-// pmd is what the prober asks of the way the endpoint under test compresses:
+// pmd is what the prober asks of the way the judged endpoint compresses:
 // as client it asks for server_no_context_takeover and server_max_window_bits,
 // as server for client_no_context_takeover and client_max_window_bits.
 type pmd struct {
@@ -483,6 +483,22 @@ func (o pmd) offer() string {
 		s += "; server_max_window_bits=" + strconv.Itoa(o.bits)
 	}
 	return s
+}
+
+// wishes is what the prober asks for, in words.
+func wishes(list []pmd) string {
+	var all []string
+	for _, o := range list {
+		s := "any window"
+		if o.bits > 0 {
+			s = fmt.Sprintf("a window of %d bits", o.bits)
+		}
+		if o.noContext {
+			s += " and no context takeover"
+		}
+		all = append(all, s)
+	}
+	return strings.Join(all, ", or ")
 }
 
 func offerAll(list []pmd) string {
@@ -581,19 +597,19 @@ func usable(offer string) []deflateParams {
 // adopt sets the prober's compression to what was agreed.
 func (p *prober) adopt(d deflateParams) {
 	in, out := "server", "client"
-	if p.side == probedClient {
+	if p.side == ClientSide {
 		in, out = out, in
 	}
-	p.in = &probeInflater{window: 1 << d.bits(in+"_max_window_bits"), keep: !d.has(in + "_no_context_takeover")}
-	p.out = &probeDeflater{window: 1 << d.bits(out+"_max_window_bits"), keep: !d.has(out + "_no_context_takeover")}
+	p.in = &inflater{window: 1 << d.bits(in+"_max_window_bits"), keep: !d.has(in + "_no_context_takeover")}
+	p.out = &deflater{window: 1 << d.bits(out+"_max_window_bits"), keep: !d.has(out + "_no_context_takeover")}
 }
 
-// agreed judges what the server under test answered to an offer.
+// agreed judges what the judged server answered to an offer.
 func (p *prober) agreed(answer, offer string) error {
 	offers := usable(offer)
 	if answer == "" {
 		if len(offers) > 0 {
-			return graded(gradeUnimplemented, "permessage-deflate declined")
+			return graded(Unimplemented, OK, "permessage-deflate declined")
 		}
 		return nil
 	}
@@ -611,7 +627,7 @@ func (p *prober) agreed(answer, offer string) error {
 	return nil
 }
 
-// accept answers the offer of the client under test with the first of the
+// accept answers the offer of the judged client with the first of the
 // prober's wishes that it allows.
 func (p *prober) accept(offer string, wanted []pmd) (string, error) {
 	if len(wanted) == 0 {
@@ -633,7 +649,7 @@ func (p *prober) accept(offer string, wanted []pmd) (string, error) {
 			}
 		}
 	}
-	return "", graded(gradeUnimplemented, "the offer %q allows none of %+v", offer, wanted)
+	return "", graded(Unimplemented, OK, "the offer %q allows none of: %s", offer, wishes(wanted))
 }
 
 // answer is what the prober as server answers to an offer to have its wish.

@@ -1,22 +1,22 @@
-package wsproto_test
+package judge
 
 import "fmt"
 
-// Group N: the negotiation of permessage-deflate (RFC 6455 §9.1, RFC 7692 §7.1).
+// Group x.extension.offer, .broken, .answer: the negotiation of permessage-deflate (RFC 6455 §9.1, RFC 7692 §7.1).
 
-// offerProbes offers to servers and answers to clients. The server has to take the
+// offerCases offers to servers and answers to clients. The server has to take the
 // first element that it can take, to decline what is not valid and to refuse what
 // is no list; the client has to take what it offered and to refuse all else.
-func offerProbes() []probe {
+func offerCases() []Case {
 	talk := []step{doEchoes(1, 0, 3, func(i int) []byte { return repeated("window and context, ", 3000+i) }), mustEnd()}
-	var all []probe
+	var all []Case
 	add := func(format string, from, to int) {
 		for n := from; n <= to; n++ {
 			offer := format
 			if to > from {
 				offer = fmt.Sprintf(format, n)
 			}
-			all = append(all, probe{id: fmt.Sprintf("N.offer.%d", len(all)), about: fmt.Sprintf("the offer %q", offer), only: &onServers, offer: offer, steps: talk})
+			all = append(all, newCase(fmt.Sprintf("x.extension.offer.%d", len(all)), fmt.Sprintf("the offer %q", offer), talk...).offering(offer))
 		}
 	}
 	for _, offer := range []string{
@@ -48,13 +48,12 @@ func offerProbes() []probe {
 	}
 	for i, offer := range []string{"permessage-deflate;", "permessage-deflate; ;", "permessage-deflate; =1", "permessage-deflate server_no_context_takeover",
 		"permessage-deflate; server_max_window_bits=", "per/message", "permessage-deflate; a=\"open", "permessage-deflate; a=\"b c\"", "; permessage-deflate"} {
-		all = append(all, probe{id: fmt.Sprintf("N.broken.%d", i), about: fmt.Sprintf("the offer %q is no list of extensions (§9.1)", offer), only: &onServers, house: true, offer: offer, status: "400",
-			steps: talk})
+		all = append(all, newCase(fmt.Sprintf("x.extension.broken.%d", i), fmt.Sprintf("the offer %q is no list of extensions (§9.1)", offer), talk...).offering(offer).opening("", "400"))
 	}
-	return append(all, answerProbes(talk)...)
+	return append(all, answerCases(talk)...)
 }
 
-func answerProbes(talk []step) []probe {
+func answerCases(talk []step) []Case {
 	either := func(p *prober) error {
 		if p.refusable {
 			return mustHangUp(p)
@@ -66,10 +65,10 @@ func answerProbes(talk []step) []probe {
 		}
 		return nil
 	}
-	var all []probe
+	var all []Case
 	add := func(answer string) {
-		all = append(all, probe{id: fmt.Sprintf("N.answer.%d", len(all)), about: fmt.Sprintf("the answer %q (RFC 6455 §4.1, RFC 7692 §7.1)", answer), only: &onClients, answer: answer,
-			steps: []step{either}})
+		all = append(all, newCase(fmt.Sprintf("x.extension.answer.%d", len(all)),
+			fmt.Sprintf("the answer %q (RFC 6455 §4.1, RFC 7692 §7.1)", answer), either).answering(answer))
 	}
 	for _, s := range []string{"", "; server_no_context_takeover", "; client_no_context_takeover", "; server_no_context_takeover; client_no_context_takeover",
 		";server_max_window_bits=10 ;\tclient_no_context_takeover", "; server_max_window_bits=9; client_max_window_bits=9; server_no_context_takeover; client_no_context_takeover",

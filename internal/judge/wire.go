@@ -1,34 +1,23 @@
-package wsproto_test
+package judge
 
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1"
-	"encoding/base64"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 )
 
-// This file is the wire of the conformance suite: frames, masking, the opening
-// handshake and the reading of what the endpoint under test sends. It uses
-// nothing of the package under test, so that it can contradict it.
-
-// probeSide says which end of a connection the endpoint under test is.
-type probeSide uint8
-
-const (
-	probedServer probeSide = iota
-	probedClient
-)
+// This file is the wire: frames and masking, and the strict reading of what the
+// endpoint sends.
 
 // wireFrame is a frame as it is to be sent, legal or not (RFC 6455 §5.2).
 type wireFrame struct {
@@ -102,38 +91,24 @@ func (f wireFrame) header(masked bool) []byte {
 	return b
 }
 
-// grade is Autobahn's: what a case came to.
-type grade uint8
-
-const (
-	gradeOK grade = iota
-	gradeInformational
-	gradeNonStrict
-	gradeUnimplemented
-	gradeFailed
-)
-
-func (g grade) String() string {
-	return [...]string{"OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED", "FAILED"}[g]
-}
-
-// finding is a case that came out other than OK.
+// finding is a case that came out other than OK, or a remark on one that did.
 type finding struct {
-	grade   grade
-	text    string
-	silence bool // the endpoint did nothing
+	grade, close Grade
+	text         string
+	silence      bool // the endpoint did nothing
 }
 
-func (f *finding) Error() string { return f.grade.String() + ": " + f.text }
+func (f *finding) Error() string { return f.text }
 
-func graded(g grade, format string, a ...any) *finding {
-	return &finding{grade: g, text: fmt.Sprintf(format, a...)}
+func graded(g, end Grade, format string, a ...any) *finding {
+	return &finding{grade: g, close: end, text: fmt.Sprintf(format, a...)}
 }
 
-func failed(format string, a ...any) error    { return graded(gradeFailed, format, a...) }
-func nonStrict(format string, a ...any) error { return graded(gradeNonStrict, format, a...) }
+func failed(format string, a ...any) error    { return graded(Failed, Failed, format, a...) }
+func nonStrict(format string, a ...any) error { return graded(NonStrict, OK, format, a...) }
+func remark(format string, a ...any) error    { return graded(OK, OK, format, a...) }
 
-// rxEvent is what the endpoint under test did: a whole message, a control
+// rxEvent is what the judged endpoint did: a whole message, a control
 // frame, the end of the stream, or nothing until the wait was over.
 type rxEvent struct {
 	kind   string // "text", "binary", "ping", "pong", "close", "end", "silence"
@@ -174,18 +149,21 @@ func (e rxEvent) String() string {
 	return fmt.Sprintf("%s of %d bytes %q", e.kind, len(e.data), short)
 }
 
-// prober is our end of a connection to the endpoint under test.
+// largest is the most that is accepted of an endpoint in one message, in bytes: the
+// catalogue's cases end at 16 MiB.
+const largest = 20 << 20
+
+// prober is our end of a connection to the judged endpoint.
 type prober struct {
-	nc        net.Conn
+	*tap
 	br        *bufio.Reader
-	side      probeSide     // of the endpoint under test
-	wait      time.Duration // for the endpoint's next act
-	writeWait time.Duration
-	limit     int64 // the endpoint's largest message
+	side      Side // of the judged endpoint
+	catalogue bool // the case is Autobahn's, and judged as loosely as there
+	limit     int64
 	keys      *rand.Rand
-	in        *probeInflater // nil: no permessage-deflate
-	out       *probeDeflater
-	refusable bool // the client under test has to refuse the handshake
+	in        *inflater // nil: no permessage-deflate
+	out       *deflater
+	refusable bool // the judged client has to refuse the handshake
 	sentClose bool
 	closedBy  int    // the code of the endpoint's Close frame
 	rest      []byte // of a frame sent in part
@@ -193,7 +171,6 @@ type prober struct {
 	msgOp   byte // of the message being received, 0 if none
 	msgZ    bool
 	msgData []byte
-	rxBytes int64 // data payload received on the wire
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -203,11 +180,20 @@ type prober struct {
 	done    chan struct{}
 }
 
-func newProber(nc net.Conn, br *bufio.Reader, side probeSide, wait time.Duration, seed uint64) *prober {
-	p := &prober{nc: nc, br: br, side: side, wait: wait, writeWait: wait, keys: rand.New(rand.NewPCG(seed, 6455)), done: make(chan struct{})}
+// newProber takes over the connection, which close ends.
+func newProber(t *tap, br *bufio.Reader, side Side, c Case, o Options) *prober {
+	t.end = time.Now().Add(max(c.total, 12*o.Wait))
+	p := &prober{tap: t, br: br, side: side, catalogue: c.catalogued(), limit: cmp.Or(o.Limit, 16<<20),
+		keys: rand.New(rand.NewPCG(seed(c.ID), 6455)), done: make(chan struct{})}
 	p.changed = sync.NewCond(&p.mu)
 	go p.writeLoop()
 	return p
+}
+
+func seed(id string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(id))
+	return h.Sum64()
 }
 
 // writeLoop writes what is queued, each piece by a call of its own: an endpoint
@@ -227,8 +213,7 @@ func (p *prober) writeLoop() {
 		p.queue = p.queue[1:]
 		p.busy = true
 		p.mu.Unlock()
-		_ = p.nc.SetWriteDeadline(time.Now().Add(p.writeWait))
-		_, err := p.nc.Write(b)
+		_, err := p.tap.Write(b)
 		p.mu.Lock()
 		p.busy = false
 		if err != nil {
@@ -256,7 +241,7 @@ func (p *prober) flush() {
 
 func (p *prober) halfClose() {
 	p.flush()
-	if c, ok := p.nc.(interface{ CloseWrite() error }); ok {
+	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite()
 	}
 }
@@ -267,12 +252,12 @@ func (p *prober) close() {
 	p.queue = nil
 	p.changed.Broadcast()
 	p.mu.Unlock()
-	p.nc.Close()
+	p.Conn.Close()
 	<-p.done
 }
 
 // masks tells whether the prober's frames are to be masked (§5.1).
-func (p *prober) masks() bool { return p.side == probedServer }
+func (p *prober) masks() bool { return p.side == ServerSide }
 
 func (p *prober) append(dst []byte, f wireFrame) []byte {
 	masked := p.masks() != f.badMask
@@ -304,7 +289,8 @@ func xorKey(b, key []byte) {
 	}
 }
 
-func (p *prober) note(frames []wireFrame) {
+// noteClose: after a Close frame of ours the endpoint is to say no more.
+func (p *prober) noteClose(frames []wireFrame) {
 	for _, f := range frames {
 		p.sentClose = p.sentClose || f.op == 8
 	}
@@ -319,7 +305,7 @@ func (p *prober) encode(frames []wireFrame) []byte {
 }
 
 func (p *prober) sendAll(frames []wireFrame) {
-	p.note(frames)
+	p.noteClose(frames)
 	p.write(p.encode(frames))
 }
 
@@ -356,8 +342,8 @@ func (p *prober) readFrame() (rawFrame, error) {
 	if masked == p.masks() {
 		return f, failed("sent a frame with MASK = %t (§5.1)", masked)
 	}
-	if n > 1<<28 {
-		return f, failed("announced a frame of %d bytes", n)
+	if n > largest || n+uint64(len(p.msgData)) > largest {
+		return f, failed("announced a frame of %d bytes, in a message larger than any that was sent", n)
 	}
 	var key [4]byte
 	if masked {
@@ -365,14 +351,27 @@ func (p *prober) readFrame() (rawFrame, error) {
 			return f, cutShort(err)
 		}
 	}
-	f.payload = make([]byte, n)
-	if _, err := io.ReadFull(p.br, f.payload); err != nil {
+	var err error
+	if f.payload, err = readPayload(p.br, int(n)); err != nil {
 		return f, cutShort(err)
 	}
 	if masked {
 		xorKey(f.payload, key[:])
 	}
 	return f, nil
+}
+
+// readPayload grows with the bytes that come: a length is only a claim.
+func readPayload(r io.Reader, n int) ([]byte, error) {
+	b := make([]byte, min(n, 64<<10))
+	got, err := io.ReadFull(r, b)
+	for err == nil && got < n {
+		b = append(b, make([]byte, min(n-got, got))...)
+		var more int
+		more, err = io.ReadFull(r, b[got:])
+		got += more
+	}
+	return b, err
 }
 
 func cutShort(err error) error {
@@ -385,7 +384,6 @@ func cutShort(err error) error {
 // next is what the endpoint did next. An error is a rule that it broke.
 func (p *prober) next() (rxEvent, error) {
 	for {
-		_ = p.nc.SetReadDeadline(time.Now().Add(p.wait))
 		f, err := p.readFrame()
 		var broken *finding
 		switch {
@@ -409,7 +407,7 @@ func (p *prober) take(f rawFrame) (e rxEvent, done bool, err error) {
 		return e, false, failed("sent RSV %03b with opcode %d (§5.2, RFC 7692 §6)", f.rsv, f.op)
 	}
 	if f.op >= 8 {
-		e, err = takeControl(f)
+		e, err = p.takeControl(f)
 		return e, true, err
 	}
 	if f.op > 2 {
@@ -418,7 +416,6 @@ func (p *prober) take(f rawFrame) (e rxEvent, done bool, err error) {
 	if (f.op == 0) != (p.msgOp != 0) {
 		return e, false, failed("sent opcode %d with a message of opcode %d under way (§5.4)", f.op, p.msgOp)
 	}
-	p.rxBytes += int64(len(f.payload))
 	if f.op != 0 {
 		p.msgOp, p.msgZ, p.msgData = f.op, f.rsv == 4, f.payload
 	} else {
@@ -443,7 +440,7 @@ func (p *prober) take(f rawFrame) (e rxEvent, done bool, err error) {
 	return e, true, nil
 }
 
-func takeControl(f rawFrame) (rxEvent, error) {
+func (p *prober) takeControl(f rawFrame) (rxEvent, error) {
 	if !f.fin || len(f.payload) > 125 {
 		return rxEvent{}, failed("sent a control frame with FIN = %t and %d bytes (§5.5)", f.fin, len(f.payload))
 	}
@@ -453,12 +450,12 @@ func takeControl(f rawFrame) (rxEvent, error) {
 	case 10:
 		return rxEvent{kind: "pong", data: f.payload}, nil
 	case 8:
-		return takeClose(f.payload)
+		return p.takeClose(f.payload)
 	}
 	return rxEvent{}, failed("sent opcode %d (§5.2)", f.op)
 }
 
-func takeClose(b []byte) (rxEvent, error) {
+func (p *prober) takeClose(b []byte) (rxEvent, error) {
 	e := rxEvent{kind: "close"}
 	if len(b) == 0 {
 		return e, nil
@@ -467,6 +464,7 @@ func takeClose(b []byte) (rxEvent, error) {
 		return e, failed("sent a Close frame of one byte (§5.5.1)")
 	}
 	e.code, e.data = int(binary.BigEndian.Uint16(b)), b[2:]
+	p.closedBy = e.code
 	if !sendableCode(e.code) {
 		return e, failed("sent the close code %d (§7.4)", e.code)
 	}
@@ -486,119 +484,4 @@ func sendableCode(code int) bool {
 		return false
 	}
 	return code != 1004 && code != 1005 && code != 1006
-}
-
-const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-func acceptFor(key string) string {
-	sum := sha1.Sum([]byte(key + acceptGUID))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// readHead reads a start line and its fields, with names in lower case; several
-// lines of one name are joined by commas.
-func readHead(br *bufio.Reader) (start string, fields map[string]string, err error) {
-	fields = map[string]string{}
-	for n := 0; ; n++ {
-		line, err := br.ReadString('\n')
-		if err != nil {
-			return start, nil, err
-		}
-		line = strings.TrimRight(line, "\r\n")
-		if n == 0 {
-			start = line
-			continue
-		}
-		if line == "" {
-			return start, fields, nil
-		}
-		name, value, ok := strings.Cut(line, ":")
-		if !ok {
-			return start, nil, fmt.Errorf("field line %q", line)
-		}
-		name, value = strings.ToLower(name), strings.TrimSpace(value)
-		if old, ok := fields[name]; ok {
-			value = old + ", " + value
-		}
-		fields[name] = value
-	}
-}
-
-// openAsClient does the opening handshake with a server under test (§4.1) and
-// returns the extensions it agreed to. What is early goes out with the request. An
-// answer with another status is a *refusal.
-func openAsClient(nc net.Conn, br *bufio.Reader, host, path, extensions string, early []byte, seed uint64) (string, error) {
-	r := rand.New(rand.NewPCG(seed, 4))
-	key := base64.StdEncoding.EncodeToString(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, r.Uint64()), r.Uint64()))
-	req := "GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Key: " + key + "\r\nSec-WebSocket-Version: 13\r\n"
-	if extensions != "" {
-		req += "Sec-WebSocket-Extensions: " + extensions + "\r\n"
-	}
-	if _, err := nc.Write(append([]byte(req+"\r\n"), early...)); err != nil {
-		return "", failed("opening handshake: %v", err)
-	}
-	start, f, err := readHead(br)
-	if err != nil {
-		return "", failed("opening handshake: %v", err)
-	}
-	switch {
-	case !strings.HasPrefix(start, "HTTP/1.1 101 "):
-		return "", &refusal{start}
-	case !strings.EqualFold(f["upgrade"], "websocket"), !strings.EqualFold(f["connection"], "upgrade"):
-		return "", failed("answered Upgrade %q, Connection %q (§4.2.2)", f["upgrade"], f["connection"])
-	case f["sec-websocket-accept"] != acceptFor(key):
-		return "", failed("answered Sec-WebSocket-Accept %q, want %q (§4.2.2)", f["sec-websocket-accept"], acceptFor(key))
-	}
-	if _, ok := f["sec-websocket-protocol"]; ok {
-		return "", failed("answered a subprotocol that was not offered (§4.2.2)")
-	}
-	return f["sec-websocket-extensions"], nil
-}
-
-// refusal is a status line other than 101.
-type refusal struct{ start string }
-
-func (r *refusal) Error() string { return "opening handshake answered " + r.start }
-
-// openAsServer does the opening handshake with a client under test (§4.2);
-// answer turns the client's offer into the extensions of the response. What is
-// early goes out with the response.
-func openAsServer(nc net.Conn, br *bufio.Reader, early []byte, answer func(offer string) (string, error)) error {
-	start, f, err := readHead(br)
-	if err != nil {
-		return failed("opening handshake: %v", err)
-	}
-	key, err := base64.StdEncoding.DecodeString(f["sec-websocket-key"])
-	switch {
-	case !strings.HasPrefix(start, "GET /") || !strings.HasSuffix(start, " HTTP/1.1"):
-		return failed("opening handshake begins %q (§4.1)", start)
-	case f["host"] == "":
-		return failed("opening handshake without Host (§4.1)")
-	case !strings.EqualFold(f["upgrade"], "websocket"), !listHas(f["connection"], "upgrade"):
-		return failed("Upgrade %q, Connection %q (§4.1)", f["upgrade"], f["connection"])
-	case f["sec-websocket-version"] != "13":
-		return failed("Sec-WebSocket-Version %q (§4.1)", f["sec-websocket-version"])
-	case err != nil || len(key) != 16:
-		return failed("Sec-WebSocket-Key %q is not 16 bytes of base64 (§4.1)", f["sec-websocket-key"])
-	}
-	ext, judged := answer(f["sec-websocket-extensions"])
-	resp := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Accept: " + acceptFor(f["sec-websocket-key"]) + "\r\n"
-	if ext != "" {
-		resp += "Sec-WebSocket-Extensions: " + ext + "\r\n"
-	}
-	if _, err := nc.Write(append([]byte(resp+"\r\n"), early...)); err != nil {
-		return failed("opening handshake: %v", err)
-	}
-	return judged
-}
-
-func listHas(list, token string) bool {
-	for e := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(strings.TrimSpace(e), token) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,4 +1,4 @@
-package wsproto_test
+package judge
 
 import (
 	"bytes"
@@ -9,77 +9,71 @@ import (
 	"time"
 )
 
-// Sections 9, 12 and 13 of the catalogue: size, number and compression. Without
-// SOCKETSRV_PROBE_FULL sizes and counts are cut down, a few are left whole.
+// Sections 9, 12 and 13 of the catalogue: size, number and compression.
 
 func repeated(pattern string, n int) []byte {
 	return bytes.Repeat([]byte(pattern), n/len(pattern)+1)[:n]
 }
 
-// autobahnLimits is section 9.
-func (s *probeSuite) autobahnLimits() []probe {
-	var all []probe
+// limits is section 9.
+func limits(v Volume) []Case {
+	var all []Case
 	for sub, op := range []byte{1, 2} {
 		pattern, kind := "BAsd7&jh23", "text"
 		if op == 2 {
 			pattern, kind = "\x00\xfe\x23\xfa\xf0", "binary"
 		}
 		add := func(group, i int, n int, about string, send func(b []byte) step) {
-			body := sync.OnceValue(func() []byte { return repeated(pattern, n) })
-			all = append(all, probe{id: fmt.Sprintf("9.%d.%d", group, i+1), wait: 100 * time.Second,
-				about: fmt.Sprintf("a %s message of %d bytes %s comes back (§5.2, §5.4)", kind, n, about),
-				steps: []step{func(p *prober) error {
-					if err := send(body())(p); err != nil {
-						return err
-					}
-					return mustEnd(rxEvent{kind: kind, data: body()})(p)
-				}}})
+			all = append(all, newCase(fmt.Sprintf("9.%d.%d", group, i+1), fmt.Sprintf("a %s message of %d bytes %s comes back (§5.2, §5.4)", kind, n, about), func(p *prober) error {
+				body := repeated(pattern, n)
+				if err := send(body)(p); err != nil {
+					return err
+				}
+				return mustEnd(rxEvent{kind: kind, data: body})(p)
+			}).within(1000*time.Second).large(n > 1<<20))
 		}
 		for i, kib := range []int{64, 256, 1024, 4096, 8192, 16384} {
-			if !s.full && !(op == 2 && i == 5) {
+			if v == Quick && !(op == 2 && i == 5) {
 				kib = min(kib, 1024)
 			}
 			add(1+sub, i, kib<<10, "in one frame", func(b []byte) step { return doSend(tx(op, b)) })
 		}
 		for i := range 9 {
 			n, size := 4<<20, 64<<(2*i)
-			if !s.full && !(op == 2 && i == 0) {
+			if v == Quick && !(op == 2 && i == 0) {
 				n = 1 << 20
 			}
 			add(3+sub, i, n, fmt.Sprintf("in fragments of %d", size), func(b []byte) step { return doSend(fragments(op, 0, b, size)...) })
 		}
 		for i := range 6 {
 			n, size := 1<<20, 64<<i
-			if !s.full {
+			if v == Quick {
 				n = 64 << 10
 			}
 			add(5+sub, i, n, fmt.Sprintf("in pieces of %d", size), func(b []byte) step { return doChops(size, tx(op, b)) })
 		}
 		for i, n := range []int{0, 16, 64, 256, 1024, 4096} {
-			body, count := bytes.Repeat([]byte{[]byte("*\xfe")[sub]}, n), s.count(n, 1000)
-			all = append(all, probe{id: fmt.Sprintf("9.%d.%d", 7+sub, i+1), wait: 60 * time.Second,
-				about: fmt.Sprintf("%d %s messages of %d bytes, one at a time", count, kind, n),
-				steps: []step{doEchoes(op, 0, count, func(int) []byte { return body }), mustEnd()}})
+			body, count := bytes.Repeat([]byte{[]byte("*\xfe")[sub]}, n), 1000
+			if v == Quick {
+				count = 20
+			}
+			all = append(all, newCase(fmt.Sprintf("9.%d.%d", 7+sub, i+1), fmt.Sprintf("%d %s messages of %d bytes, one at a time (§5.6)", count, kind, n),
+				doEchoes(op, 0, count, func(int) []byte { return body }), mustEnd()).within(480*time.Second))
 		}
 	}
 	return all
 }
 
-// count is how many messages of size bytes a case sends: all of the catalogue's,
-// or 20 and fewer of the large ones, but always enough to see a window carried on.
-func (s *probeSuite) count(size, all int) int {
-	switch {
-	case s.full:
-		return all
-	case raceDetector:
-		return min(5, max(2, (16<<10)/max(1, size)))
-	}
-	return min(20, max(3, (64<<10)/max(1, size)))
+// count is how many compressed messages of size bytes a case sends: all of the
+// catalogue's, or as many as have room, but always enough to see a window carried on.
+func (v Volume) count(size int) int {
+	room := map[Volume]int{Quick: 64 << 10, Normal: 1 << 20, Full: 1 << 40}[v]
+	return min(1000, max(3, room/(size+3<<10)))
 }
 
-// probeText is a test file of the catalogue's kind; cut takes n characters (bytes
+// sampleText is a test file of the catalogue's kind; cut takes n characters (bytes
 // if it is binary) from where the last cut ended.
-type probeText struct {
+type sampleText struct {
 	about string
 	op    byte
 	bytes []byte
@@ -87,7 +81,7 @@ type probeText struct {
 }
 
 // cutter returns what successive messages of n characters hold.
-func (d *probeText) cutter(n int) func(int) []byte {
+func (d *sampleText) cutter(n int) func(int) []byte {
 	at := 0
 	return func(int) []byte {
 		var b []byte
@@ -107,9 +101,9 @@ func (d *probeText) cutter(n int) func(int) []byte {
 	}
 }
 
-// probeTexts are made up to compress like the catalogue's five files: JSON, a
+// sampleTexts are made up to compress like the catalogue's five files: JSON, a
 // bitmap, a play, HTML and a PDF, which is nearly random.
-var probeTexts = sync.OnceValue(func() []*probeText {
+var sampleTexts = sync.OnceValue(func() []*sampleText {
 	r := rand.New(rand.NewPCG(12, 13))
 	words := strings.Fields("der die das und nicht ich was ein Geist Faust Mephistopheles schön Wörter größer Mühe Welt doch wenn so wie auf Erden Licht Nacht naß")
 	var json, play, html strings.Builder
@@ -131,9 +125,9 @@ var probeTexts = sync.OnceValue(func() []*probeText {
 	for i := range pdf {
 		pdf[i] = byte(r.Uint32())
 	}
-	text := func(about, s string) *probeText { return &probeText{about, 1, nil, []rune(s)} }
-	data := func(about string, b []byte) *probeText { return &probeText{about, 2, b, nil} }
-	return []*probeText{text("JSON", json.String()), data("a bitmap", bitmap), data("a German play", []byte(play.String())),
+	text := func(about, s string) *sampleText { return &sampleText{about, 1, nil, []rune(s)} }
+	data := func(about string, b []byte) *sampleText { return &sampleText{about, 2, b, nil} }
+	return []*sampleText{text("JSON", json.String()), data("a bitmap", bitmap), data("a German play", []byte(play.String())),
 		text("HTML", html.String()), data("a PDF", pdf)}
 })
 
@@ -142,27 +136,27 @@ var deflateSizes = [18][2]int{{16, 0}, {64, 0}, {256, 0}, {1024, 0}, {4096, 0}, 
 	{8192, 256}, {16384, 256}, {32768, 256}, {65536, 256}, {131072, 256}, {131072, 1024}, {131072, 4096}, {131072, 32768}}
 
 // deflateWishes is the catalogue's section 13.
-var deflateWishes = [7][]pmd{{{}}, {{noContext: true}}, {{bits: 8}}, {{bits: 15}}, {{noContext: true, bits: 8}}, {{noContext: true, bits: 15}},
-	{{noContext: true, bits: 8}, {noContext: true}, {}}}
+var deflateWishes = [7][]pmd{{{}}, {{noContext: true}}, {{bits: 9}}, {{bits: 15}}, {{noContext: true, bits: 9}}, {{noContext: true, bits: 15}},
+	{{noContext: true, bits: 9}, {noContext: true}, {}}}
 
-// autobahnCompression is sections 12 and 13.
-func (s *probeSuite) autobahnCompression() []probe {
-	var all []probe
-	add := func(section string, j, i int, ext []pmd, d *probeText) {
+// compression is sections 12 and 13.
+func compression(v Volume) []Case {
+	var all []Case
+	add := func(section string, i int, ext []pmd, d *sampleText) {
 		n, size := deflateSizes[i][0], deflateSizes[i][1]
-		count := s.count(n, 1000)
-		all = append(all, probe{id: fmt.Sprintf("%s.%d", section, i+1), ext: ext, wait: 60 * time.Second, heavy: i%6 != j%6,
-			about: fmt.Sprintf("%d compressed messages of %d bytes of %s in fragments of %d, asking for %+v (RFC 7692 §7)", count, n, d.about, size, ext),
-			steps: []step{func(p *prober) error { return doEchoes(d.op, size, count, d.cutter(n))(p) }, mustEnd()}})
+		count := v.count(n)
+		all = append(all, newCase(fmt.Sprintf("%s.%d", section, i+1),
+			fmt.Sprintf("%d compressed messages of %d bytes of %s in fragments of %d, asking for %s (RFC 7692 §7)", count, n, d.about, size, wishes(ext)),
+			func(p *prober) error { return doEchoes(d.op, size, count, d.cutter(n))(p) }, mustEnd()).asking(ext...).within(480*time.Second))
 	}
-	for j, d := range probeTexts() {
+	for j, d := range sampleTexts() {
 		for i := range deflateSizes {
-			add(fmt.Sprintf("12.%d", j+1), j, i, plainDeflate, d)
+			add(fmt.Sprintf("12.%d", j+1), i, plainDeflate, d)
 		}
 	}
 	for j, ext := range deflateWishes {
 		for i := range deflateSizes {
-			add(fmt.Sprintf("13.%d", j+1), j, i, ext, probeTexts()[0])
+			add(fmt.Sprintf("13.%d", j+1), i, ext, sampleTexts()[0])
 		}
 	}
 	return all

@@ -1,0 +1,252 @@
+// Package judge judges WebSocket endpoints: echo servers and echo clients of any
+// make. Server connects to a server once for each case; Client listens and serves
+// the URLs by which a client drives itself through the cases.
+//
+// A Case is a conversation with the endpoint: steps that send (do…) and steps that
+// judge (must…, in steps.go), over a prober (wire.go), which writes any frame, legal
+// or not, and reads strictly. The cases of Autobahn's public catalogue have its
+// numbers (catalogue.go, volume.go); those beyond it have names that begin with x.
+// (handshake.go, rules.go, limits.go, compressed.go, offers.go). A
+// Result has two grades, as Autobahn gives them: how the endpoint behaved and how
+// the connection ended. Reports are made from Results (report.go, html.go).
+//
+// Nothing here uses package wsproto, so that it can contradict it. Begin reading
+// with Case and the steps of section 2 in catalogue.go.
+package judge
+
+import (
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Grade is what a case came to, in the order from good to bad.
+type Grade uint8
+
+const (
+	OK             Grade = iota
+	Informational        // the RFCs leave it open
+	NonStrict            // against a SHOULD, or later than it could be
+	Unimplemented        // the endpoint does not speak permessage-deflate this way
+	WrongCode            // of the end alone: a Close frame with a code that does not fit
+	Unclean              // of the end alone: no closing handshake
+	FailedByClient       // of the end alone: the server left it to us to close the TCP connection
+	Failed
+)
+
+// String is the grade in Autobahn's words.
+func (g Grade) String() string {
+	return [...]string{"OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED", "WRONG CODE", "UNCLEAN", "FAILED BY CLIENT", "FAILED"}[g]
+}
+
+// Side says which end of a connection the judged endpoint is.
+type Side uint8
+
+const (
+	ServerSide Side = iota
+	ClientSide
+)
+
+func (s Side) String() string { return [...]string{"server", "client"}[s] }
+
+// Case is one conversation with an echo endpoint.
+type Case struct {
+	ID      string // 7.9.1, or x.close.1016
+	Title   string // what is sent and what must come of it
+	Section string // of the RFCs, which says so; may be ""
+
+	side  Side // if only is set
+	only  bool // the case is for one side
+	ext   []pmd
+	heavy bool          // large: few of them at once
+	open  bool          // the RFCs leave it open: never worse than INFORMATIONAL
+	info  bool          // INFORMATIONAL whatever comes, as in the catalogue
+	limit bool          // open unless the endpoint's limit is known
+	total time.Duration // how long it may take in all; 0: twelve times the wait
+	first []wireFrame   // sent along with our half of the opening handshake
+	offer string        // Sec-WebSocket-Extensions word for word, where ext cannot say it
+	// refuses: the endpoint has to refuse the opening handshake. A server answers
+	// with the status that begins with it; of a client it is "yes".
+	refuses string
+	answer  string // as offer, for us as server
+	head    string // the opening handshake word for word (handshake.go)
+	steps   []step
+}
+
+// newCase makes a case; the section stands in parentheses at the end of the title.
+func newCase(id, title string, steps ...step) Case {
+	c := Case{ID: id, Title: title, steps: steps}
+	if i := strings.LastIndex(title, " ("); i >= 0 && strings.HasSuffix(title, ")") && strings.ContainsAny(title[i:], "§C") {
+		c.Title, c.Section = title[:i], title[i+2:len(title)-1]
+	}
+	return c
+}
+
+func (c Case) of(s Side) Case                    { c.side, c.only = s, true; return c }
+func (c Case) asking(ext ...pmd) Case            { c.ext = ext; return c }
+func (c Case) within(d time.Duration) Case       { c.total = d; return c }
+func (c Case) large(yes bool) Case               { c.heavy = yes; return c }
+func (c Case) early(frames ...wireFrame) Case    { c.first = frames; return c }
+func (c Case) informational() Case               { c.info = true; return c }
+func (c Case) leftOpen() Case                    { return c.openIf(true) }
+func (c Case) openIf(open bool) Case             { c.open = open; return c }
+func (c Case) limited() Case                     { c.limit, c.heavy = true, true; return c }
+func (c Case) offering(offer string) Case        { c.offer = offer; return c.of(ServerSide) }
+func (c Case) answering(answer string) Case      { c.answer = answer; return c.of(ClientSide) }
+func (c Case) opening(head, refuses string) Case { c.head, c.refuses = head, refuses; return c }
+func (c Case) catalogued() bool                  { return c.ID[0] != 'x' }
+
+// Volume says how much the cases of sections 9, 12 and 13 send.
+type Volume uint8
+
+const (
+	Normal Volume = iota // section 9 whole; in 12 and 13 up to 1 MiB a case instead of 1,000 messages
+	Quick                // what a test of one's own has time for
+	Full                 // everything that the catalogue sends: minutes
+)
+
+// Options say what is judged and how. The zero value judges everything.
+type Options struct {
+	Cases   []string            // patterns with *; those with a number name cases of the catalogue alone; none: all cases
+	Exclude []string            // patterns of cases to leave out
+	Except  map[string][]string // patterns of agents, and of cases to leave out for them
+	Agent   string              // the server's name in reports; "": what it calls itself
+	Jobs    int                 // cases at once; 0: 8
+	Wait    time.Duration       // how long the endpoint may do nothing; 0: 5 s
+	Limit   int64               // the endpoint's largest message in bytes; 0: unknown
+	Volume  Volume
+
+	// OnResult is called with each result, in the order of the cases, never twice at once.
+	OnResult func(Result)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Jobs <= 0 {
+		o.Jobs = 8
+	}
+	if o.Wait <= 0 {
+		o.Wait = 5 * time.Second
+	}
+	return o
+}
+
+// Result is what a case came to.
+type Result struct {
+	Case
+	Agent      string
+	Side       Side
+	Behavior   Grade
+	Close      Grade
+	Finding    string // what came instead of what had to come; "" if nothing is to be said
+	Started    time.Time
+	Duration   time.Duration
+	RemoteCode int    // of the endpoint's Close frame; 0: none
+	Turns      []Turn // what went over the wire
+}
+
+// Worst is the worse grade of the two.
+func (r Result) Worst() Grade { return max(r.Behavior, r.Close) }
+
+// Passed tells whether nothing is wrong with the behavior, as Autobahn's users judge it.
+func (r Result) Passed() bool { return r.Behavior != Failed }
+
+// Select is the cases for one side, in order.
+func Select(side Side, o Options) []Case {
+	limit := o.Limit
+	if limit == 0 {
+		limit = 16 << 20
+	}
+	all := slices.Concat(framing(), texts(), closing(), limits(o.Volume), compression(o.Volume), handshakes(),
+		frameCases(), closeCases(), streamCases(), textCases(), pingCases(), limitCases(limit), deflateCases(), offerCases())
+	if len(o.Cases) == 0 {
+		o.Cases = []string{"*", "x.*"}
+	}
+	return slices.DeleteFunc(all, func(c Case) bool {
+		return c.only && c.side != side || !matches(o.Cases, c.ID) || matches(o.Exclude, c.ID)
+	})
+}
+
+// matches tells whether a pattern names the case: * stands for anything, but a
+// case beyond the catalogue is only named by what begins with x.
+func matches(patterns []string, id string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		p, _ = strings.CutSuffix(strings.TrimSpace(p), ".")
+		return (id[0] == 'x') == strings.HasPrefix(p, "x") && glob(p, id)
+	})
+}
+
+// glob is path.Match without its other signs; no name here holds a slash.
+func glob(pattern, name string) bool {
+	ok, _ := path.Match(strings.NewReplacer(`\`, `\\`, "[", `\[`, "?", `\?`).Replace(pattern), name)
+	return ok
+}
+
+// excepted tells whether a case is left out for an agent.
+func (o Options) excepted(agent, id string) bool {
+	for pattern, cases := range o.Except {
+		if glob(pattern, agent) && matches(cases, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// all plays the cases, Jobs of them at once, and at most two heavy ones.
+func (o Options) all(ctx context.Context, cases []Case, play func(context.Context, Case) Result) []Result {
+	results, done := make([]Result, len(cases)), make([]chan struct{}, len(cases))
+	slots, large := make(chan struct{}, o.Jobs), make(chan struct{}, 2)
+	for i := range done {
+		done[i] = make(chan struct{})
+	}
+	var group sync.WaitGroup
+	group.Go(func() {
+		for i := range cases {
+			<-done[i]
+			if o.OnResult != nil && ctx.Err() == nil {
+				o.OnResult(results[i])
+			}
+		}
+	})
+	for i, c := range cases {
+		slots <- struct{}{}
+		group.Go(func() {
+			if c.heavy {
+				large <- struct{}{}
+				defer func() { <-large }()
+			}
+			results[i] = play(ctx, c)
+			close(done[i])
+			<-slots
+		})
+	}
+	group.Wait()
+	return results
+}
+
+// judged fills in a result from what a conversation came to.
+func (r *Result) judged(err error, limitKnown bool) {
+	if r.info {
+		r.Behavior, r.Close = Informational, Informational
+	}
+	var f *finding
+	switch {
+	case err == nil:
+		return
+	case errors.As(err, &f):
+		r.Behavior, r.Close = f.grade, f.close
+	default:
+		r.Behavior, r.Close = Failed, Failed
+	}
+	r.Finding = err.Error()
+	section7 := strings.HasPrefix(r.ID, "7.") && r.Close == WrongCode
+	if section7 { // there the code is what the case is about
+		r.Behavior = Failed
+	}
+	if r.open || r.info || r.limit && !limitKnown {
+		r.Behavior, r.Close = min(r.Behavior, Informational), min(r.Close, Informational)
+	}
+}

@@ -1,0 +1,255 @@
+package judge
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Server judges the echo server at the ws or wss URL; dial connects to it, TLS
+// included, once for each case. The results come in the order of the cases. The
+// error is that of the URL, of a server that cannot be reached at all, or of ctx.
+func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), target string, o Options) ([]Result, error) {
+	u, err := url.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	nc, err := dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nc.Close()
+	o = o.withDefaults()
+	var once sync.Once
+	agent := o.Agent
+	all := o.all(ctx, Select(ServerSide, o), func(ctx context.Context, c Case) Result {
+		r := Result{Case: c, Side: ServerSide, Started: time.Now()}
+		if ctx.Err() != nil {
+			return r
+		}
+		server, err := o.playServer(ctx, dial, u, &r)
+		once.Do(func() { agent = cmp.Or(agent, server, "UnknownServer") })
+		r.Agent = agent
+		r.Duration = time.Since(r.Started)
+		r.judged(err, o.Limit > 0)
+		return r
+	})
+	return all, ctx.Err()
+}
+
+// playServer plays a case with a server; it returns what the server calls itself.
+func (o Options) playServer(ctx context.Context, dial func(context.Context) (net.Conn, error), u *url.URL, r *Result) (string, error) {
+	nc, err := dial(ctx)
+	if err != nil {
+		return "", failed("%v", err)
+	}
+	t := newTap(nc, o.Wait, o.Wait)
+	p := newProber(t, bufio.NewReader(t), ServerSide, r.Case, o)
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	defer p.close()
+	server, refused, err := p.openAsClient(u.Host, u.RequestURI(), r.Case)
+	if err == nil && !refused {
+		err = p.converse(r)
+	} else {
+		err = p.leave(err)
+	}
+	r.Turns, r.RemoteCode = p.turns, p.closedBy
+	return server, err
+}
+
+// converse plays the steps of a case on a connection whose handshake is done.
+func (p *prober) converse(r *Result) error {
+	for _, st := range r.steps {
+		if err := st(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave ends a conversation that cannot go on as the case wants it, but in good form.
+func (p *prober) leave(judged error) error {
+	var f *finding
+	if errors.As(judged, &f) && f.grade == Unimplemented {
+		if err := mustEnd()(p); err != nil {
+			return graded(Unimplemented, Unclean, "%v; then %v", judged, err)
+		}
+	}
+	return judged
+}
+
+// maxAtOnce is how many connections of clients are served at the same time.
+const maxAtOnce = 64
+
+// driven is the clients that drive themselves through the cases.
+type driven struct {
+	Options
+	cases    []Case
+	onReport func(agent string, results []Result)
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	results map[string]map[string]Result // by agent and case
+	running map[string]int               // cases by agent
+}
+
+// Client judges the echo clients that connect to ln, until ctx is done or ln is
+// closed. A client asks /getCaseCount, connects to /runCase?case=N&agent=A for each
+// N from 1, may ask /getCaseStatus?case=N&agent=A and /getCaseInfo?case=N, and ends
+// with /updateReports?agent=A: then onReport gets its results, in the order of the
+// cases. These are the URLs of wstest.
+func Client(ctx context.Context, ln net.Listener, o Options, onReport func(agent string, results []Result)) error {
+	d := &driven{Options: o.withDefaults(), cases: Select(ClientSide, o), onReport: onReport, results: map[string]map[string]Result{}, running: map[string]int{}}
+	d.changed = sync.NewCond(&d.mu)
+	defer context.AfterFunc(ctx, func() { ln.Close() })()
+	slots, large := make(chan struct{}, maxAtOnce), make(chan struct{}, 2)
+	var group sync.WaitGroup
+	defer group.Wait()
+	for {
+		nc, err := ln.Accept()
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			defer context.AfterFunc(ctx, func() { nc.Close() })()
+			d.serve(nc, large)
+		})
+	}
+}
+
+func (d *driven) serve(nc net.Conn, large chan struct{}) {
+	t := newTap(nc, d.Wait, d.Wait)
+	br := bufio.NewReader(t)
+	start, f, err := readHead(br)
+	u, query := &url.URL{}, url.Values{}
+	if err == nil {
+		u, query = targetOf(start)
+	}
+	agent := query.Get("agent")
+	n, _ := strconv.Atoi(query.Get("case"))
+	known := n >= 1 && n <= len(d.cases)
+	switch {
+	case err != nil:
+		nc.Close()
+	case u.Path == "/runCase" && known && agent != "":
+		c := d.cases[n-1]
+		if c.heavy {
+			large <- struct{}{}
+			defer func() { <-large }()
+		}
+		d.run(newProber(t, br, ClientSide, c, d.Options), start, f, c, agent)
+	default:
+		d.tell(newProber(t, br, ClientSide, newCase("0", ""), d.Options), start, f, u.Path, agent, n, known)
+	}
+}
+
+func targetOf(start string) (*url.URL, url.Values) {
+	var method, target string
+	_, _ = fmt.Sscanf(start, "%s %s", &method, &target)
+	u, err := url.ParseRequestURI(target)
+	if err != nil {
+		u = &url.URL{}
+	}
+	return u, u.Query()
+}
+
+// run plays a case with a client whose request has been read.
+func (d *driven) run(p *prober, start string, f map[string]string, c Case, agent string) {
+	r := Result{Case: c, Agent: agent, Side: ClientSide, Started: p.start}
+	d.count(agent, 1)
+	defer d.count(agent, -1)
+	var err error
+	if !d.excepted(agent, c.ID) {
+		if err = p.openAsServer(start, f, c); err == nil {
+			err = p.converse(&r)
+		} else {
+			err = p.leave(err)
+		}
+	}
+	p.flush()
+	p.close()
+	r.Turns, r.RemoteCode, r.Duration = p.turns, p.closedBy, time.Since(r.Started)
+	r.judged(err, d.Limit > 0)
+	if d.excepted(agent, c.ID) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.results[agent] == nil {
+		d.results[agent] = map[string]Result{}
+	}
+	d.results[agent][c.ID] = r
+	if d.OnResult != nil {
+		d.OnResult(r)
+	}
+}
+
+func (d *driven) count(agent string, n int) {
+	d.mu.Lock()
+	d.running[agent] += n
+	d.mu.Unlock()
+	d.changed.Broadcast()
+}
+
+// tell serves the URLs that are no case.
+func (d *driven) tell(p *prober, start string, f map[string]string, path, agent string, n int, known bool) {
+	defer p.close()
+	if p.openAsServer(start, f, Case{}) != nil {
+		return
+	}
+	answer := func(v any) {
+		b, _ := json.Marshal(v)
+		p.sendAll([]wireFrame{tx(1, b)})
+	}
+	switch {
+	case path == "/getCaseCount":
+		answer(len(d.cases))
+	case path == "/getCaseInfo" && known:
+		answer(map[string]string{"id": d.cases[n-1].ID, "description": d.cases[n-1].Title})
+	case path == "/getCaseStatus" && known:
+		if r, ok := d.finished(agent)[d.cases[n-1].ID]; ok {
+			answer(map[string]string{"behavior": r.Behavior.String()})
+		}
+	case path == "/updateReports":
+		d.report(agent)
+	}
+	_ = mustEnd()(p)
+}
+
+// finished is the results of an agent, of which no case is still running.
+func (d *driven) finished(agent string) map[string]Result {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.running[agent] > 0 {
+		d.changed.Wait()
+	}
+	return d.results[agent]
+}
+
+func (d *driven) report(agent string) {
+	results := d.finished(agent)
+	var all []Result
+	d.mu.Lock()
+	for _, c := range d.cases {
+		if r, ok := results[c.ID]; ok {
+			all = append(all, r)
+		}
+	}
+	d.mu.Unlock()
+	if d.onReport != nil {
+		d.onReport(agent, all)
+	}
+}

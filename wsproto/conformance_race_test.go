@@ -1,6 +1,0 @@
-//go:build race
-
-package wsproto_test
-
-// raceDetector makes the heavy cases of the conformance suite lighter.
-const raceDetector = true
