@@ -9,10 +9,10 @@ import (
 	"sync/atomic"
 )
 
-// A curlBody is the body of a request: pieces one after the other, text or files,
+// A body is the body of a request: pieces one after the other, text or files,
 // which are opened when it is their turn. Seek to its start makes it ready to be
 // sent again, unless standard input is part of it.
-type curlBody struct {
+type body struct {
 	pieces []piece
 	stdin  io.Reader
 
@@ -57,7 +57,7 @@ func wholeFile(name string) (piece, error) {
 }
 
 // size is the length in bytes, -1 if nobody knows.
-func (b *curlBody) size() int64 {
+func (b *body) size() int64 {
 	var n int64
 	for _, p := range b.pieces {
 		if p.size < 0 {
@@ -74,7 +74,7 @@ type errInput struct{ err error }
 func (e *errInput) Error() string { return e.err.Error() }
 func (e *errInput) Unwrap() error { return e.err }
 
-func (b *curlBody) Read(p []byte) (int, error) {
+func (b *body) Read(p []byte) (int, error) {
 	for b.at < len(b.pieces) {
 		if b.open == nil {
 			if err := b.begin(b.pieces[b.at]); err != nil {
@@ -97,7 +97,7 @@ func (b *curlBody) Read(p []byte) (int, error) {
 }
 
 // begin opens a piece.
-func (b *curlBody) begin(p piece) error {
+func (b *body) begin(p piece) error {
 	switch p.file {
 	case "":
 		b.open = &remaining{strings.NewReader(p.text), p.size}
@@ -114,14 +114,14 @@ func (b *curlBody) begin(p piece) error {
 	return err
 }
 
-func (b *curlBody) end() error {
+func (b *body) end() error {
 	b.open = nil
 	b.at++
 	return b.Close()
 }
 
 // Close closes the file that is being read.
-func (b *curlBody) Close() error {
+func (b *body) Close() error {
 	if b.file == nil {
 		return nil
 	}
@@ -133,7 +133,7 @@ func (b *curlBody) Close() error {
 var errRewind = errors.New("what came from standard input cannot be sent again")
 
 // Seek goes back to the start, or says that it is there; that is all it does.
-func (b *curlBody) Seek(offset int64, whence int) (int64, error) {
+func (b *body) Seek(offset int64, whence int) (int64, error) {
 	began := b.at > 0 || b.open != nil
 	switch {
 	case b.hasStdin():
@@ -147,12 +147,12 @@ func (b *curlBody) Seek(offset int64, whence int) (int64, error) {
 	return 0, nil
 }
 
-func (b *curlBody) hasStdin() bool {
+func (b *body) hasStdin() bool {
 	return slices.ContainsFunc(b.pieces, func(p piece) bool { return p.file == "-" })
 }
 
 // spent says whether something was read that does not come again.
-func (b *curlBody) spent() bool { return b.hasStdin() && (b.at > 0 || b.open != nil) }
+func (b *body) spent() bool { return b.hasStdin() && (b.at > 0 || b.open != nil) }
 
 // remaining reads size bytes, less being an error: the length went out already.
 // size < 0: all there is.

@@ -17,18 +17,18 @@ import (
 	"testing"
 )
 
-// A curlLine is a command line with what the real curl (7.88.1) does with it: its
+// A testLine is a command line with what the real curl (7.88.1) does with it: its
 // exit code and its stdout. Where ours is to differ, differs says why, and exit and
 // out are ours.
-type curlLine struct {
+type testLine struct {
 	line    string
 	exit    int
 	out     string
 	differs string
 }
 
-// curlPlace is what command lines are run in.
-var curlPlace = map[string]string{
+// folder is what command lines are run in.
+var folder = map[string]string{
 	"data":      "one\r\ntwo\x00\n",
 	"big-file":  strings.Repeat("0123456789abcdef", 70_000),
 	"page.html": "<p>",
@@ -44,7 +44,7 @@ var curlPlace = map[string]string{
 		"other.org\tFALSE\t/\tFALSE\t4102444800\tother\to\n127.0.0.1\tFALSE\t/\tTRUE\t0\tsecure\tx\n",
 }
 
-const curlStdin = "from\nstdin\n"
+const testStdin = "from\nstdin\n"
 
 // expand puts the places of s into a command line.
 func (s *labServer) expand(line string) []string {
@@ -59,19 +59,19 @@ func (s *labServer) expand(line string) []string {
 	return args
 }
 
-// A curlResult is what there is to see of a run.
-type curlResult struct {
+// A result is what there is to see of a run.
+type result struct {
 	exit           int
 	stdout, stderr string
 	files          []string
 	requests       []string
 }
 
-// runCurl runs a command line in a folder of its own, with the real curl or ours.
-func runCurl(t *testing.T, s *labServer, line, program string) curlResult {
+// runLine runs a command line in a folder of its own, with the real curl or ours.
+func runLine(t *testing.T, s *labServer, line, program string) result {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range curlPlace {
+	for name, content := range folder {
 		if top, _, _ := strings.Cut(name, "/"); !strings.Contains(line, top) {
 			continue // there are many lines
 		}
@@ -82,13 +82,13 @@ func runCurl(t *testing.T, s *labServer, line, program string) curlResult {
 		}
 	}
 	t.Chdir(dir)
-	var r curlResult
+	var r result
 	var stdout, stderr bytes.Buffer
 	args := s.expand(line)
 	s.take()
 	if program != "" {
 		cmd := exec.Command(program, append([]string{"-q"}, args...)...)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(curlStdin), &stdout, &stderr
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(testStdin), &stdout, &stderr
 		cmd.Env = []string{"PATH=/usr/bin:/bin"}
 		err := cmd.Run()
 		if _, ok := err.(*exec.ExitError); err != nil && !ok {
@@ -97,7 +97,7 @@ func runCurl(t *testing.T, s *labServer, line, program string) curlResult {
 		r.exit = cmd.ProcessState.ExitCode()
 	} else {
 		env := cli.System()
-		env.Stdin, env.Stdout, env.Stderr = strings.NewReader(curlStdin), &stdout, &stderr
+		env.Stdin, env.Stdout, env.Stderr = strings.NewReader(testStdin), &stdout, &stderr
 		env.TTYIn, env.TTYOut, env.TTYErr = nil, nil, nil
 		env.Getenv = func(string) string { return "" }
 		ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
@@ -107,7 +107,7 @@ func runCurl(t *testing.T, s *labServer, line, program string) curlResult {
 	r.stdout, r.stderr = s.neutral(stdout.String()), s.neutral(stderr.String())
 	for _, f := range filesBelow(t, dir) {
 		name, content, _ := strings.Cut(f, ": ")
-		if strings.ReplaceAll(curlPlace[name], "$U", s.http) != content {
+		if strings.ReplaceAll(folder[name], "$U", s.http) != content {
 			r.files = append(r.files, s.neutral(f))
 		}
 	}
@@ -139,7 +139,7 @@ func (s *labServer) neutral(text string) string {
 	return text
 }
 
-func TestCurlLines(t *testing.T) {
+func TestLines(t *testing.T) {
 	s := newLabServer(t)
 	real, err := exec.LookPath("curl")
 	if err != nil {
@@ -148,11 +148,11 @@ func TestCurlLines(t *testing.T) {
 		t.Logf("%.20q: not the curl that the table was written with: only what is written down is compared", version)
 		real = ""
 	}
-	for _, tt := range curlLines {
+	for _, tt := range testLines {
 		if s.https == "" && regexp.MustCompile(`\$S|\$C|https:|-k |--insecure|--cert `).MatchString(tt.line) {
 			continue
 		}
-		ours := runCurl(t, s, tt.line, "")
+		ours := runLine(t, s, tt.line, "")
 		if ours.exit != tt.exit || ours.stdout != tt.out {
 			t.Errorf("curl %s: exit %d, stdout %q; want %d, %q; stderr %q", tt.line, ours.exit, ours.stdout, tt.exit, tt.out, ours.stderr)
 		}
@@ -162,12 +162,12 @@ func TestCurlLines(t *testing.T) {
 		if real == "" || tt.differs != "" {
 			continue
 		}
-		theirs := runCurl(t, s, tt.line, real)
-		compareCurl(t, tt.line, ours, theirs)
+		theirs := runLine(t, s, tt.line, real)
+		compareReal(t, tt.line, ours, theirs)
 	}
 }
 
-func compareCurl(t *testing.T, line string, ours, theirs curlResult) {
+func compareReal(t *testing.T, line string, ours, theirs result) {
 	t.Helper()
 	if ours.exit != theirs.exit {
 		t.Errorf("curl %s: exit %d, curl's %d; stderr %q, curl's %q", line, ours.exit, theirs.exit, ours.stderr, theirs.stderr)
@@ -188,7 +188,7 @@ func compareCurl(t *testing.T, line string, ours, theirs curlResult) {
 }
 
 // What the real curl does was written down by running it.
-var curlLines = []curlLine{
+var testLines = []testLine{
 	// from documentation people paste
 	{`-L -H "Accept: application/vnd.github+json" -H "Authorization: Bearer TOKEN" -H "X-GitHub-Api-Version: 2022-11-28" $U/repos/o/r/issues`, 0, "page /repos/o/r/issues\n", ""},
 	{`-L -X POST -H "Accept: application/vnd.github+json" -H "Authorization: Bearer TOKEN" $U/repos/o/r/issues -d '{"title":"Found a bug","body":"x","labels":["bug"]}'`, 0, "page /repos/o/r/issues\n", ""},

@@ -10,7 +10,7 @@ var errConfig = errors.New("want lines such as: header = \"A: b\"")
 
 // readConfig takes the flags of a file: one a line, the dashes optional, with a
 // colon, an equals sign or blanks before the value, which may stand in quotes.
-func (c *curl) readConfig(fs *cli.Flags, name string) error {
+func (c *command) readConfig(fs *cli.Flags, name string) error {
 	if name == "-" {
 		return errors.New("want a file, such as /dev/stdin")
 	}

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"socketsrv/httpmini"
 	"strconv"
 	"strings"
 	"time"
-
-	"socketsrv/httpmini"
 )
 
 // maxCookieFile bounds what is read of a file of cookies, in bytes.
@@ -64,7 +63,7 @@ func parseCookieLine(line string) (c httpmini.Cookie, ok bool) {
 }
 
 // writeCookies writes all cookies to where o says, "-" being stdout.
-func (r *curlRun) writeCookies(o *curlOptions) error {
+func (r *session) writeCookies(o *options) error {
 	var b strings.Builder
 	b.WriteString("# Netscape HTTP Cookie File\n# written by socketsrv\n\n")
 	for _, c := range r.jar.All() {
@@ -74,7 +73,7 @@ func (r *curlRun) writeCookies(o *curlOptions) error {
 		_, err := r.env.Stdout.Write(o.forTTY(r.env.TTYOut, []byte(b.String())))
 		return err
 	}
-	out := curlOutput{name: o.cookieJar}
+	out := output{name: o.cookieJar}
 	defer out.abandon()
 	if _, err := io.WriteString(&out, b.String()); err != nil {
 		return err

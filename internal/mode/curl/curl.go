@@ -1,3 +1,17 @@
+// Package curl is the mode -curl: an HTTP client with the command line of curl.
+//
+// A command line becomes a command (curl.go): option sets, one for each --next,
+// and what holds for the whole run. flags.go and its neighbours read it,
+// missing.go names the flags of curl's that are not there. A session (session.go)
+// goes through the URLs, which location.go and glob.go read; each becomes a
+// transfer (transfer.go): its request is made by request.go, with data.go, form.go
+// and body.go for what is sent, and tried until it went well or --retry is used
+// up; deliver.go judges the answer and passes its body on to an output
+// (output.go). show.go is -v, -i and -D, meter.go the meter, writeout.go is -w,
+// cookies.go the files of cookies, errors.go curl's numbers and words, ws.go what
+// a WebSocket does in place of an exchange.
+//
+// Begin reading at transfer.run.
 package curl
 
 import (
@@ -10,15 +24,8 @@ import (
 )
 
 // Mode is an HTTP client with the command line of curl.
-//
-// curlflags.go is that command line, curlurl.go and curlglob.go the URLs on it,
-// curldata.go, curlform.go and curlbody.go what is sent, curlrequest.go the fields
-// around that. curlrun.go goes through the URLs, curltransfer.go does one with its
-// redirects and retries, curlws.go one of ws or wss. What comes goes to a place of
-// curloutput.go; curlshow.go is -v, -i and the meter, curlwriteout.go is -w,
-// curlcookies.go files of cookies, curlconfig.go -K, curlerrors.go curl's numbers and words.
 var Mode = cli.Mode{
-	Name: "curl", Exits: curlExits, Args: "[URL...]",
+	Name: "curl", Exits: exits, Args: "[URL...]",
 	Brief: "HTTP client with curl's command line",
 	Examples: []string{
 		"socketsrv -curl -fsSL -o page.html http://localhost:8008/",
@@ -26,18 +33,18 @@ var Mode = cli.Mode{
 		"socketsrv -curl -s -o page -w '%{http_code} %{time_total}\\n' localhost:8008",
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
-		c := &curl{}
+		c := &command{}
 		c.flags(fs)
 		return c.run
 	},
 	Checks: []cli.Check{
-		curlCheck("a form", "http"),
-		curlCheck("a form over TLS", "https", "-tls"),
+		formCheck("a form", "http"),
+		formCheck("a form over TLS", "https", "-tls"),
 	},
 }
 
-// curlCheck sends a form to httpd, which answers OK.
-func curlCheck(name, scheme string, server ...string) cli.Check {
+// formCheck sends a form to httpd, which answers OK.
+func formCheck(name, scheme string, server ...string) cli.Check {
 	return cli.Check{Name: name, Run: func(ctx context.Context, b *cli.Bench) error {
 		if scheme == "https" && !tlsconf.Available {
 			return nil
@@ -51,10 +58,10 @@ func curlCheck(name, scheme string, server ...string) cli.Check {
 }
 
 // curl is what the flags said.
-type curl struct {
-	ops         []curlOptions // those before each --next
-	configs     int           // files of -K
-	curlOptions               // those after the last
+type command struct {
+	ops     []options // those before each --next
+	configs int       // files of -K
+	options           // those after the last
 
 	// Of the whole run.
 	tls         *dial.TLS
@@ -74,17 +81,17 @@ type curl struct {
 	failEarly   bool
 }
 
-// curlOptions are the flags that --next sets back.
-type curlOptions struct {
+// options are the flags that --next sets back.
+type options struct {
 	urls    []string
-	outputs []curlTarget // the first one is for the first URL, and so on
-	uploads []string     // likewise
+	outputs []target // the first one is for the first URL, and so on
+	uploads []string // likewise
 
 	method        string
 	head, get     bool
 	data          []datum
 	form          []formPart
-	headers       []curlField
+	headers       []field
 	user, bearer  string
 	hasUser       bool
 	agent         string
@@ -134,23 +141,23 @@ type curlOptions struct {
 	retryRefused bool
 }
 
-// A curlTarget is where -o or -O sends a body.
-type curlTarget struct {
+// A target is where -o or -O sends a body.
+type target struct {
 	name   string // "-" is stdout
 	remote bool   // -O: named after the URL
 }
 
-// A curlField is one -H.
-type curlField struct {
+// A field is one -H.
+type field struct {
 	name, value string
 	remove      bool // "Name:": the field that would be sent is not
 }
 
-func (c *curl) run(ctx context.Context, env *cli.Env, _ []string) error {
+func (c *command) run(ctx context.Context, env *cli.Env, _ []string) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	r := newCurlRun(c, env)
+	r := newSession(c, env)
 	defer r.client.CloseIdle()
 	return r.all(ctx)
 }

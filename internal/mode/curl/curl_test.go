@@ -25,8 +25,8 @@ import (
 	"time"
 )
 
-// curlEnv is an Env whose streams are buffers.
-func curlEnv() (env *cli.Env, stdout, stderr *bytes.Buffer) {
+// testEnv is an Env whose streams are buffers.
+func testEnv() (env *cli.Env, stdout, stderr *bytes.Buffer) {
 	env = cli.System()
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	env.Stdin, env.Stdout, env.Stderr = strings.NewReader(""), stdout, stderr
@@ -35,16 +35,16 @@ func curlEnv() (env *cli.Env, stdout, stderr *bytes.Buffer) {
 	return env, stdout, stderr
 }
 
-func doCurl(t *testing.T, env *cli.Env, args ...string) int {
+func do(t *testing.T, env *cli.Env, args ...string) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
 	defer cancel()
 	return cli.Table{Mode}.Run(ctx, append([]string{"curl"}, args...), env)
 }
 
-// TestCurlMisuse: one line that says what was wrong, nothing sent, nothing on
+// TestMisuse: one line that says what was wrong, nothing sent, nothing on
 // stdout.
-func TestCurlMisuse(t *testing.T) {
+func TestMisuse(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"", "no URL"},
 		{"-s", "no URL"},
@@ -100,12 +100,12 @@ func TestCurlMisuse(t *testing.T) {
 		if !tlsconf.Available && (strings.Contains(tt.line, "--key") || strings.Contains(tt.line, "--pin")) {
 			continue
 		}
-		env, stdout, stderr := curlEnv()
+		env, stdout, stderr := testEnv()
 		env.Dial = func(context.Context, string, string) (net.Conn, error) {
 			t.Errorf("curl %q dials", tt.line)
 			return nil, errors.New("no")
 		}
-		exit := doCurl(t, env, shellWords(tt.line)...)
+		exit := do(t, env, shellWords(tt.line)...)
 		lines := strings.Count(stderr.String(), "\n")
 		if exit != 2 || !strings.Contains(stderr.String(), tt.want) || lines != 2 || stdout.Len() > 0 || stderr.Len() > 1<<10 {
 			t.Errorf("curl %q: exit %d, stdout %q, stderr %q; want 2, %q and where help is", tt.line, exit, stdout, stderr, tt.want)
@@ -113,9 +113,9 @@ func TestCurlMisuse(t *testing.T) {
 	}
 }
 
-// TestCurlHardening: what servers do to a client, from hardening-cases; exit is
+// TestHardening: what servers do to a client, from hardening-cases; exit is
 // what must come of it, out what of the body may be seen.
-func TestCurlHardening(t *testing.T) {
+func TestHardening(t *testing.T) {
 	s := newLabServer(t)
 	for _, tt := range []struct {
 		id, line string
@@ -172,15 +172,15 @@ func TestCurlHardening(t *testing.T) {
 		{"HC43", "-s -f --data-binary @big-file $U/no-body", 22, ""},
 		{"HC44", "-s --data-binary @big-file --expect100-timeout 0.05 $U/deaf", 0, "deaf\n"},
 	} {
-		r := runCurl(t, s, tt.line, "")
+		r := runLine(t, s, tt.line, "")
 		if r.exit != tt.exit || r.stdout != tt.out || len(r.files) > 0 {
 			t.Errorf("%s: curl %s: exit %d, %q, files %q; want %d, %q, none; %q", tt.id, tt.line, r.exit, r.stdout, r.files, tt.exit, tt.out, r.stderr)
 		}
 	}
 }
 
-// TestCurlSecrets: what is meant for one server goes to no other, and is not shown.
-func TestCurlSecrets(t *testing.T) {
+// TestSecrets: what is meant for one server goes to no other, and is not shown.
+func TestSecrets(t *testing.T) {
 	s := newLabServer(t)
 	for _, tt := range []struct {
 		line  string
@@ -199,7 +199,7 @@ func TestCurlSecrets(t *testing.T) {
 		{"-sL --location-trusted -b s3cret=1 $U/away/302", true},
 		{"-sL -H 'X-Api-Key: s3cret' $U/redirect/302", true},
 	} {
-		r := runCurl(t, s, tt.line, "")
+		r := runLine(t, s, tt.line, "")
 		last := r.requests[len(r.requests)-1]
 		leaks := strings.Contains(last, "s3cret") || strings.Contains(last, "dTpw")
 		if len(r.requests) != 2 || leaks != tt.leaks {
@@ -207,18 +207,18 @@ func TestCurlSecrets(t *testing.T) {
 		}
 	}
 	line := "-v -u s3cret:p -b s3cret=2 -H 'X-Token: s3cret' $U/cookies"
-	if r := runCurl(t, s, line, ""); strings.Contains(r.stderr, "s3cret") || strings.Contains(r.stderr, "czNjcmV0") || strings.Contains(r.stderr, "a=1") ||
+	if r := runLine(t, s, line, ""); strings.Contains(r.stderr, "s3cret") || strings.Contains(r.stderr, "czNjcmV0") || strings.Contains(r.stderr, "a=1") ||
 		!strings.Contains(r.stderr, "> Authorization: ***\n") || !strings.Contains(r.stderr, "< Set-Cookie: ***\n") {
 		t.Errorf("curl %s shows %s", line, r.stderr)
 	}
-	if r := runCurl(t, s, "--show-secrets "+line, ""); !strings.Contains(r.stderr, "> X-Token: s3cret\n") || !strings.Contains(r.stderr, "< Set-Cookie: a=1; Path=/\n") {
+	if r := runLine(t, s, "--show-secrets "+line, ""); !strings.Contains(r.stderr, "> X-Token: s3cret\n") || !strings.Contains(r.stderr, "< Set-Cookie: a=1; Path=/\n") {
 		t.Errorf("curl --show-secrets %s shows %s", line, r.stderr)
 	}
 }
 
-func TestCurlVerbose(t *testing.T) {
+func TestVerbose(t *testing.T) {
 	s := newLabServer(t)
-	r := runCurl(t, s, "-v -d ab $U/ok", "")
+	r := runLine(t, s, "-v -d ab $U/ok", "")
 	want := "*   Trying http...\n* Connected to 127.0.0.1 (127.0.0.1) port PORT\n> POST /ok HTTP/1.1\n> Host: http\n> User-Agent: socketsrv-curl/1\n> Accept: */*\n" +
 		"> Content-Type: application/x-www-form-urlencoded\n> Content-Length: 2\n> \n< HTTP/1.1 200 OK\n< Content-Length: 3\n< \n" +
 		"Upload size: 2\nDownload size: 3\nStatus: 200\n"
@@ -228,8 +228,8 @@ func TestCurlVerbose(t *testing.T) {
 	}
 }
 
-// TestCurlNames: -J writes under no other name than a plain one, and over nothing.
-func TestCurlNames(t *testing.T) {
+// TestNames: -J writes under no other name than a plain one, and over nothing.
+func TestNames(t *testing.T) {
 	for _, tt := range []struct{ field, name string }{
 		{`attachment; filename="../../evil1"`, "evil1"},
 		{`attachment; filename=/tmp/evil2`, "evil2"},
@@ -266,24 +266,24 @@ func TestCurlNames(t *testing.T) {
 	s := newLabServer(t)
 	labPages["/to-data"] = labText("200 OK", `Content-Disposition: attachment; filename="data"`, "other")
 	defer delete(labPages, "/to-data")
-	r := runCurl(t, s, "-OJ $U/to-data", "")
+	r := runLine(t, s, "-OJ $U/to-data", "")
 	if r.exit != cli.ExitWrite || len(r.files) != 0 || !strings.Contains(r.stderr, "curl: (23)") {
 		t.Errorf("-OJ over a file: exit %d, files %q, %q", r.exit, r.files, r.stderr)
 	}
-	if r := runCurl(t, s, "-s --path-as-is -O $U/..", ""); r.exit != cli.ExitWrite || len(r.files) != 0 {
+	if r := runLine(t, s, "-s --path-as-is -O $U/..", ""); r.exit != cli.ExitWrite || len(r.files) != 0 {
 		t.Errorf("-O of ..: exit %d, files %q", r.exit, r.files)
 	}
 }
 
-// TestCurlFiles: what was there stays until all of the new is there, and is not
+// TestFiles: what was there stays until all of the new is there, and is not
 // taken for something else.
-func TestCurlFiles(t *testing.T) {
+func TestFiles(t *testing.T) {
 	s := newLabServer(t)
 	dir := t.TempDir()
 	curl := func(args ...string) int {
 		t.Helper()
-		env, _, _ := curlEnv()
-		return doCurl(t, env, append([]string{"-s"}, args...)...)
+		env, _, _ := testEnv()
+		return do(t, env, append([]string{"-s"}, args...)...)
 	}
 	read := func(name string) string {
 		b, err := os.ReadFile(filepath.Join(dir, name))
@@ -329,9 +329,9 @@ func TestCurlFiles(t *testing.T) {
 	}
 }
 
-// TestCurlNowhere: names are looked up in a fake, for there may be no network.
-func TestCurlNowhere(t *testing.T) {
-	env, _, stderr := curlEnv()
+// TestNowhere: names are looked up in a fake, for there may be no network.
+func TestNowhere(t *testing.T) {
+	env, _, stderr := testEnv()
 	env.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
 		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
@@ -347,21 +347,21 @@ func TestCurlNowhere(t *testing.T) {
 		{"--socks5 nowhere.example:1 http://h.example/", 5, "curl: (5) Could not resolve proxy: nowhere.example\n"},
 	} {
 		stderr.Reset()
-		if exit := doCurl(t, env, strings.Fields(tt.args)...); exit != tt.exit || stderr.String() != tt.want {
+		if exit := do(t, env, strings.Fields(tt.args)...); exit != tt.exit || stderr.String() != tt.want {
 			t.Errorf("curl %s: exit %d, %q; want %d, %q", tt.args, exit, stderr, tt.exit, tt.want)
 		}
 	}
 }
 
-// TestCurlCut: a signal ends it with 130, and leaves nothing.
-func TestCurlCut(t *testing.T) {
+// TestCut: a signal ends it with 130, and leaves nothing.
+func TestCut(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
 	dir := t.TempDir()
-	env, _, stderr := curlEnv()
+	env, _, stderr := testEnv()
 	signals := make(chan os.Signal, 1)
 	env.Signals = signals
 	env.Exit = func(int) {}
@@ -376,7 +376,7 @@ func TestCurlCut(t *testing.T) {
 		signals <- syscall.SIGINT
 		io.Copy(io.Discard, nc)
 	}()
-	exit := doCurl(t, env, "-o", filepath.Join(dir, "out"), "http://"+ln.Addr().String()+"/")
+	exit := do(t, env, "-o", filepath.Join(dir, "out"), "http://"+ln.Addr().String()+"/")
 	left, _ := os.ReadDir(dir)
 	if exit != 130 || len(left) > 0 || strings.Contains(stderr.String(), "curl:") {
 		t.Errorf("exit %d, left %v, says %q; want 130 and nothing", exit, left, stderr)
@@ -387,17 +387,17 @@ type closedPipe struct{}
 
 func (closedPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
-func TestCurlClosedStdout(t *testing.T) {
+func TestClosedStdout(t *testing.T) {
 	s := newLabServer(t)
-	env, _, stderr := curlEnv()
+	env, _, stderr := testEnv()
 	env.Stdout = closedPipe{}
-	if exit := doCurl(t, env, s.http+"/ok"); exit != cli.ExitWrite || strings.Contains(stderr.String(), "curl:") {
+	if exit := do(t, env, s.http+"/ok"); exit != cli.ExitWrite || strings.Contains(stderr.String(), "curl:") {
 		t.Errorf("exit %d, %q; want 23 and no second word about it", exit, stderr)
 	}
 }
 
-// TestCurlTerminal: what could move a cursor is shown, not sent.
-func TestCurlTerminal(t *testing.T) {
+// TestTerminal: what could move a cursor is shown, not sent.
+func TestTerminal(t *testing.T) {
 	s := newLabServer(t)
 	labPages["/esc"] = labText("200 OK", "", "a\x1b[2Jb\tc\r\nü\\n\u202e\u0085\xff\n")
 	defer delete(labPages, "/esc")
@@ -422,9 +422,9 @@ func TestCurlTerminal(t *testing.T) {
 		{[]string{"-s", s.http + "/binary"}, 23, ""},
 		{[]string{"-s", "-o", "-", s.http + "/binary"}, 0, "a\x00\x01\xff\r\nb"},
 	} {
-		env, stdout, _ := curlEnv()
+		env, stdout, _ := testEnv()
 		env.TTYOut = os.Stdout
-		if exit := doCurl(t, env, tt.args...); exit != tt.exit || stdout.String() != tt.out {
+		if exit := do(t, env, tt.args...); exit != tt.exit || stdout.String() != tt.out {
 			t.Errorf("curl %q: exit %d, %q; want %d, %q", tt.args, exit, stdout, tt.exit, tt.out)
 		}
 	}
@@ -439,9 +439,9 @@ func TestCurlTerminal(t *testing.T) {
 	}
 }
 
-// TestCurlResend: a kept connection that the server gave up without a word is no
+// TestResend: a kept connection that the server gave up without a word is no
 // failure, whatever the method.
-func TestCurlResend(t *testing.T) {
+func TestResend(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -471,9 +471,9 @@ func TestCurlResend(t *testing.T) {
 		serve(1)
 		serve(2)
 	}()
-	env, stdout, stderr := curlEnv()
+	env, stdout, stderr := testEnv()
 	u := "http://" + ln.Addr().String()
-	if exit := doCurl(t, env, "-sS", "-d", "tea", u+"/1", u+"/2"); exit != 0 || stdout.String() != "okok" {
+	if exit := do(t, env, "-sS", "-d", "tea", u+"/1", u+"/2"); exit != 0 || stdout.String() != "okok" {
 		t.Errorf("exit %d, %q, %q", exit, stdout, stderr)
 	}
 	close(requests)
@@ -486,7 +486,7 @@ func TestCurlResend(t *testing.T) {
 	}
 }
 
-func TestCurlRetryAfter(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for field, want := range map[string]time.Duration{
 		"": 0, "3": 3 * time.Second, "0": 0, "-1": 0, "x": 0, "Fri, 02 Jan 2026 03:04:15 GMT": 10 * time.Second,
@@ -497,29 +497,29 @@ func TestCurlRetryAfter(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
-		flags  curlOptions
+		flags  options
 		exit   int
 		status int
 		want   string
 	}{
-		{curlOptions{}, 28, 0, ""},
-		{curlOptions{retries: 1}, 28, 0, "timeout"},
-		{curlOptions{retries: 1}, 6, 0, "timeout"},
-		{curlOptions{retries: 1}, 0, 200, ""},
-		{curlOptions{retries: 1}, 0, 404, ""},
-		{curlOptions{retries: 1}, 0, 408, "HTTP error"},
-		{curlOptions{retries: 1}, 0, 429, "HTTP error"},
-		{curlOptions{retries: 1}, 22, 500, "HTTP error"},
-		{curlOptions{retries: 1}, 22, 501, ""},
-		{curlOptions{retries: 1}, 0, 504, "HTTP error"},
-		{curlOptions{retries: 1}, 56, 0, ""},
-		{curlOptions{retries: 1, retryAll: true}, 56, 0, "(retrying all errors)"},
-		{curlOptions{retries: 1, retryAll: true}, 22, 404, "(retrying all errors)"},
+		{options{}, 28, 0, ""},
+		{options{retries: 1}, 28, 0, "timeout"},
+		{options{retries: 1}, 6, 0, "timeout"},
+		{options{retries: 1}, 0, 200, ""},
+		{options{retries: 1}, 0, 404, ""},
+		{options{retries: 1}, 0, 408, "HTTP error"},
+		{options{retries: 1}, 0, 429, "HTTP error"},
+		{options{retries: 1}, 22, 500, "HTTP error"},
+		{options{retries: 1}, 22, 501, ""},
+		{options{retries: 1}, 0, 504, "HTTP error"},
+		{options{retries: 1}, 56, 0, ""},
+		{options{retries: 1, retryAll: true}, 56, 0, "(retrying all errors)"},
+		{options{retries: 1, retryAll: true}, 22, 404, "(retrying all errors)"},
 	} {
-		tr := &curlTransfer{curlRun: &curlRun{env: cli.System()}, o: &tt.flags}
-		var why *curlError
+		tr := &transfer{session: &session{env: cli.System()}, o: &tt.flags}
+		var why *failure
 		if tt.exit != 0 {
-			why = &curlError{code: tt.exit}
+			why = &failure{code: tt.exit}
 		}
 		if tt.status != 0 {
 			tr.response = &httpmini.Response{Status: tt.status}
@@ -530,8 +530,8 @@ func TestCurlRetryAfter(t *testing.T) {
 	}
 }
 
-// TestCurlRetries: what is repeated begins anew, and nothing that cannot be.
-func TestCurlRetries(t *testing.T) {
+// TestRetries: what is repeated begins anew, and nothing that cannot be.
+func TestRetries(t *testing.T) {
 	s := newLabServer(t)
 	for _, tt := range []struct {
 		line  string
@@ -555,21 +555,21 @@ func TestCurlRetries(t *testing.T) {
 		{"--retry-all-errors -C - -o part $U/cut/", 0, "", "part: 0123456789", 2},
 		{"--retry-max-time 1ms $U/unsure/503/1", 0, "again\n", "", 1},
 	} {
-		r := runCurl(t, s, "-s --retry 2 --retry-delay 10ms "+tt.line, "")
+		r := runLine(t, s, "-s --retry 2 --retry-delay 10ms "+tt.line, "")
 		if r.exit != tt.exit || r.stdout != tt.out || strings.Join(r.files, "|") != tt.files || len(r.requests) != tt.asked {
 			t.Errorf("curl %s: exit %d, %q, files %q, %d requests; want %d, %q, %q, %d", tt.line, r.exit, r.stdout, r.files, len(r.requests), tt.exit, tt.out, tt.files, tt.asked)
 		}
 	}
-	r := runCurl(t, s, "--retry 1 --retry-delay 10ms -o out $U/unsure/503/1", "")
+	r := runLine(t, s, "--retry 1 --retry-delay 10ms -o out $U/unsure/503/1", "")
 	if want := "Warning: Problem: HTTP error. Will retry in 10ms. 1 left.\n"; r.stderr != want {
 		t.Errorf("says %q; want %q", r.stderr, want)
 	}
 }
 
-func TestCurlWriteOutJSON(t *testing.T) {
+func TestWriteOutJSON(t *testing.T) {
 	s := newLabServer(t)
-	env, stdout, _ := curlEnv()
-	doCurl(t, env, "-s", "-o", os.DevNull, "-w", `%{json}\n%{header_json}`, s.http+"/type")
+	env, stdout, _ := testEnv()
+	do(t, env, "-s", "-o", os.DevNull, "-w", `%{json}\n%{header_json}`, s.http+"/type")
 	decoder := json.NewDecoder(stdout)
 	var all map[string]any
 	var fields map[string][]string
@@ -587,8 +587,8 @@ func TestCurlWriteOutJSON(t *testing.T) {
 	}
 }
 
-// TestCurlWebSocket talks to echo.
-func TestCurlWebSocket(t *testing.T) {
+// TestWebSocket talks to echo.
+func TestWebSocket(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
 	defer cancel()
 	table := cli.Table{echo.Mode}
@@ -607,14 +607,14 @@ func TestCurlWebSocket(t *testing.T) {
 		t.Errorf("the server closes: exit %d, %v, %s", exit, err, client.Stderr)
 	}
 	s := newLabServer(t)
-	env, stdout, stderr := curlEnv()
-	if exit := doCurl(t, env, "ws"+strings.TrimPrefix(s.http, "http")+"/404"); exit != cli.ExitRefused || stderr.String() != "curl: (22) Refused WebSockets upgrade: 404\n" {
+	env, stdout, stderr := testEnv()
+	if exit := do(t, env, "ws"+strings.TrimPrefix(s.http, "http")+"/404"); exit != cli.ExitRefused || stderr.String() != "curl: (22) Refused WebSockets upgrade: 404\n" {
 		t.Errorf("refused: exit %d, %q %q", exit, stdout, stderr)
 	}
 }
 
-// TestCurlSocks: a name goes to the proxy as it is.
-func TestCurlSocks(t *testing.T) {
+// TestSocks: a name goes to the proxy as it is.
+func TestSocks(t *testing.T) {
 	s := newLabServer(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -642,20 +642,20 @@ func TestCurlSocks(t *testing.T) {
 		go io.Copy(to, nc)
 		io.Copy(nc, to)
 	}()
-	env, stdout, stderr := curlEnv()
-	exit := doCurl(t, env, "-s", "--socks5-hostname", ln.Addr().String(), "http://example.org/ok")
+	env, stdout, stderr := testEnv()
+	exit := do(t, env, "-s", "--socks5-hostname", ln.Addr().String(), "http://example.org/ok")
 	if got, want := <-asked, "\x05\x01\x00\x03\x0bexample.org\x00\x50"; exit != 0 || stdout.String() != "ok\n" || got != want {
 		t.Errorf("exit %d, %q, %q; the proxy was asked %q; want %q", exit, stdout, stderr, got, want)
 	}
 }
 
-// TestCurlProxyVariables: the environment names proxies, -x "" none.
-func TestCurlProxyVariables(t *testing.T) {
+// TestProxyVariables: the environment names proxies, -x "" none.
+func TestProxyVariables(t *testing.T) {
 	s := newLabServer(t)
-	env, _, stderr := curlEnv()
+	env, _, stderr := testEnv()
 	env.Getenv = func(string) string { return "ftp://u:p@h" }
 	want := "curl: (2) http_proxy in the environment: want http://HOST:PORT or socks5://HOST:PORT\n"
-	if exit := doCurl(t, env, "http://example.org/"); exit != cli.ExitUsage || stderr.String() != want {
+	if exit := do(t, env, "http://example.org/"); exit != cli.ExitUsage || stderr.String() != want {
 		t.Errorf("exit %d, %q; want 2, %q", exit, stderr, want)
 	}
 	for _, tt := range []struct {
@@ -668,7 +668,7 @@ func TestCurlProxyVariables(t *testing.T) {
 		{[]string{"-x", ""}, "http_proxy", "GET /ok HTTP/1.1\nHost: example.org\nUser-Agent: curl\nAccept: */*\n\n"},
 		{[]string{"--noproxy", "example.org"}, "http_proxy", "GET /ok HTTP/1.1\nHost: example.org\nUser-Agent: curl\nAccept: */*\n\n"},
 	} {
-		env, _, stderr := curlEnv()
+		env, _, stderr := testEnv()
 		env.Getenv = func(name string) string {
 			if name == tt.variable {
 				return s.http
@@ -677,16 +677,16 @@ func TestCurlProxyVariables(t *testing.T) {
 		}
 		addr := strings.TrimPrefix(s.http, "http://")
 		s.take()
-		exit := doCurl(t, env, append(tt.args, "-s", "--connect-to", "example.org:80:"+addr, "http://example.org/ok")...)
+		exit := do(t, env, append(tt.args, "-s", "--connect-to", "example.org:80:"+addr, "http://example.org/ok")...)
 		if got := s.take(); exit != 0 || len(got) != 1 || got[0] != tt.want {
 			t.Errorf("%s, %q: exit %d, %q, %q; want %q", tt.variable, tt.args, exit, got, stderr, tt.want)
 		}
 	}
 }
 
-// TestCurlStandsStill: a body that does not come ends by -y and -Y, or by the time
+// TestStandsStill: a body that does not come ends by -y and -Y, or by the time
 // that it may stand still, and the meter is told of it all.
-func TestCurlStandsStill(t *testing.T) {
+func TestStandsStill(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -707,28 +707,28 @@ func TestCurlStandsStill(t *testing.T) {
 		{"-Y 1000 -y 0.3", "Operation too slow. Less than 1000 bytes/sec transferred the last 0 seconds"},
 		{"--stall-timeout 0.2", "bytes received"},
 	} {
-		env, stdout, stderr := curlEnv()
+		env, stdout, stderr := testEnv()
 		env.TTYErr = os.Stderr
 		args := append(strings.Fields(tt.flags), "-o", filepath.Join(t.TempDir(), "out"), "http://"+ln.Addr().String()+"/")
-		exit := doCurl(t, env, args...)
+		exit := do(t, env, args...)
 		if exit != cli.ExitTimeout || !strings.Contains(stderr.String(), tt.want) {
 			t.Errorf("curl %s: exit %d, %q, %q; want 28, %q", tt.flags, exit, stdout, stderr, tt.want)
 		}
 	}
 }
 
-func TestCurlMeter(t *testing.T) {
-	bar := &curlMeter{t: &curlTransfer{}}
+func TestMeter(t *testing.T) {
+	bar := &meter{t: &transfer{}}
 	bar.t.toCome.Store(4)
 	bar.t.got.Store(1)
 	if got := bar.barLine(); !strings.HasPrefix(got, "\r##") || !strings.HasSuffix(got, "  25%") {
 		t.Errorf("the bar: %q", got)
 	}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	tr := &curlTransfer{o: &curlOptions{speedLimit: 1000, speedTime: 2 * time.Second}}
+	tr := &transfer{o: &options{speedLimit: 1000, speedTime: 2 * time.Second}}
 	tr.toCome.Store(4 << 20)
 	tr.got.Store(1 << 20)
-	m := &curlMeter{t: tr, begun: now}
+	m := &meter{t: tr, begun: now}
 	if got, want := m.line(now.Add(2*time.Second)), "\r 25  4.0M   25  1.0M    0     0 512.0k      0  0:00:08  0:00:02  0:00:06      0"; got != want {
 		t.Errorf("%q\n%q", got, want)
 	}

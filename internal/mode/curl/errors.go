@@ -16,39 +16,39 @@ import (
 
 // The numbers that only curl has.
 const (
-	curlUnsupported = 1
-	curlBadURL      = 3
-	curlNoProxy     = 5
-	curlWeird       = 8
-	curlUpload      = 25
-	curlRange       = 33
-	curlLocalCert   = 58
-	curlEncoding    = 61
-	curlCAFile      = 77
+	exitUnsupported = 1
+	exitBadURL      = 3
+	exitNoProxy     = 5
+	exitWeird       = 8
+	exitUpload      = 25
+	exitRange       = 33
+	exitLocalCert   = 58
+	exitEncoding    = 61
+	exitCAFile      = 77
 )
 
-// curlExits is what they mean.
-var curlExits = []cli.Exit{
-	{Code: curlBadURL, Meaning: "malformed URL"},
-	{Code: curlNoProxy, Meaning: "name of the proxy not resolved"},
-	{Code: curlWeird, Meaning: "an answer that breaks the rules"},
-	{Code: curlUpload, Meaning: "-0 cannot send what has no length beforehand"},
-	{Code: curlRange, Meaning: "the server cannot resume"},
-	{Code: curlLocalCert, Meaning: "our own certificate cannot be used"},
-	{Code: curlEncoding, Meaning: "unknown or broken content coding"},
-	{Code: curlCAFile, Meaning: "the file of -cacert cannot be used"},
+// exits is what they mean.
+var exits = []cli.Exit{
+	{Code: exitBadURL, Meaning: "malformed URL"},
+	{Code: exitNoProxy, Meaning: "name of the proxy not resolved"},
+	{Code: exitWeird, Meaning: "an answer that breaks the rules"},
+	{Code: exitUpload, Meaning: "-0 cannot send what has no length beforehand"},
+	{Code: exitRange, Meaning: "the server cannot resume"},
+	{Code: exitLocalCert, Meaning: "our own certificate cannot be used"},
+	{Code: exitEncoding, Meaning: "unknown or broken content coding"},
+	{Code: exitCAFile, Meaning: "the file of -cacert cannot be used"},
 }
 
-// A curlError is an error in curl's words with curl's number.
-type curlError struct {
+// A failure is an error in curl's words with curl's number.
+type failure struct {
 	code int
 	text string
 }
 
-func (e *curlError) Error() string { return e.text }
+func (e *failure) Error() string { return e.text }
 
-func curlErrorf(code int, format string, args ...any) error {
-	return &curlError{code, fmt.Sprintf(format, args...)}
+func failf(code int, format string, args ...any) error {
+	return &failure{code, fmt.Sprintf(format, args...)}
 }
 
 var (
@@ -56,10 +56,10 @@ var (
 )
 
 // explain puts err in curl's words.
-func (t *curlTransfer) explain(err error) *curlError {
-	e := &curlError{code: cli.ExitCode(err), text: cli.ErrorText(err)}
+func (t *transfer) explain(err error) *failure {
+	e := &failure{code: cli.ExitCode(err), text: cli.ErrorText(err)}
 	op, _ := errors.AsType[*httpmini.OpError](err)
-	own, isOwn := errors.AsType[*curlError](err)
+	own, isOwn := errors.AsType[*failure](err)
 	usage, isUsage := errors.AsType[*cli.UsageError](err) // a proxy that the environment names
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
@@ -82,7 +82,7 @@ func (t *curlTransfer) explain(err error) *curlError {
 	case cli.IsTimeout(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		e.code, e.text = cli.ExitTimeout, t.timeoutText(op)
 	case isDNS && t.viaProxy:
-		e.code, e.text = curlNoProxy, "Could not resolve proxy: "+dns.Name
+		e.code, e.text = exitNoProxy, "Could not resolve proxy: "+dns.Name
 	case isDNS:
 		e.code, e.text = cli.ExitName, "Could not resolve host: "+dns.Name
 	case errors.Is(err, tlsconf.ErrCertificate):
@@ -96,7 +96,7 @@ func (t *curlTransfer) explain(err error) *curlError {
 }
 
 // explainHTTP is for what the connection and the peer did.
-func (t *curlTransfer) explainHTTP(e *curlError, err error, op *httpmini.OpError) {
+func (t *transfer) explainHTTP(e *failure, err error, op *httpmini.OpError) {
 	proxy, isProxy := errors.AsType[*httpmini.ProxyError](err)
 	bad, isBad := errors.AsType[*httpmini.Error](err)
 	failure, isFailure := errors.AsType[*cli.Failure](err)
@@ -111,26 +111,26 @@ func (t *curlTransfer) explainHTTP(e *curlError, err error, op *httpmini.OpError
 	case errors.Is(err, httpmini.ErrTooManyRedirects):
 		e.code, e.text = cli.ExitRedirects, fmt.Sprintf("Maximum (%d) redirects followed", t.o.maxRedirects)
 	case errors.Is(err, httpmini.ErrDowngrade):
-		e.code, e.text = curlUnsupported, "The redirect leads from https to http (--allow-downgrade follows it)"
+		e.code, e.text = exitUnsupported, "The redirect leads from https to http (--allow-downgrade follows it)"
 	case errors.Is(err, httpmini.ErrScheme):
-		e.code, e.text = curlUnsupported, "Protocol of the redirect not supported: only http and https are"
+		e.code, e.text = exitUnsupported, "Protocol of the redirect not supported: only http and https are"
 	case errors.Is(err, httpmini.ErrRedirect):
-		e.code, e.text = curlUnsupported, strings.TrimPrefix(cli.ErrorText(err), "http: ")+" (--location-trusted sends it)"
+		e.code, e.text = exitUnsupported, strings.TrimPrefix(cli.ErrorText(err), "http: ")+" (--location-trusted sends it)"
 	case errors.Is(err, httpmini.ErrURL):
-		e.code, e.text = curlBadURL, "URL using bad/illegal format or missing URL"
+		e.code, e.text = exitBadURL, "URL using bad/illegal format or missing URL"
 	case errors.Is(err, httpmini.ErrContentCoding):
-		e.code, e.text = curlEncoding, "Unrecognized or bad HTTP Content or Transfer-Encoding"
+		e.code, e.text = exitEncoding, "Unrecognized or bad HTTP Content or Transfer-Encoding"
 	case errors.Is(err, httpmini.ErrTooLarge):
 		e.code, e.text = cli.ExitTooLarge, "Maximum file size exceeded"
 	case errors.Is(err, httpmini.ErrChunk), errors.Is(err, httpmini.ErrChunkSize), errors.Is(err, httpmini.ErrChunkOverhead),
 		errors.Is(err, httpmini.ErrLineTooLong), errors.Is(err, httpmini.ErrTooManyFields), errors.Is(err, httpmini.ErrHeadTooLarge):
 		e.code, e.text = cli.ExitReceive, "Failure when receiving data from the peer: "+bad.Err.Error()
 	case errors.Is(err, httpmini.ErrNotHTTP):
-		e.code, e.text = curlUnsupported, "Received HTTP/0.9 when not allowed"
+		e.code, e.text = exitUnsupported, "Received HTTP/0.9 when not allowed"
 	case errors.Is(err, httpmini.ErrSpeaksTLS):
-		e.code, e.text = curlUnsupported, "Received TLS where plain HTTP was expected: is it https://?"
+		e.code, e.text = exitUnsupported, "Received TLS where plain HTTP was expected: is it https://?"
 	case isBad:
-		e.code, e.text = curlWeird, "Weird server reply: "+bad.Err.Error()
+		e.code, e.text = exitWeird, "Weird server reply: "+bad.Err.Error()
 	case errors.Is(err, io.ErrUnexpectedEOF) && op == nil:
 		e.code, e.text = cli.ExitPartial, t.partialText()
 	case op != nil:
@@ -139,7 +139,7 @@ func (t *curlTransfer) explainHTTP(e *curlError, err error, op *httpmini.OpError
 }
 
 // explainOp is for errors of the connection.
-func (t *curlTransfer) explainOp(e *curlError, op *httpmini.OpError) {
+func (t *transfer) explainOp(e *failure, op *httpmini.OpError) {
 	reason := reasonOf(op.Err)
 	switch op.Op {
 	case "connect":
@@ -180,7 +180,7 @@ func lastText(err, class error) string {
 }
 
 // timeoutText says what took too long.
-func (t *curlTransfer) timeoutText(op *httpmini.OpError) string {
+func (t *transfer) timeoutText(op *httpmini.OpError) string {
 	took := t.env.Now().Sub(t.begun).Milliseconds()
 	if op != nil && op.Op == "connect" {
 		return fmt.Sprintf("Connection timed out after %d milliseconds", took)
@@ -193,7 +193,7 @@ func (t *curlTransfer) timeoutText(op *httpmini.OpError) string {
 }
 
 // partialText says how much of a body is missing.
-func (t *curlTransfer) partialText() string {
+func (t *transfer) partialText() string {
 	if t.response != nil && t.response.ContentLength > 0 {
 		return fmt.Sprintf("transfer closed with %d bytes remaining to read", t.response.ContentLength-t.down)
 	}

@@ -3,34 +3,31 @@ package curl
 import (
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
-	"strconv"
 	"strings"
 	"time"
 )
 
 // Where curl itself has no limit, or a wide one.
 const (
-	curlConnectTime = time.Minute
-	curlStallTime   = 5 * time.Minute
-	curlRedirects   = 10
+	connectTime   = time.Minute
+	stallTime     = 5 * time.Minute
+	mostRedirects = 10
 )
 
-// defaultCurl are the flags at the start and after --next.
-func defaultCurl() curlOptions {
-	return curlOptions{network: "tcp", agent: curlAgent, maxRedirects: curlRedirects, expectWait: time.Second}
+// defaults are the flags at the start and after --next.
+func defaults() options {
+	return options{network: "tcp", agent: userAgent, maxRedirects: mostRedirects, expectWait: time.Second}
 }
 
 // flags adds the command line. What few will look for is not listed in help; what
 // means nothing here is taken by ignored.
-func (c *curl) flags(fs *cli.Flags) {
-	c.curlOptions = defaultCurl()
-	c.meter, c.stall = true, curlStallTime
-	fs.Negated, fs.Foreign = true, func(word string) error { return foreignToCurl(fs, word) }
+func (c *command) flags(fs *cli.Flags) {
+	c.options = defaults()
+	c.meter, c.stall = true, stallTime
+	fs.Negated, fs.Foreign = true, func(word string) error { return foreign(fs, word) }
 	fs.Each = func(word string) { c.urls = append(c.urls, word) }
 	c.requestFlags(fs)
 	c.fieldFlags(fs)
@@ -44,7 +41,7 @@ func (c *curl) flags(fs *cli.Flags) {
 	}
 }
 
-func (c *curl) requestFlags(fs *cli.Flags) {
+func (c *command) requestFlags(fs *cli.Flags) {
 	add := func(kind dataKind) func(string) error {
 		return func(s string) error {
 			c.data = append(c.data, datum{kind, s})
@@ -88,13 +85,13 @@ func (c *curl) requestFlags(fs *cli.Flags) {
 	fs.Switch(&c.http10, "0 http1.0", "HTTP/1.0")
 	fs.Unlist("url-query", "request-target", "form-string", "http1.0", "path-as-is", "config")
 	fs.Add("next :", &cli.Flag{Usage: "no {a,b} [1-3] in URLs; other flags from here on", Set: func(string) error {
-		c.ops = append(c.ops, c.curlOptions)
-		c.curlOptions = defaultCurl()
+		c.ops = append(c.ops, c.options)
+		c.options = defaults()
 		return nil
 	}})
 }
 
-func (c *curl) fieldFlags(fs *cli.Flags) {
+func (c *command) fieldFlags(fs *cli.Flags) {
 	fs.Group("Fields")
 	fs.Func("H header", "'N: V'", "'N:' sends none, 'N;' an empty one; @FILE", c.addHeader)
 	fs.Func("u user", "USER:PASS", "", func(s string) error {
@@ -121,14 +118,14 @@ func (c *curl) fieldFlags(fs *cli.Flags) {
 	fs.Unlist("junk-session-cookies")
 }
 
-func (c *curl) answerFlags(fs *cli.Flags) {
+func (c *command) answerFlags(fs *cli.Flags) {
 	fs.Group("Answer")
 	fs.Switch(&c.follow, "L location", "")
 	fs.Add("location-trusted", &cli.Flag{Usage: "follow redirects; with user and secrets", Set: func(s string) error {
 		c.follow, c.redirects.Trusted = s == "true", s == "true"
 		return nil
 	}})
-	fs.Func("max-redirs", "N", fmt.Sprintf("at most; -1: no limit (%d)", curlRedirects), c.setMaxRedirects)
+	fs.Func("max-redirs", "N", fmt.Sprintf("at most; -1: no limit (%d)", mostRedirects), c.setMaxRedirects)
 	fs.Switch(&c.redirects.Keep301, "post301", "a POST stays one")
 	fs.Switch(&c.redirects.Keep302, "post302", "a POST stays one")
 	fs.Switch(&c.redirects.Keep303, "post303", "a POST stays one")
@@ -140,14 +137,14 @@ func (c *curl) answerFlags(fs *cli.Flags) {
 	fs.Unlist("max-filesize", "post301", "post302", "post303", "fail-early", "allow-downgrade")
 }
 
-func (c *curl) outputFlags(fs *cli.Flags) {
+func (c *command) outputFlags(fs *cli.Flags) {
 	fs.Group("Output")
 	fs.Func("o output", "FILE", "", func(s string) error {
-		c.outputs = append(c.outputs, curlTarget{name: s})
+		c.outputs = append(c.outputs, target{name: s})
 		return nil
 	})
 	fs.Add("O remote-name", &cli.Flag{Usage: "FILE (#1: of {}); as the URL calls it", Repeated: true, Set: func(string) error {
-		c.outputs = append(c.outputs, curlTarget{remote: true})
+		c.outputs = append(c.outputs, target{remote: true})
 		return nil
 	}})
 	fs.Switch(&c.remoteHeader, "J remote-header-name", "-O, as the server calls it")
@@ -171,8 +168,8 @@ func (c *curl) outputFlags(fs *cli.Flags) {
 	fs.Unlist("progress-meter")
 }
 
-func (c *curl) wayFlags(fs *cli.Flags) {
-	c.dialer = &dial.Dialer{ConnectTimeout: curlConnectTime}
+func (c *command) wayFlags(fs *cli.Flags) {
+	c.dialer = &dial.Dialer{ConnectTimeout: connectTime}
 	fs.Group("Way")
 	fs.Func("x proxy", "URL", "", c.setProxy(""))
 	fs.Func("U proxy-user", "USER:PASS", "http, socks5; its user", fieldText(&c.proxyUser))
@@ -209,7 +206,7 @@ func (c *curl) wayFlags(fs *cli.Flags) {
 	fs.Unlist("E", "pinnedpubkey", "tlsv1.3")
 }
 
-func (c *curl) retryFlags(fs *cli.Flags) {
+func (c *command) retryFlags(fs *cli.Flags) {
 	fs.Group("Again")
 	fs.Func("retry", "N", "after time-outs, 408, 429, 500, 502, 503 and 504", count(&c.retries))
 	fs.Duration(&c.retryDelay, "retry-delay", "")
@@ -236,176 +233,9 @@ func ignoredFlags(fs *cli.Flags) {
 	}
 }
 
-// fieldText is the setter of a value that becomes part of a field.
-func fieldText(p *string) func(string) error {
-	return func(s string) error {
-		*p = s
-		return noControl(s)
-	}
-}
-
-func noControl(s string) error {
-	if strings.ContainsFunc(s, func(r rune) bool { return isControl(r) && r != '\t' }) {
-		return errors.New("want no control characters")
-	}
-	return nil
-}
-
-func count(p *int) func(string) error {
-	return func(s string) error {
-		n, err := strconv.ParseInt(s, 10, 31)
-		if err != nil || n < 0 {
-			return errors.New("want a number from 0 on")
-		}
-		*p = int(n)
-		return nil
-	}
-}
-
-func (c *curl) setMethod(s string) error {
-	c.method = s
-	if (&httpmini.Request{Method: s, Target: "/"}).Check() != nil {
-		return errors.New("want a word such as PUT")
-	}
-	return nil
-}
-
-func (c *curl) addForm(literal bool) func(string) error {
-	return func(s string) error {
-		p, err := parseFormPart(s, literal)
-		c.form = append(c.form, p)
-		return err
-	}
-}
-
-func (c *curl) setMaxRedirects(s string) error {
-	n, err := strconv.ParseInt(s, 10, 31)
-	if err != nil || n < -1 {
-		return errors.New("want a number from -1 on")
-	}
-	c.maxRedirects = int(n)
-	return nil
-}
-
-// setRange takes the ranges of RFC 9110 §14.1.2, and a number alone as curl does.
-func (c *curl) setRange(s string) error {
-	if strings.Trim(s, "0123456789-,") != "" {
-		return errors.New("want bytes such as 0-99, 100- or -100")
-	}
-	if cli.IsDigits(s) {
-		s += "-"
-	}
-	c.byteRange = s
-	return nil
-}
-
-func (c *curl) setResume(s string) error {
-	if _, err := strconv.ParseUint(s, 10, 63); err != nil && s != "-" {
-		return errors.New("want a number of bytes, or -")
-	}
-	c.resume = s
-	return nil
-}
-
-// setProxy takes a proxy of that scheme; none, not even that of the environment,
-// where it is "".
-func (c *curl) setProxy(scheme string) func(string) error {
-	return func(s string) (err error) {
-		if s == "" {
-			c.dialer.Proxy, c.dialer.NoProxy = nil, "*"
-			return nil
-		}
-		if scheme != "" {
-			s = scheme + "://" + s
-		}
-		c.dialer.Proxy, err = dial.ParseProxy(s)
-		return err
-	}
-}
-
-// addConnectTo takes HOST1:PORT1:HOST2:PORT2; what is left out is any, or stays.
-func (c *curl) addConnectTo(s string) error {
-	from, to, ok := cutColons(s)
-	if !ok {
-		return errors.New("want HOST:PORT:HOST:PORT")
-	}
-	c.connectTo = append(c.connectTo, [2]string{strings.ToLower(from), to})
-	return nil
-}
-
-// cutColons splits at the second colon that is not in brackets.
-func cutColons(s string) (before, after string, ok bool) {
-	seen, depth := 0, 0
-	for i := range len(s) {
-		switch s[i] {
-		case '[':
-			depth++
-		case ']':
-			depth--
-		case ':':
-			if seen++; depth == 0 && seen == 2 {
-				return s[:i], s[i+1:], strings.Contains(s[i+1:], ":")
-			}
-			if depth > 0 {
-				seen--
-			}
-		}
-	}
-	return "", "", false
-}
-
-// setProtocols takes curl's list: =https,http and +, - before names.
-func (c *curl) setProtocols(s string) error {
-	allowed := curlSchemes
-	for i, word := range strings.Split(s, ",") {
-		name := strings.ToLower(strings.TrimLeft(word, "=+-"))
-		set := []string{name}
-		if name == "all" {
-			set = curlSchemes
-		}
-		switch {
-		case strings.HasPrefix(word, "-"):
-			allowed = slices.DeleteFunc(slices.Clone(allowed), func(p string) bool { return slices.Contains(set, p) })
-		case strings.HasPrefix(word, "=") || i == 0 && !strings.HasPrefix(word, "+"):
-			allowed = set
-		default:
-			allowed = append(slices.Clone(allowed), set...)
-		}
-	}
-	c.protocols = allowed
-	return nil
-}
-
-// addHeader takes 'Name: value', 'Name:', 'Name;' or the name of a file of those.
-func (c *curl) addHeader(s string) error {
-	if name, ok := strings.CutPrefix(s, "@"); ok {
-		list, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(string(list)) {
-			if line = strings.TrimRight(line, "\r\n"); line != "" && err == nil {
-				err = c.addHeader(line)
-			}
-		}
-		return err
-	}
-	if s == "" {
-		return nil // an unset variable of a script
-	}
-	name, _, _ := strings.Cut(s, ":")
-	if value, ok := strings.CutPrefix(s, name+":"); ok && strings.Trim(value, " \t") == "" {
-		c.headers = append(c.headers, curlField{name: name, remove: true})
-		return (httpmini.Header{{Name: name}}).Check()
-	}
-	f, err := cli.ParseField(s)
-	c.headers = append(c.headers, curlField{name: f.Name, value: f.Value})
-	return err
-}
-
 // check looks at the flags of each part.
-func (c *curl) check() error {
-	c.ops = append(c.ops, c.curlOptions)
+func (c *command) check() error {
+	c.ops = append(c.ops, c.options)
 	for i := range c.ops {
 		o := &c.ops[i]
 		kinds := 0
@@ -433,39 +263,3 @@ func (c *curl) check() error {
 	}
 	return nil
 }
-
-// foreignToCurl knows the flags of curl that are not taken here.
-func foreignToCurl(fs *cli.Flags, word string) error {
-	name, _ := cli.Undash(word)
-	letter := ""
-	for i := 0; i < len(name) && !strings.HasPrefix(word, "--"); i++ {
-		if fs.IsSwitch(name[i : i+1]) {
-			continue // one of a bundle
-		}
-		letter = name[i : i+1]
-		break
-	}
-	for flag := range strings.FieldsSeq(curlFlags) {
-		switch short, long, _ := strings.Cut(flag, "/"); {
-		case name == long:
-			return cli.Usagef("%q is a flag of curl's that is not supported here", word)
-		case letter != "" && letter == short:
-			return cli.Usagef("\"-%s\" (--%s) is a flag of curl's that is not supported here", letter, long)
-		}
-	}
-	return nil
-}
-
-// curlFlags are those of curl that are missing here, with their letters.
-const curlFlags = `/abstract-unix-socket /alt-svc a/append /aws-sigv4 /capath /cert-status /cert-type /ciphers /compressed-ssh 
-/create-file-mode /crlf /crlfile /curves /delegation /digest /disable-eprt /disable-epsv /disallow-username-in-url /dns-interface
-/dns-ipv4-addr /dns-ipv6-addr /dns-servers /doh-cert-status /doh-insecure /doh-url /egd-file /engine /etag-compare /etag-save
-/false-start /form-escape /ftp-account /ftp-create-dirs /ftp-method /ftp-pasv P/ftp-port /ftp-pret /ftp-skip-pasv-ip /ftp-ssl-ccc
-/haproxy-protocol /hostpubmd5 /hostpubsha256 /hsts /http0.9 /http2-prior-knowledge /http3 /http3-only /ignore-content-length
-/interface /ipfs-gateway /key-type /krb /libcurl l/list-only /local-port /login-options /mail-auth /mail-from /mail-rcpt M/manual
-/metalink /negotiate n/netrc /netrc-file /netrc-optional /no-clobber /ntlm /ntlm-wb /pass /preproxy /proxy-anyauth /proxy-cacert
-/proxy-capath /proxy-cert /proxy-ciphers /proxy-digest /proxy-header /proxy-insecure /proxy-key /proxy-negotiate /proxy-ntlm
-/proxy-pass /proxy-pinnedpubkey /proxy-tls13-ciphers /proxy-tlsv1 /proxy1.0 /pubkey Q/quote /random-file /rate /sasl-authzid
-/sasl-ir /service-name /socks4 /socks4a /socks5-basic /socks5-gssapi /ssl /ssl-reqd 2/sslv2 3/sslv3 /stderr /tcp-nodelay
-t/telnet-option /tftp-blksize /tftp-no-options /tls13-ciphers /tlspassword /tlsuser /tr-encoding /trace /trace-ascii /trace-ids
-/trace-time B/use-ascii /variable /expand-data /expand-url /vlan-priority /ip-tos /xattr /skip-existing /0.9`

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// A curlGlob is a URL with {a,b} and [1-3] in it: what it stands for is made one
+// A glob is a URL with {a,b} and [1-3] in it: what it stands for is made one
 // at a time, for there may be millions.
-type curlGlob struct {
+type glob struct {
 	literals []string // around the patterns: one more than these
 	patterns []globPattern
 }
@@ -44,8 +44,8 @@ var (
 
 // parseGlob reads a URL. Brackets around an IPv6 address are none of a range, and
 // a backslash takes what it could mean away from the character after it.
-func parseGlob(s string) (*curlGlob, error) {
-	g, literal := new(curlGlob), ""
+func parseGlob(s string) (*glob, error) {
+	g, literal := new(glob), ""
 	for i := 0; i < len(s); {
 		c := s[i]
 		switch {
@@ -158,7 +158,7 @@ func parseSet(s string) (p globPattern, n int, err error) {
 }
 
 // size is how many URLs there are, -1 where an int does not hold that.
-func (g *curlGlob) size() int {
+func (g *glob) size() int {
 	const most = 1<<31 - 1
 	n := 1
 	for _, p := range g.patterns {
@@ -172,7 +172,7 @@ func (g *curlGlob) size() int {
 
 // at returns URL number i and what its patterns became; the last pattern changes
 // fastest.
-func (g *curlGlob) at(i int) (url string, values []string) {
+func (g *glob) at(i int) (url string, values []string) {
 	values = make([]string, len(g.patterns))
 	for k := len(g.patterns) - 1; k >= 0; k-- {
 		p := &g.patterns[k]

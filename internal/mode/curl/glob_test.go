@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestCurlGlob(t *testing.T) {
+func TestGlob(t *testing.T) {
 	for _, tt := range []struct {
 		url  string
 		want string // separated by blanks
@@ -57,7 +57,7 @@ func TestCurlGlob(t *testing.T) {
 	}
 }
 
-func TestCurlURL(t *testing.T) {
+func TestURL(t *testing.T) {
 	for _, tt := range []struct{ raw, url, host, user string }{
 		{"example.com", "http://example.com/", "example.com", ""},
 		{"HTTP://EXAMPLE.com:80", "http://example.com:80/", "example.com", ""},
@@ -83,7 +83,7 @@ func TestCurlURL(t *testing.T) {
 		{"ws://h:80/", "ws://h:80/", "h", ""},
 		{"wss://h", "wss://h/", "h", ""},
 	} {
-		u, err := parseCurlURL(tt.raw, "", false)
+		u, err := parseURL(tt.raw, "", false)
 		if err != nil {
 			t.Errorf("%q: %v", tt.raw, err)
 			continue
@@ -100,18 +100,18 @@ func TestCurlURL(t *testing.T) {
 		"ftp://h/": errURLScheme, "file:///etc/passwd": errURLScheme, "ftp.h.org": errURLScheme, "javascript://x": errURLScheme,
 		"http://%0a@h/": errURL, "http://%zz@h/": errURL,
 	} {
-		if _, err := parseCurlURL(raw, "", false); err != want {
+		if _, err := parseURL(raw, "", false); err != want {
 			t.Errorf("%q: %v; want %v", raw, err, want)
 		}
 	}
-	if u, err := parseCurlURL("h/a/../b", "https", true); err != nil || u.String() != "https://h/a/../b" {
+	if u, err := parseURL("h/a/../b", "https", true); err != nil || u.String() != "https://h/a/../b" {
 		t.Errorf("as it is: %v %v", u, err)
 	}
 }
 
-// FuzzCurlURL: what is taken as a URL is one in its own words, too, and leads to the
+// FuzzURL: what is taken as a URL is one in its own words, too, and leads to the
 // same place; a glob without patterns is what it was.
-func FuzzCurlURL(f *testing.F) {
+func FuzzURL(f *testing.F) {
 	for _, seed := range []string{"example.com", "http://u:p@h:80/a/../b?c#d", "h/{a,b}/[1-3]", "http://[::1]:8080/[01-10:3]", "https://h/%zz?\xff", `h/\{a\}`} {
 		f.Add(seed)
 	}
@@ -125,11 +125,11 @@ func FuzzCurlURL(f *testing.F) {
 				t.Errorf("the name %q became %q", raw, globName(raw, values))
 			}
 		}
-		u, err := parseCurlURL(raw, "", false)
+		u, err := parseURL(raw, "", false)
 		if err != nil {
 			return
 		}
-		again, err := parseCurlURL(u.String(), "", false)
+		again, err := parseURL(u.String(), "", false)
 		if err != nil || again.String() != u.String() || again.authority() != u.authority() {
 			t.Errorf("%q is %q, which is %v (%v)", raw, u, again, err)
 		}
@@ -139,9 +139,9 @@ func FuzzCurlURL(f *testing.F) {
 	})
 }
 
-// FuzzCurlForm: a part either is refused or makes a body whose pieces are as long as
+// FuzzForm: a part either is refused or makes a body whose pieces are as long as
 // they say, between boundaries.
-func FuzzCurlForm(f *testing.F) {
+func FuzzForm(f *testing.F) {
 	for _, seed := range []string{"a=b", "f=<x;type=text/plain; charset=utf-8;filename=y", `a="b;c\"";filename="q\\"`, "=", "a=;type="} {
 		f.Add(seed)
 	}
@@ -151,7 +151,7 @@ func FuzzCurlForm(f *testing.F) {
 			return
 		}
 		pieces, kind, err := formPieces([]formPart{p}, nil)
-		body := &curlBody{pieces: pieces}
+		body := &body{pieces: pieces}
 		text, rerr := joinPieces(pieces)
 		boundary := strings.TrimPrefix(kind, "multipart/form-data; boundary=")
 		if err != nil || rerr != nil || int64(len(text)) != body.size() || strings.Count(text, boundary) != 2 {

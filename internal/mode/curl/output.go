@@ -6,27 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
-	"socketsrv/internal/files"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
-// A curlOutput is where what comes of one URL goes: stdout or a file, which is
+// A output is where what comes of one URL goes: stdout or a file, which is
 // opened at the first byte.
 //
 // A regular file is written under a temporary name beside its own and renamed when
 // it is whole; a transfer that fails leaves what was there. With -C, and where
 // there is no place for another name or the target is no regular file, it is
 // written straight.
-type curlOutput struct {
+type output struct {
 	env       *cli.Env
 	name      string // "" is stdout
 	exclusive bool   // the server chose the name: nothing is overwritten
@@ -48,7 +43,7 @@ type errOutput struct{ err error }
 func (e *errOutput) Error() string { return e.err.Error() }
 func (e *errOutput) Unwrap() error { return e.err }
 
-func (o *curlOutput) Write(p []byte) (int, error) {
+func (o *output) Write(p []byte) (int, error) {
 	if err := o.open(); err != nil {
 		return 0, err
 	}
@@ -61,7 +56,7 @@ func (o *curlOutput) Write(p []byte) (int, error) {
 }
 
 // take writes a body to w, at the speed of the kernel where both allow it.
-func (o *curlOutput) take(a *httpmini.Answer) (int64, error) {
+func (o *output) take(a *httpmini.Answer) (int64, error) {
 	if err := o.open(); err != nil {
 		return 0, err
 	}
@@ -100,7 +95,7 @@ func (w *outputWriter) Write(p []byte) (int, error) {
 
 // direct is the file that is written, or the one behind stdout; nil if there is
 // none, or it has failed before.
-func (o *curlOutput) direct() *os.File {
+func (o *output) direct() *os.File {
 	if o.file != nil {
 		return o.file
 	}
@@ -112,7 +107,7 @@ func (o *curlOutput) direct() *os.File {
 	return f
 }
 
-func (o *curlOutput) open() (err error) {
+func (o *output) open() (err error) {
 	if o.w != nil {
 		return nil
 	}
@@ -140,7 +135,7 @@ func (o *curlOutput) open() (err error) {
 	return nil
 }
 
-func (o *curlOutput) openEnd() (err error) {
+func (o *output) openEnd() (err error) {
 	if o.file, err = os.OpenFile(o.name, os.O_WRONLY|os.O_CREATE, 0o666); err != nil {
 		return err
 	}
@@ -149,7 +144,7 @@ func (o *curlOutput) openEnd() (err error) {
 }
 
 // openFresh opens a temporary file, or the target itself where that is right.
-func (o *curlOutput) openFresh() (err error) {
+func (o *output) openFresh() (err error) {
 	if strings.HasPrefix(o.name, "/dev/") {
 		return o.openStraight() // /dev/stderr may lead to a file that others have open
 	}
@@ -184,7 +179,7 @@ func (o *curlOutput) openFresh() (err error) {
 	return nil
 }
 
-func (o *curlOutput) openStraight() (err error) {
+func (o *output) openStraight() (err error) {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	if o.exclusive {
 		flags |= os.O_EXCL
@@ -194,7 +189,7 @@ func (o *curlOutput) openStraight() (err error) {
 }
 
 // again forgets what was written, for another try.
-func (o *curlOutput) again() {
+func (o *output) again() {
 	switch {
 	case o.file == nil:
 		return // what went to stdout is gone
@@ -208,7 +203,7 @@ func (o *curlOutput) again() {
 }
 
 // abandon closes the file and removes it if it is not to stay.
-func (o *curlOutput) abandon() {
+func (o *output) abandon() {
 	if t, ok := o.w.(*ttyWriter); ok {
 		t.flush()
 	}
@@ -223,7 +218,7 @@ func (o *curlOutput) abandon() {
 
 // finish gives the file its name. A file without a byte is made, too. at, if not
 // zero, is the time of its last change.
-func (o *curlOutput) finish(at time.Time) (err error) {
+func (o *output) finish(at time.Time) (err error) {
 	if err = o.open(); err != nil {
 		return err
 	}
@@ -246,7 +241,7 @@ func (o *curlOutput) finish(at time.Time) (err error) {
 	return nil
 }
 
-func (o *curlOutput) publish() (err error) {
+func (o *output) publish() (err error) {
 	if !o.exclusive {
 		if err = os.Rename(o.temp, o.target); err == nil {
 			o.temp = ""
@@ -266,151 +261,4 @@ func (o *curlOutput) publish() (err error) {
 		o.temp = ""
 	}
 	return err
-}
-
-// A ttyWriter shows a body on a terminal: what is not printable is escaped, and
-// binary refused as curl does.
-type ttyWriter struct {
-	w    io.Writer
-	some bool
-	rest []byte // the beginning of a character whose end has not come
-}
-
-var errBinary = errors.New("binary output")
-
-func (t *ttyWriter) Write(p []byte) (int, error) {
-	if !t.some && strings.IndexByte(string(p[:min(len(p), 2000)]), 0) >= 0 {
-		return 0, errBinary
-	}
-	t.some = true
-	b := append(t.rest, p...)
-	n := len(b)
-	for k := 1; k < utf8.UTFMax && k <= len(b); k++ {
-		if c := b[len(b)-k]; utf8.RuneStart(c) {
-			if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-k:]) {
-				n -= k
-			}
-			break
-		}
-	}
-	t.rest = append([]byte(nil), b[n:]...)
-	_, err := t.w.Write(appendPrintable(nil, b[:n]))
-	return len(p), err
-}
-
-// flush shows what cannot be completed any more.
-func (t *ttyWriter) flush() error {
-	if len(t.rest) == 0 {
-		return nil
-	}
-	_, err := t.w.Write(appendPrintable(nil, t.rest))
-	t.rest = nil
-	return err
-}
-
-// forTTY is p as it may go to a terminal; tty is nil where there is none.
-func (o *curlOptions) forTTY(tty *os.File, p []byte) []byte {
-	if tty == nil || o.raw {
-		return p
-	}
-	return appendPrintable(nil, p)
-}
-
-// appendPrintable escapes all but line ends and tabs; a backslash that was there
-// stays as it is, for this is to be read and not to be undone.
-func appendPrintable(dst, p []byte) []byte {
-	for len(p) > 0 {
-		i := 0
-		for i < len(p) {
-			r, n := utf8.DecodeRune(p[i:])
-			if r != '\n' && r != '\t' && r != '\\' && (cli.Unprintable(r) || r == utf8.RuneError && n == 1) &&
-				!(r == '\r' && i+1 < len(p) && p[i+1] == '\n') {
-				break
-			}
-			i += n
-		}
-		dst = append(dst, p[:i]...)
-		if p = p[i:]; len(p) > 0 {
-			_, n := utf8.DecodeRune(p)
-			dst = event.AppendEscaped(dst, p[:n])
-			p = p[n:]
-		}
-	}
-	return dst
-}
-
-// urlFileName is the name of -O. The user chose the URL, so that only what is no
-// name at all is refused.
-func urlFileName(u *curlURL) (string, error) {
-	name := u.remoteName()
-	switch err := files.CheckName(name); {
-	case name == "":
-		return "", errNoRemoteName
-	case name == "." || name == "..", err != nil && runtime.GOOS == "windows", strings.Contains(name, `\`):
-		return "", cmp.Or(err, errNoRemoteName)
-	}
-	return name, nil
-}
-
-var errNoRemoteName = errors.New("remote file name has no length")
-
-// serverFileName is the name in Content-Disposition (RFC 6266), "" if there is
-// none: its last element, which must pass for the name of a file.
-func serverFileName(h httpmini.Header) (string, error) {
-	value, plain := h.Get("Content-Disposition"), ""
-	name, found := "", false
-	for _, part := range splitParameters(value) {
-		key, v, ok := strings.Cut(part, "=")
-		if !ok {
-			continue
-		}
-		v = strings.TrimSpace(v)
-		switch strings.ToLower(strings.TrimSpace(key)) {
-		case "filename":
-			plain, found = unquote(v), true
-		case "filename*":
-			if decoded, ok := decodeExtended(v); ok {
-				name, found = decoded, true
-			}
-		}
-	}
-	if !found {
-		return "", nil
-	}
-	name = cmp.Or(name, plain)
-	name = name[strings.LastIndexAny(name, `/\`)+1:]
-	return name, files.CheckName(name)
-}
-
-// splitParameters splits at semicolons that are not in quotes.
-func splitParameters(s string) (parts []string) {
-	quoted, from := false, 0
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && quoted:
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == ';' && !quoted:
-			parts, from = append(parts, s[from:i]), i+1
-		}
-	}
-	return append(parts, s[from:])
-}
-
-// unquote takes quotes off; a backslash stays, as for browsers, unless it stands
-// before a quote.
-func unquote(s string) string {
-	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
-		return strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`)
-	}
-	return s
-}
-
-// decodeExtended reads UTF-8”a%20b (RFC 8187 §3.2.1).
-func decodeExtended(s string) (string, bool) {
-	charset, rest, _ := strings.Cut(s, "'")
-	_, encoded, ok := strings.Cut(rest, "'")
-	name, err := url.PathUnescape(encoded)
-	return name, ok && err == nil && strings.EqualFold(charset, "UTF-8")
 }

@@ -6,26 +6,25 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"socketsrv/httpmini"
 	"strconv"
 	"strings"
 	"time"
-
-	"socketsrv/httpmini"
 )
 
-// curlAgent is the User-Agent. Some servers have plain text for who has curl in it.
-const curlAgent = "socketsrv-curl/1"
+// userAgent is the User-Agent. Some servers have plain text for who has curl in it.
+const userAgent = "socketsrv-curl/1"
 
-// A curlContent is what the data of an option set comes to, made once for all its
+// A content is what the data of an option set comes to, made once for all its
 // URLs.
-type curlContent struct {
+type content struct {
 	pieces []piece
 	kind   string // Content-Type
 	query  string // of -G and --url-query
 }
 
 // content reads what -d and -F name.
-func (o *curlOptions) content(stdin io.Reader) (c curlContent, err error) {
+func (o *options) content(stdin io.Reader) (c content, err error) {
 	if len(o.form) > 0 {
 		c.pieces, c.kind, err = formPieces(o.form, stdin)
 	} else if c.pieces, err = dataPieces(o.data, stdin); len(o.data) > 0 {
@@ -53,12 +52,12 @@ func (o *curlOptions) content(stdin io.Reader) (c curlContent, err error) {
 }
 
 func joinPieces(pieces []piece) (string, error) {
-	text, err := io.ReadAll(&curlBody{pieces: pieces})
+	text, err := io.ReadAll(&body{pieces: pieces})
 	return string(text), err
 }
 
 // prepare makes the request for t.url, and the body that goes with it.
-func (t *curlTransfer) prepare() (*httpmini.Request, error) {
+func (t *transfer) prepare() (*httpmini.Request, error) {
 	o := t.o
 	t.url.addQuery(t.content.query)
 	r := &httpmini.Request{Method: "GET", Target: o.requestTarget, HTTP10: o.http10}
@@ -70,7 +69,7 @@ func (t *curlTransfer) prepare() (*httpmini.Request, error) {
 		}
 	case t.hasContent():
 		r.Method = "POST"
-		t.body = &curlBody{pieces: t.content.pieces, stdin: t.env.Stdin}
+		t.body = &body{pieces: t.content.pieces, stdin: t.env.Stdin}
 	}
 	if o.head {
 		r.Method = "HEAD"
@@ -83,26 +82,26 @@ func (t *curlTransfer) prepare() (*httpmini.Request, error) {
 		r.ContentLength = -1
 	}
 	if o.http10 && r.ContentLength < 0 {
-		return nil, curlErrorf(curlUpload, "Chunky upload is not supported by HTTP 1.0")
+		return nil, failf(exitUpload, "Chunky upload is not supported by HTTP 1.0")
 	}
 	r.Header = t.header(r)
 	return r, t.url.checkTarget()
 }
 
 // hasContent says whether there is a body of -d or -F, which may be empty.
-func (t *curlTransfer) hasContent() bool {
+func (t *transfer) hasContent() bool {
 	return !t.o.get && len(t.o.data)+len(t.o.form) > 0
 }
 
 // chunked says whether the user asked for chunks.
-func (o *curlOptions) chunked() bool {
-	return slices.ContainsFunc(o.headers, func(f curlField) bool {
+func (o *options) chunked() bool {
+	return slices.ContainsFunc(o.headers, func(f field) bool {
 		return strings.EqualFold(f.name, "Transfer-Encoding") && strings.EqualFold(f.value, "chunked")
 	})
 }
 
 // prepareUpload is for -T. A URL that ends in a slash gets the name of the file.
-func (t *curlTransfer) prepareUpload() error {
+func (t *transfer) prepareUpload() error {
 	name := t.upload
 	if name == "." {
 		name = "-"
@@ -117,7 +116,7 @@ func (t *curlTransfer) prepareUpload() error {
 	if t.resumeAt > 0 && p.size >= t.resumeAt {
 		p.from, p.size = t.resumeAt, p.size-t.resumeAt
 	}
-	t.body = &curlBody{pieces: []piece{p}, stdin: t.env.Stdin}
+	t.body = &body{pieces: []piece{p}, stdin: t.env.Stdin}
 	return nil
 }
 
@@ -125,7 +124,7 @@ func (t *curlTransfer) prepareUpload() error {
 func pathEscape(s string) string { return strings.ReplaceAll(queryEscape(s), "+", "%20") }
 
 // header makes the fields in curl's order; those of -H replace ours.
-func (t *curlTransfer) header(r *httpmini.Request) httpmini.Header {
+func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 	o := t.o
 	var h httpmini.Header
 	add := func(name, value string) {
@@ -177,19 +176,19 @@ func (t *curlTransfer) header(r *httpmini.Request) httpmini.Header {
 }
 
 // replaces says whether -H speaks of that field.
-func (o *curlOptions) replaces(name string) bool {
-	return slices.ContainsFunc(o.headers, func(f curlField) bool { return strings.EqualFold(f.name, name) })
+func (o *options) replaces(name string) bool {
+	return slices.ContainsFunc(o.headers, func(f field) bool { return strings.EqualFold(f.name, name) })
 }
 
 // expects says whether the body waits for a 100 (Continue): only one that is long
 // enough for the wait to pay.
-func (t *curlTransfer) expects(r *httpmini.Request) bool {
+func (t *transfer) expects(r *httpmini.Request) bool {
 	const worth = 1 << 20
 	return t.body != nil && (r.ContentLength > worth || r.ContentLength < 0) && t.o.expectWait > 0
 }
 
 // authorization is that of -u, --oauth2-bearer or the URL.
-func (t *curlTransfer) authorization() string {
+func (t *transfer) authorization() string {
 	switch {
 	case t.o.bearer != "":
 		return "Bearer " + t.o.bearer
@@ -202,7 +201,7 @@ func (t *curlTransfer) authorization() string {
 }
 
 // addRange adds what -r and -C ask for; with a body it says what that is.
-func (t *curlTransfer) addRange(add func(name, value string), r *httpmini.Request) {
+func (t *transfer) addRange(add func(name, value string), r *httpmini.Request) {
 	size := int64(-1)
 	if t.body != nil {
 		size = t.body.size()
@@ -221,7 +220,7 @@ func (t *curlTransfer) addRange(add func(name, value string), r *httpmini.Reques
 }
 
 // addCondition adds what -z asks for: a date, or the time of a file.
-func (t *curlTransfer) addCondition(add func(name, value string)) {
+func (t *transfer) addCondition(add func(name, value string)) {
 	if t.condition.IsZero() {
 		return
 	}
@@ -257,7 +256,7 @@ func parseCondition(s string) (at time.Time, ok bool) {
 }
 
 // cookieField is what the jar has for the URL, and what -b says.
-func (t *curlTransfer) cookieField() string {
+func (t *transfer) cookieField() string {
 	var all []string
 	if t.jar != nil {
 		all = append(all, t.jar.Header(t.at.parsed(), t.env.Now()))
@@ -273,7 +272,7 @@ var beforeCookie = []string{"Host", "Authorization", "Range", "User-Agent", "Acc
 
 // setCookies makes the Cookie field of a request that follows a redirect right for
 // where it goes.
-func (t *curlTransfer) setCookies(h *httpmini.Header) {
+func (t *transfer) setCookies(h *httpmini.Header) {
 	if t.o.replaces("Cookie") {
 		return
 	}
@@ -292,12 +291,12 @@ func (t *curlTransfer) setCookies(h *httpmini.Header) {
 }
 
 // proxied says whether the request goes to an HTTP proxy as it is.
-func (t *curlTransfer) proxied() bool {
+func (t *transfer) proxied() bool {
 	p, err := t.proxyOf(t.url.scheme, t.url.host, t.url.port)
 	return err == nil && p != nil && !p.Socks && !t.tunnel && t.url.scheme == "http"
 }
 
-func (t *curlTransfer) proxyAuthorization() string {
+func (t *transfer) proxyAuthorization() string {
 	p, err := t.proxyOf(t.url.scheme, t.url.host, t.url.port)
 	if err != nil || p == nil || p.User == nil {
 		return ""
@@ -306,12 +305,12 @@ func (t *curlTransfer) proxyAuthorization() string {
 }
 
 // checkTarget refuses what cannot stand in a request line.
-func (u *curlURL) checkTarget() error {
+func (u *location) checkTarget() error {
 	if (&httpmini.Request{Method: "GET", Target: u.target()}).Check() != nil {
-		return curlErrorf(curlBadURL, "URL using bad/illegal format or missing URL")
+		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
 	}
 	return nil
 }
 
 // shown is the whole URL as the user has it.
-func (u *curlURL) shown() string { return u.String() + u.fragment }
+func (u *location) shown() string { return u.String() + u.fragment }

@@ -3,7 +3,6 @@ package curl
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -17,27 +16,27 @@ import (
 	"time"
 )
 
-// A curlTransfer is one URL with its redirects and retries.
-type curlTransfer struct {
-	*curlRun
-	o       *curlOptions
+// A transfer is one URL with its redirects and retries.
+type transfer struct {
+	*session
+	o       *options
 	raw     string // the URL as it was typed, after {} and []
 	number  int
-	target  curlTarget
+	target  target
 	upload  string // a file; "" is none
-	content curlContent
+	content content
 	given   []string // cookies of -b
-	out     *curlOutput
+	out     *output
 
-	curlTry
+	attempt
 }
 
-// A curlTry is what can be told of the last try of a transfer.
-type curlTry struct {
-	url       *curlURL // what was asked for
-	at        place    // where the redirects have led
-	atHome    bool     // that is still the same scheme, host and port
-	body      *curlBody
+// A attempt is what can be told of the last try of a transfer.
+type attempt struct {
+	url       *location // what was asked for
+	at        place     // where the redirects have led
+	atHome    bool      // that is still the same scheme, host and port
+	body      *body
 	resumeAt  int64
 	condition time.Time // of -z
 
@@ -87,16 +86,16 @@ func (p place) parsed() *url.URL {
 }
 
 func (p place) realPort() string {
-	return (&curlURL{scheme: p.scheme, port: p.port}).realPort()
+	return (&location{scheme: p.scheme, port: p.port}).realPort()
 }
 
 // run does the transfer, again and again where --retry says so, and what comes
 // after it. The error is a Failure: all has been said.
-func (t *curlTransfer) run(ctx context.Context) error {
-	t.curlRun.now = t
+func (t *transfer) run(ctx context.Context) error {
+	t.session.now = t
 	start, pause := t.env.Now(), time.Second
 	left := t.o.retries
-	var why *curlError
+	var why *failure
 	for {
 		why = t.try(ctx)
 		wait, reason := t.retryAfter(why, pause)
@@ -120,7 +119,7 @@ func (t *curlTransfer) run(ctx context.Context) error {
 }
 
 // end says what is to be said after the last try.
-func (t *curlTransfer) end(ctx context.Context, why *curlError) error {
+func (t *transfer) end(ctx context.Context, why *failure) error {
 	if t.out != nil {
 		readable := why != nil && why.code == cli.ExitRefused && t.out.w != nil // what the server says of an error
 		if why == nil || readable {
@@ -148,65 +147,16 @@ func (t *curlTransfer) end(ctx context.Context, why *curlError) error {
 }
 
 // fileTime is the time that -R gives to the file.
-func (t *curlTransfer) fileTime() (at time.Time) {
+func (t *transfer) fileTime() (at time.Time) {
 	if t.o.remoteTime && t.response != nil {
 		at, _ = time.Parse(httpDate, t.response.Header.Get("Last-Modified"))
 	}
 	return at
 }
 
-// sleep waits, and says whether it could.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// retryAfter says whether curl would try again, why, and when.
-func (t *curlTransfer) retryAfter(why *curlError, pause time.Duration) (wait time.Duration, reason string) {
-	if t.o.retries == 0 || t.body != nil && t.body.spent() {
-		return 0, ""
-	}
-	if t.o.retryDelay > 0 {
-		pause = t.o.retryDelay
-	}
-	switch {
-	case why != nil && slices.Contains([]int{cli.ExitTimeout, cli.ExitName, curlNoProxy}, why.code):
-		return pause, "timeout"
-	case why != nil && why.code == cli.ExitConnect && t.refused && t.o.retryRefused:
-		return pause, "connection refused"
-	case (why == nil || why.code == cli.ExitRefused) && slices.Contains(transient, t.status()):
-		if at := retryAfter(t.response.Header.Get("Retry-After"), t.env.Now()); at > 0 {
-			pause = at
-		}
-		return pause, "HTTP error"
-	case why != nil && t.o.retryAll:
-		return pause, "(retrying all errors)"
-	}
-	return 0, ""
-}
-
-var transient = []int{408, 429, 500, 502, 503, 504}
-
-// retryAfter reads seconds or a date (RFC 9110 §10.2.3); 0 is neither. A server
-// has no more than six hours of us, as of curl.
-func retryAfter(s string, now time.Time) (wait time.Duration) {
-	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
-		wait = time.Duration(n) * time.Second
-	} else if at, err := time.Parse(httpDate, s); err == nil {
-		wait = max(at.Sub(now), 0)
-	}
-	return min(wait, 6*time.Hour)
-}
-
 // try does the transfer once.
-func (t *curlTransfer) try(ctx context.Context) (why *curlError) {
-	t.curlTry = curlTry{begun: t.env.Now(), atHome: true, method: "GET"}
+func (t *transfer) try(ctx context.Context) (why *failure) {
+	t.attempt = attempt{begun: t.env.Now(), atHome: true, method: "GET"}
 	if t.o.method != "" {
 		t.method = t.o.method
 	}
@@ -244,17 +194,17 @@ func (t *curlTransfer) try(ctx context.Context) (why *curlError) {
 }
 
 // begin finds out what is wrong before anything is sent.
-func (t *curlTransfer) begin() (err error) {
-	t.url, err = parseCurlURL(t.raw, t.o.protoDefault, t.o.asIs)
+func (t *transfer) begin() (err error) {
+	t.url, err = parseURL(t.raw, t.o.protoDefault, t.o.asIs)
 	if err == nil && len(t.o.protocols) > 0 && !slices.Contains(t.o.protocols, t.url.scheme) {
 		err = errURLScheme
 	}
 	switch {
 	case err == errURLScheme:
 		t.at.scheme = t.url.scheme
-		return curlErrorf(curlUnsupported, "Protocol %q not supported or disabled", t.url.scheme)
+		return failf(exitUnsupported, "Protocol %q not supported or disabled", t.url.scheme)
 	case err != nil:
-		return curlErrorf(curlBadURL, "URL using bad/illegal format or missing URL")
+		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
 	}
 	t.at = place{raw: t.url.String(), scheme: t.url.scheme, host: t.url.host, port: t.url.port}
 	if t.url.secure() {
@@ -272,16 +222,16 @@ func (t *curlTransfer) begin() (err error) {
 }
 
 // openOutput finds out where the body is to go, and how much is there already.
-func (t *curlTransfer) openOutput() error {
+func (t *transfer) openOutput() error {
 	if t.out == nil {
-		t.out = &curlOutput{env: t.env, name: t.target.name, folders: t.o.createDirs, raw: t.o.raw}
+		t.out = &output{env: t.env, name: t.target.name, folders: t.o.createDirs, raw: t.o.raw}
 	}
 	o := t.out
 	switch {
 	case t.target.remote:
 		name, err := urlFileName(t.url)
 		if err != nil && (!t.o.remoteHeader || err != errNoRemoteName) {
-			return curlErrorf(cli.ExitWrite, "Remote file name: %v", err)
+			return failf(cli.ExitWrite, "Remote file name: %v", err)
 		}
 		o.name = filepath.Join(t.o.outputDir, name)
 	case o.name == "-", o.name == "/dev/stdout":
@@ -301,7 +251,7 @@ func (t *curlTransfer) openOutput() error {
 }
 
 // exchange sends the request and follows redirects.
-func (t *curlTransfer) exchange(ctx context.Context) error {
+func (t *transfer) exchange(ctx context.Context) error {
 	r, err := t.prepare()
 	if err != nil {
 		return err
@@ -336,7 +286,7 @@ func (t *curlTransfer) exchange(ctx context.Context) error {
 }
 
 // send does one request. -X names its method, whatever redirects made of it.
-func (t *curlTransfer) send(ctx context.Context, rawURL string, r *httpmini.Request) (*httpmini.Answer, error) {
+func (t *transfer) send(ctx context.Context, rawURL string, r *httpmini.Request) (*httpmini.Answer, error) {
 	t.sentReferer = r.Header.Get("Referer")
 	sent := *r
 	if t.o.method != "" {
@@ -375,7 +325,7 @@ func (t *curlTransfer) send(ctx context.Context, rawURL string, r *httpmini.Requ
 
 // targetForm is the target of the first request: the path as it was typed, behind
 // the whole URL for a proxy.
-func (t *curlTransfer) targetForm() string {
+func (t *transfer) targetForm() string {
 	if t.proxied() {
 		return t.url.scheme + "://" + t.url.authority() + t.url.target()
 	}
@@ -383,7 +333,7 @@ func (t *curlTransfer) targetForm() string {
 }
 
 // redirected notes a redirect, and makes the next request right for where it goes.
-func (t *curlTransfer) redirected(a *httpmini.Answer, to string, r *httpmini.Request) {
+func (t *transfer) redirected(a *httpmini.Answer, to string, r *httpmini.Request) {
 	before := t.at
 	u, err := url.Parse(to)
 	if err == nil {
@@ -405,160 +355,22 @@ func (t *curlTransfer) redirected(a *httpmini.Answer, to string, r *httpmini.Req
 	t.info("Issue another request to this URL: '%s'", to)
 }
 
-// deliver judges an answer and passes its body on.
-func (t *curlTransfer) deliver(a *httpmini.Answer) error {
-	if t.o.fail && a.Status >= 400 {
-		return t.refusal()
-	}
-	skip, err := t.judge(a)
-	if err != nil {
-		return err
-	}
-	if t.o.remoteHeader && t.target.remote {
-		if err := t.nameByServer(a); err != nil {
-			return err
-		}
-	}
-	if !skip {
-		if err := t.copy(a); err != nil {
-			return err
-		}
-	}
-	if a.Status < 300 {
-		if err := a.Wait(); err != nil {
-			return err
-		}
-	}
-	if t.o.failBody && a.Status >= 400 {
-		return t.refusal()
-	}
-	return nil
-}
-
-func (t *curlTransfer) refusal() error {
-	return curlErrorf(cli.ExitRefused, "The requested URL returned error: %d", t.response.Status)
-}
-
-// judge says whether the body is to be skipped, and which answers are errors.
-func (t *curlTransfer) judge(a *httpmini.Answer) (skip bool, err error) {
-	if !t.condition.IsZero() && a.Status == 200 && t.unmet(a) {
-		simulated := *a.Response
-		simulated.Status = 304
-		t.response = &simulated
-		return true, nil
-	}
-	if max := t.o.maxFile; max > 0 && a.ContentLength > max && t.method != "HEAD" {
-		return false, curlErrorf(cli.ExitTooLarge, "Maximum file size exceeded")
-	}
-	if t.resumeAt == 0 || t.body != nil || t.method == "HEAD" {
-		return false, nil
-	}
-	switch {
-	case a.Status == 206 && strings.HasPrefix(a.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", t.resumeAt)):
-		return false, nil
-	case a.Status == 416 && a.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", t.resumeAt):
-		return true, nil // it was whole before
-	case a.Status >= 400:
-		return false, t.refusal() // an error is no part of the file
-	}
-	return false, curlErrorf(curlRange, "HTTP server doesn't seem to support byte ranges. Cannot resume.")
-}
-
-// unmet says whether a server that does not know conditions sent what -z did not
-// want.
-func (t *curlTransfer) unmet(a *httpmini.Answer) bool {
-	changed, err := time.Parse(httpDate, a.Header.Get("Last-Modified"))
-	if err != nil {
-		return false
-	}
-	if strings.HasPrefix(t.o.timeCond, "-") {
-		return changed.After(t.condition)
-	}
-	return !changed.After(t.condition)
-}
-
-// nameByServer gives the file the name in Content-Disposition.
-func (t *curlTransfer) nameByServer(a *httpmini.Answer) error {
-	name, err := serverFileName(a.Header)
-	switch {
-	case err != nil:
-		return curlErrorf(cli.ExitWrite, "Failed to write a file of the name the server gave: %v", err)
-	case name == "" && filepath.Base(t.out.name) == ".":
-		return curlErrorf(cli.ExitWrite, "Remote file name has no length")
-	case name != "":
-		t.out.name, t.out.exclusive = filepath.Join(t.o.outputDir, name), true
-	}
-	return nil
-}
-
-// copy passes the body on.
-func (t *curlTransfer) copy(a *httpmini.Answer) (err error) {
-	max := t.o.maxFile
-	if !t.o.compressed && t.o.limitRate == 0 && (max == 0 || a.ContentLength >= 0) {
-		t.down, err = t.out.take(a)
-		return err
-	}
-	var body io.Reader = a.Body
-	if t.o.compressed {
-		if body, err = a.Decoded(maxDecoded(max)); err != nil {
-			return err
-		}
-	} else if max > 0 {
-		body = io.LimitReader(body, max+1)
-	}
-	if t.o.limitRate > 0 {
-		body = &slowReader{r: body, rate: t.o.limitRate}
-	}
-	n, err := io.Copy(t.out, body)
-	t.down = a.Received()
-	if err == nil && max > 0 && n > max {
-		err = httpmini.ErrTooLarge
-	}
-	return err
-}
-
-// maxDecoded is the limit of a body that is decoded: nobody's memory holds it.
-func maxDecoded(max int64) int64 {
-	if max == 0 {
-		return 1 << 62
-	}
-	return max
-}
-
-// A slowReader reads no more than rate bytes a second.
-type slowReader struct {
-	r     io.Reader
-	rate  int64
-	begun time.Time
-	n     int64
-}
-
-func (s *slowReader) Read(p []byte) (int, error) {
-	if s.begun.IsZero() {
-		s.begun = time.Now()
-	}
-	n, err := s.r.Read(p[:min(int64(len(p)), max(s.rate/10, 1))])
-	s.n += int64(n)
-	time.Sleep(time.Duration(float64(s.n)/float64(s.rate)*float64(time.Second)) - time.Since(s.begun))
-	return n, err
-}
-
 // status is that of the last answer, 0 if there was none.
-func (t *curlTransfer) status() int {
+func (t *transfer) status() int {
 	if t.response == nil {
 		return 0
 	}
 	return t.response.Status
 }
 
-func (t *curlTransfer) field(name string) any {
+func (t *transfer) field(name string) any {
 	if t.response == nil {
 		return nil
 	}
 	return orNil(t.response.Header.Get(name))
 }
 
-func (t *curlTransfer) version() string {
+func (t *transfer) version() string {
 	if t.response == nil {
 		return "0"
 	}
@@ -566,7 +378,7 @@ func (t *curlTransfer) version() string {
 }
 
 // since is how long after the beginning something happened.
-func (t *curlTransfer) since(at time.Time) time.Duration {
+func (t *transfer) since(at time.Time) time.Duration {
 	if at.Before(t.begun) {
 		return 0
 	}
@@ -574,14 +386,14 @@ func (t *curlTransfer) since(at time.Time) time.Duration {
 }
 
 // effective is where the redirects have led.
-func (t *curlTransfer) effective() string {
+func (t *transfer) effective() string {
 	if t.redirects == 0 && t.url != nil {
 		return t.url.shown()
 	}
 	return t.at.raw
 }
 
-func (t *curlTransfer) fileName() string {
+func (t *transfer) fileName() string {
 	if t.out == nil {
 		return ""
 	}

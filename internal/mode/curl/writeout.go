@@ -5,13 +5,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"socketsrv/httpmini"
+	"socketsrv/internal/event"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"socketsrv/httpmini"
-	"socketsrv/internal/event"
 )
 
 // writeNames are the names in %{…}, in the order of %{json}.
@@ -23,7 +22,7 @@ time_namelookup time_pretransfer time_redirect time_starttransfer time_total url
 urlnum`
 
 // variable is what a name in %{…} stands for; nil where there is none of it.
-func (t *curlTransfer) variable(name string) (value any, ok bool) {
+func (t *transfer) variable(name string) (value any, ok bool) {
 	switch name {
 	case "content_type":
 		value = t.field("Content-Type")
@@ -104,7 +103,7 @@ func (t *curlTransfer) variable(name string) (value any, ok bool) {
 }
 
 // moment is when something happened to the last answer, since the beginning.
-func (t *curlTransfer) moment(of func(*httpmini.Answer) time.Time) time.Duration {
+func (t *transfer) moment(of func(*httpmini.Answer) time.Time) time.Duration {
 	if t.answer == nil {
 		return 0
 	}
@@ -191,7 +190,7 @@ func jsonString(s string) string {
 }
 
 // writeAfter writes the format of -w.
-func (t *curlTransfer) writeAfter() {
+func (t *transfer) writeAfter() {
 	format := t.o.writeOut
 	if name, ok := strings.CutPrefix(format, "@"); ok {
 		text, err := readText(name, t.env.Stdin)
@@ -217,7 +216,7 @@ func (t *curlTransfer) writeAfter() {
 
 // A writeTarget is where the format goes on to: %{stderr} changes that.
 type writeTarget struct {
-	t     *curlTransfer
+	t     *transfer
 	w     io.Writer
 	tty   *os.File // nil: it is no terminal
 	b     strings.Builder
@@ -295,18 +294,18 @@ func (w *writeTarget) variable(name string) {
 }
 
 // allJSON is every variable, in the order of their names.
-func (t *curlTransfer) allJSON() string {
+func (t *transfer) allJSON() string {
 	var b strings.Builder
 	for name := range strings.FieldsSeq(writeNames) {
 		value, _ := t.variable(name)
 		b.WriteString("{,"[min(b.Len(), 1):][:1] + jsonString(name) + ":" + writeJSON(value))
 	}
-	return b.String() + `,"curl_version":` + jsonString(curlAgent) + "}"
+	return b.String() + `,"curl_version":` + jsonString(userAgent) + "}"
 }
 
 // headerJSON is the fields of the last answer, each name once, in lower case, with
 // all its values.
-func (t *curlTransfer) headerJSON() string {
+func (t *transfer) headerJSON() string {
 	if t.response == nil {
 		return "{}"
 	}

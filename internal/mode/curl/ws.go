@@ -12,7 +12,7 @@ import (
 
 // webSocket sends the data as one message and passes on what comes, text messages
 // with a line end behind them, until the server closes.
-func (t *curlTransfer) webSocket(ctx context.Context) error {
+func (t *transfer) webSocket(ctx context.Context) error {
 	opt := wsproto.DialOptions{
 		Timeout: t.dialer.ConnectTimeout,
 		NetDial: t.dialer.For(t.env, t.url.scheme),
@@ -43,7 +43,7 @@ func (t *curlTransfer) webSocket(ctx context.Context) error {
 		t.received(res)
 	}
 	if refused, ok := errors.AsType[*wsproto.HandshakeError](err); ok && refused.Response != nil && refused.Response.Status != 101 {
-		return curlErrorf(cli.ExitRefused, "Refused WebSockets upgrade: %d", refused.Response.Status)
+		return failf(cli.ExitRefused, "Refused WebSockets upgrade: %d", refused.Response.Status)
 	}
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (t *curlTransfer) webSocket(ctx context.Context) error {
 	return t.converse(ctx, conn, message)
 }
 
-func (t *curlTransfer) converse(ctx context.Context, conn *wsproto.Conn, message string) error {
+func (t *transfer) converse(ctx context.Context, conn *wsproto.Conn, message string) error {
 	if len(t.o.data) > 0 {
 		op := wsproto.OpText
 		if !utf8.ValidString(message) {

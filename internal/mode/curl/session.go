@@ -18,27 +18,27 @@ import (
 	"time"
 )
 
-// A curlRun is one command line: its transfers share connections and cookies.
-type curlRun struct {
-	*curl
+// A session is one command line: its transfers share connections and cookies.
+type session struct {
+	*command
 	env    *cli.Env
 	client httpmini.Client
 	jar    *httpmini.Jar   // nil: no -b, no -c
 	config *tlsconf.Config // nil until it is needed
 
-	now      *curlTransfer // the one under way, for what the client has to tell
-	viaProxy bool          // what is dialed next
-	through  *dial.Proxy   // to dial through: SOCKS, and -p
+	now      *transfer   // the one under way, for what the client has to tell
+	viaProxy bool        // what is dialed next
+	through  *dial.Proxy // to dial through: SOCKS, and -p
 	proxies  map[string]*url.URL
 
 	done int // transfers
 }
 
-func newCurlRun(c *curl, env *cli.Env) *curlRun {
-	r := &curlRun{curl: c, env: env, proxies: map[string]*url.URL{}}
+func newSession(c *command, env *cli.Env) *session {
+	r := &session{command: c, env: env, proxies: map[string]*url.URL{}}
 	r.client = httpmini.Client{
 		Dial: r.dial, TLS: r.secure, Proxy: r.proxyURL,
-		ProxyHeader:    httpmini.Header{{Name: "User-Agent", Value: curlAgent}, {Name: "Proxy-Connection", Value: "Keep-Alive"}},
+		ProxyHeader:    httpmini.Header{{Name: "User-Agent", Value: userAgent}, {Name: "Proxy-Connection", Value: "Keep-Alive"}},
 		Resend:         true,
 		ConnectTimeout: cmp.Or(c.dialer.ConnectTimeout, -1), HeadTimeout: cmp.Or(c.stall, -1), StallTimeout: cmp.Or(c.stall, -1),
 	}
@@ -57,7 +57,7 @@ func newCurlRun(c *curl, env *cli.Env) *curlRun {
 	if r.watches() {
 		r.client.Trace.Progress = func(sent, received int64) { r.now.progress(sent, received) }
 	}
-	if slices.ContainsFunc(c.ops, func(o curlOptions) bool { return len(o.cookies) > 0 || o.cookieJar != "" }) {
+	if slices.ContainsFunc(c.ops, func(o options) bool { return len(o.cookies) > 0 || o.cookieJar != "" }) {
 		r.jar = new(httpmini.Jar)
 	}
 	return r
@@ -65,7 +65,7 @@ func newCurlRun(c *curl, env *cli.Env) *curlRun {
 
 // all does the transfers one after the other. The last one's error is that of the
 // run.
-func (r *curlRun) all(ctx context.Context) error {
+func (r *session) all(ctx context.Context) error {
 	var last error
 	for i := range r.ops {
 		o := &r.ops[i]
@@ -84,7 +84,7 @@ func (r *curlRun) all(ctx context.Context) error {
 }
 
 // option does the transfers of one option set.
-func (r *curlRun) option(ctx context.Context, o *curlOptions) (last error) {
+func (r *session) option(ctx context.Context, o *options) (last error) {
 	given := r.readCookies(o)
 	content, err := o.content(r.env.Stdin)
 	if err != nil {
@@ -94,14 +94,14 @@ func (r *curlRun) option(ctx context.Context, o *curlOptions) (last error) {
 		r.warn("got more output options than URLs")
 	}
 	for i, raw := range o.urls {
-		glob := &curlGlob{literals: []string{raw}}
+		glob := &glob{literals: []string{raw}}
 		if !o.noGlob {
 			if glob, err = parseGlob(raw); err != nil {
-				return r.fatal(curlBadURL, "%v", err)
+				return r.fatal(exitBadURL, "%v", err)
 			}
 		}
 		for k := range glob.size() {
-			t := &curlTransfer{curlRun: r, o: o, content: content, given: given, number: r.done}
+			t := &transfer{session: r, o: o, content: content, given: given, number: r.done}
 			var values []string
 			t.raw, values = glob.at(k)
 			t.target = o.targetOf(i, values)
@@ -119,8 +119,8 @@ func (r *curlRun) option(ctx context.Context, o *curlOptions) (last error) {
 }
 
 // targetOf is where the body of URL number i goes.
-func (o *curlOptions) targetOf(i int, values []string) curlTarget {
-	t := curlTarget{name: "", remote: o.remoteAll}
+func (o *options) targetOf(i int, values []string) target {
+	t := target{name: "", remote: o.remoteAll}
 	if i < len(o.outputs) {
 		t = o.outputs[i]
 	}
@@ -135,7 +135,7 @@ func (o *curlOptions) targetOf(i int, values []string) curlTarget {
 
 // readCookies fills the jar from the files of -b, and returns what was given there
 // as it is.
-func (r *curlRun) readCookies(o *curlOptions) (given []string) {
+func (r *session) readCookies(o *options) (given []string) {
 	for _, s := range o.cookies {
 		switch {
 		case strings.Contains(s, "="):
@@ -150,19 +150,19 @@ func (r *curlRun) readCookies(o *curlOptions) (given []string) {
 }
 
 // fatal is an error before there is a transfer.
-func (r *curlRun) fatal(code int, format string, args ...any) error {
+func (r *session) fatal(code int, format string, args ...any) error {
 	r.say(code, fmt.Sprintf(format, args...))
 	return cli.Fail(code, nil)
 }
 
 // say prints an error as curl does.
-func (r *curlRun) say(code int, text string) {
+func (r *session) say(code int, text string) {
 	if text != "" && (!r.silent || r.showError) {
 		fmt.Fprintf(r.env.Stderr, "curl: (%d) %s\n", code, event.AppendCut(nil, text, cli.MaxErrorLine))
 	}
 }
 
-func (r *curlRun) warn(format string, args ...any) {
+func (r *session) warn(format string, args ...any) {
 	if !r.silent {
 		fmt.Fprintf(r.env.Stderr, "Warning: %s\n", event.AppendCut(nil, fmt.Sprintf(format, args...), cli.MaxErrorLine))
 	}
@@ -170,7 +170,7 @@ func (r *curlRun) warn(format string, args ...any) {
 
 // proxyURL says which HTTP proxy a request goes to; SOCKS, and tunnels for plain
 // http (-p), are dial's.
-func (r *curlRun) proxyURL(u *url.URL) (*url.URL, error) {
+func (r *session) proxyURL(u *url.URL) (*url.URL, error) {
 	r.through = nil
 	r.viaProxy = false
 	p, err := r.proxyOf(u.Scheme, u.Hostname(), u.Port())
@@ -189,18 +189,18 @@ func (r *curlRun) proxyURL(u *url.URL) (*url.URL, error) {
 	return r.proxies[key], nil
 }
 
-func (r *curlRun) proxyOf(scheme, host, port string) (*dial.Proxy, error) {
+func (r *session) proxyOf(scheme, host, port string) (*dial.Proxy, error) {
 	if r.unixSocket != "" {
 		return nil, nil
 	}
 	if port == "" {
-		port = (&curlURL{scheme: scheme}).realPort()
+		port = (&location{scheme: scheme}).realPort()
 	}
 	return r.dialer.ProxyFor(r.env, scheme, host, port)
 }
 
 // dial connects to a server or to the proxy that proxyURL named.
-func (r *curlRun) dial(ctx context.Context, _, address string) (net.Conn, error) {
+func (r *session) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	if r.unixSocket != "" {
 		return r.env.Dial(ctx, "unix", r.unixSocket)
 	}
@@ -233,7 +233,7 @@ func (r *curlRun) dial(ctx context.Context, _, address string) (net.Conn, error)
 }
 
 // connectAddress applies --connect-to.
-func (r *curlRun) connectAddress(address string) string {
+func (r *session) connectAddress(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return address
@@ -255,7 +255,7 @@ func cutHostPort(s string) (host, port string) {
 }
 
 // secure makes TLS of a connection. What that needs is made with the first one.
-func (r *curlRun) secure(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+func (r *session) secure(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
 	if err := r.makeConfig(); err != nil {
 		return nil, err
 	}
@@ -266,28 +266,28 @@ func (r *curlRun) secure(ctx context.Context, nc net.Conn, host string) (net.Con
 	state := tlsconf.State(tc)
 	if r.tlsMin13 && !strings.HasPrefix(state, "TLS 1.3") {
 		tc.Close()
-		return nil, curlErrorf(cli.ExitTLS, "TLS connect error: the server speaks no TLS 1.3")
+		return nil, failf(cli.ExitTLS, "TLS connect error: the server speaks no TLS 1.3")
 	}
 	r.now.info("TLS: %s", state)
 	return tc, nil
 }
 
-func (r *curlRun) makeConfig() (err error) {
+func (r *session) makeConfig() (err error) {
 	if r.config != nil {
 		return nil
 	}
 	if !tlsconf.Available {
-		return curlErrorf(curlUnsupported, "Protocol \"https\" not supported: this build leaves TLS out")
+		return failf(exitUnsupported, "Protocol \"https\" not supported: this build leaves TLS out")
 	}
 	options := &r.tls.Options
 	if r.config, err = tlsconf.Client(*options); err == nil {
 		return nil
 	}
-	code, what := curlLocalCert, "could not load the client certificate or its key"
+	code, what := exitLocalCert, "could not load the client certificate or its key"
 	if options.CA != "" {
 		if _, rerr := tlsconf.Client(tlsconf.Options{CA: options.CA}); rerr != nil {
-			code, what = curlCAFile, "error setting certificate verify locations"
+			code, what = exitCAFile, "error setting certificate verify locations"
 		}
 	}
-	return curlErrorf(code, "%s: %v", what, cli.ErrorText(err))
+	return failf(code, "%s: %v", what, cli.ErrorText(err))
 }

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// A curlURL is a URL as curl reads one: the scheme may be missing, and what is in
+// A location is a URL as curl reads one: the scheme may be missing, and what is in
 // the path goes to the server as it was typed.
-type curlURL struct {
+type location struct {
 	scheme   string // in lower case
 	user     string // name:password, decoded
 	hasUser  bool
@@ -23,7 +23,7 @@ type curlURL struct {
 	fragment string // with its #
 }
 
-var curlSchemes = []string{"http", "https", "ws", "wss"}
+var schemes = []string{"http", "https", "ws", "wss"}
 
 // What is wrong with a URL; curl's number for the first is 3, for the other 1.
 var (
@@ -31,15 +31,15 @@ var (
 	errURLScheme = errors.New("protocol not supported")
 )
 
-// parseCurlURL reads raw; scheme is for what names none ("" guesses). asIs leaves
+// parseURL reads raw; scheme is for what names none ("" guesses). asIs leaves
 // /./ and /../ in the path.
-func parseCurlURL(raw, scheme string, asIs bool) (*curlURL, error) {
+func parseURL(raw, scheme string, asIs bool) (*location, error) {
 	for i := range len(raw) {
 		if raw[i] <= ' ' || raw[i] == 0x7f {
 			return nil, errURL
 		}
 	}
-	u := &curlURL{scheme: scheme}
+	u := &location{scheme: scheme}
 	before, rest, ok := strings.Cut(raw, "://")
 	if !ok || strings.ContainsAny(before, "/?#@[") {
 		rest = raw
@@ -49,7 +49,7 @@ func parseCurlURL(raw, scheme string, asIs bool) (*curlURL, error) {
 	} else {
 		u.scheme = strings.ToLower(before)
 	}
-	if !slices.Contains(curlSchemes, u.scheme) {
+	if !slices.Contains(schemes, u.scheme) {
 		return u, errURLScheme
 	}
 	rest, u.fragment = cutBefore(rest, '#')
@@ -79,7 +79,7 @@ func guessScheme(raw string) string {
 	return "http"
 }
 
-func (u *curlURL) parseAuthority(s string) error {
+func (u *location) parseAuthority(s string) error {
 	scheme := "http"
 	if u.secure() {
 		scheme = "https"
@@ -100,7 +100,7 @@ func (u *curlURL) parseAuthority(s string) error {
 	}
 	u.host, u.port = parsed.Hostname(), parsed.Port()
 	if _, port := cutHostPort(s); u.port == "" && cli.IsDigits(port) && !strings.HasSuffix(s, "]") && strings.Contains(s, ":") {
-		u.port = (&curlURL{scheme: u.scheme}).realPort() // as it was typed
+		u.port = (&location{scheme: u.scheme}).realPort() // as it was typed
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func onlyASCII(s string) string {
 }
 
 // addQuery appends to the query, which may be empty.
-func (u *curlURL) addQuery(s string) {
+func (u *location) addQuery(s string) {
 	switch {
 	case s == "":
 	case u.query == "" || u.query == "?":
@@ -161,10 +161,10 @@ func (u *curlURL) addQuery(s string) {
 }
 
 // target is what stands in the request line.
-func (u *curlURL) target() string { return u.path + u.query }
+func (u *location) target() string { return u.path + u.query }
 
 // realPort is the port, never empty.
-func (u *curlURL) realPort() string {
+func (u *location) realPort() string {
 	switch {
 	case u.port != "":
 		return u.port
@@ -174,23 +174,23 @@ func (u *curlURL) realPort() string {
 	return "80"
 }
 
-func (u *curlURL) secure() bool { return u.scheme == "https" || u.scheme == "wss" }
+func (u *location) secure() bool { return u.scheme == "https" || u.scheme == "wss" }
 
 // authority is the Host field: with a port where it is not the scheme's own, and
 // without a zone (RFC 6874 §1).
-func (u *curlURL) authority() string {
+func (u *location) authority() string {
 	host, _, _ := strings.Cut(u.host, "%")
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if usual := (&curlURL{scheme: u.scheme}).realPort(); u.port == "" || u.port == usual {
+	if usual := (&location{scheme: u.scheme}).realPort(); u.port == "" || u.port == usual {
 		return host
 	}
 	return host + ":" + u.port
 }
 
 // String is the whole URL without its user.
-func (u *curlURL) String() string {
+func (u *location) String() string {
 	host := u.host
 	if strings.Contains(host, ":") {
 		host = "[" + strings.Replace(host, "%", "%25", 1) + "]"
@@ -203,7 +203,7 @@ func (u *curlURL) String() string {
 
 // parseable is String with the percent signs that escape nothing escaped
 // themselves, which servers get to see as they are.
-func (u *curlURL) parseable() string {
+func (u *location) parseable() string {
 	escaped := *u
 	for i := len(u.path) - 1; i >= 0; i-- {
 		if _, err := url.PathUnescape(u.path[i:min(i+3, len(u.path))]); u.path[i] == '%' && err != nil {
@@ -214,7 +214,7 @@ func (u *curlURL) parseable() string {
 }
 
 // remoteName is the last segment of the path: what -O calls the file.
-func (u *curlURL) remoteName() string {
+func (u *location) remoteName() string {
 	if strings.HasSuffix(u.path, "/") {
 		return ""
 	}

@@ -1,0 +1,149 @@
+package curl
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"strings"
+	"time"
+)
+
+// deliver judges an answer and passes its body on.
+func (t *transfer) deliver(a *httpmini.Answer) error {
+	if t.o.fail && a.Status >= 400 {
+		return t.refusal()
+	}
+	skip, err := t.judge(a)
+	if err != nil {
+		return err
+	}
+	if t.o.remoteHeader && t.target.remote {
+		if err := t.nameByServer(a); err != nil {
+			return err
+		}
+	}
+	if !skip {
+		if err := t.copy(a); err != nil {
+			return err
+		}
+	}
+	if a.Status < 300 {
+		if err := a.Wait(); err != nil {
+			return err
+		}
+	}
+	if t.o.failBody && a.Status >= 400 {
+		return t.refusal()
+	}
+	return nil
+}
+
+func (t *transfer) refusal() error {
+	return failf(cli.ExitRefused, "The requested URL returned error: %d", t.response.Status)
+}
+
+// judge says whether the body is to be skipped, and which answers are errors.
+func (t *transfer) judge(a *httpmini.Answer) (skip bool, err error) {
+	if !t.condition.IsZero() && a.Status == 200 && t.unmet(a) {
+		simulated := *a.Response
+		simulated.Status = 304
+		t.response = &simulated
+		return true, nil
+	}
+	if max := t.o.maxFile; max > 0 && a.ContentLength > max && t.method != "HEAD" {
+		return false, failf(cli.ExitTooLarge, "Maximum file size exceeded")
+	}
+	if t.resumeAt == 0 || t.body != nil || t.method == "HEAD" {
+		return false, nil
+	}
+	switch {
+	case a.Status == 206 && strings.HasPrefix(a.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", t.resumeAt)):
+		return false, nil
+	case a.Status == 416 && a.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", t.resumeAt):
+		return true, nil // it was whole before
+	case a.Status >= 400:
+		return false, t.refusal() // an error is no part of the file
+	}
+	return false, failf(exitRange, "HTTP server doesn't seem to support byte ranges. Cannot resume.")
+}
+
+// unmet says whether a server that does not know conditions sent what -z did not
+// want.
+func (t *transfer) unmet(a *httpmini.Answer) bool {
+	changed, err := time.Parse(httpDate, a.Header.Get("Last-Modified"))
+	if err != nil {
+		return false
+	}
+	if strings.HasPrefix(t.o.timeCond, "-") {
+		return changed.After(t.condition)
+	}
+	return !changed.After(t.condition)
+}
+
+// nameByServer gives the file the name in Content-Disposition.
+func (t *transfer) nameByServer(a *httpmini.Answer) error {
+	name, err := serverFileName(a.Header)
+	switch {
+	case err != nil:
+		return failf(cli.ExitWrite, "Failed to write a file of the name the server gave: %v", err)
+	case name == "" && filepath.Base(t.out.name) == ".":
+		return failf(cli.ExitWrite, "Remote file name has no length")
+	case name != "":
+		t.out.name, t.out.exclusive = filepath.Join(t.o.outputDir, name), true
+	}
+	return nil
+}
+
+// copy passes the body on.
+func (t *transfer) copy(a *httpmini.Answer) (err error) {
+	max := t.o.maxFile
+	if !t.o.compressed && t.o.limitRate == 0 && (max == 0 || a.ContentLength >= 0) {
+		t.down, err = t.out.take(a)
+		return err
+	}
+	var body io.Reader = a.Body
+	if t.o.compressed {
+		if body, err = a.Decoded(maxDecoded(max)); err != nil {
+			return err
+		}
+	} else if max > 0 {
+		body = io.LimitReader(body, max+1)
+	}
+	if t.o.limitRate > 0 {
+		body = &slowReader{r: body, rate: t.o.limitRate}
+	}
+	n, err := io.Copy(t.out, body)
+	t.down = a.Received()
+	if err == nil && max > 0 && n > max {
+		err = httpmini.ErrTooLarge
+	}
+	return err
+}
+
+// maxDecoded is the limit of a body that is decoded: nobody's memory holds it.
+func maxDecoded(max int64) int64 {
+	if max == 0 {
+		return 1 << 62
+	}
+	return max
+}
+
+// A slowReader reads no more than rate bytes a second.
+type slowReader struct {
+	r     io.Reader
+	rate  int64
+	begun time.Time
+	n     int64
+}
+
+func (s *slowReader) Read(p []byte) (int, error) {
+	if s.begun.IsZero() {
+		s.begun = time.Now()
+	}
+	n, err := s.r.Read(p[:min(int64(len(p)), max(s.rate/10, 1))])
+	s.n += int64(n)
+	time.Sleep(time.Duration(float64(s.n)/float64(s.rate)*float64(time.Second)) - time.Since(s.begun))
+	return n, err
+}

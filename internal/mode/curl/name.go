@@ -1,0 +1,87 @@
+package curl
+
+import (
+	"cmp"
+	"errors"
+	"net/url"
+	"runtime"
+	"socketsrv/httpmini"
+	"socketsrv/internal/files"
+	"strings"
+)
+
+// urlFileName is the name of -O. The user chose the URL, so that only what is no
+// name at all is refused.
+func urlFileName(u *location) (string, error) {
+	name := u.remoteName()
+	switch err := files.CheckName(name); {
+	case name == "":
+		return "", errNoRemoteName
+	case name == "." || name == "..", err != nil && runtime.GOOS == "windows", strings.Contains(name, `\`):
+		return "", cmp.Or(err, errNoRemoteName)
+	}
+	return name, nil
+}
+
+var errNoRemoteName = errors.New("remote file name has no length")
+
+// serverFileName is the name in Content-Disposition (RFC 6266), "" if there is
+// none: its last element, which must pass for the name of a file.
+func serverFileName(h httpmini.Header) (string, error) {
+	value, plain := h.Get("Content-Disposition"), ""
+	name, found := "", false
+	for _, part := range splitParameters(value) {
+		key, v, ok := strings.Cut(part, "=")
+		if !ok {
+			continue
+		}
+		v = strings.TrimSpace(v)
+		switch strings.ToLower(strings.TrimSpace(key)) {
+		case "filename":
+			plain, found = unquote(v), true
+		case "filename*":
+			if decoded, ok := decodeExtended(v); ok {
+				name, found = decoded, true
+			}
+		}
+	}
+	if !found {
+		return "", nil
+	}
+	name = cmp.Or(name, plain)
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	return name, files.CheckName(name)
+}
+
+// splitParameters splits at semicolons that are not in quotes.
+func splitParameters(s string) (parts []string) {
+	quoted, from := false, 0
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == ';' && !quoted:
+			parts, from = append(parts, s[from:i]), i+1
+		}
+	}
+	return append(parts, s[from:])
+}
+
+// unquote takes quotes off; a backslash stays, as for browsers, unless it stands
+// before a quote.
+func unquote(s string) string {
+	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		return strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`)
+	}
+	return s
+}
+
+// decodeExtended reads UTF-8”a%20b (RFC 8187 §3.2.1).
+func decodeExtended(s string) (string, bool) {
+	charset, rest, _ := strings.Cut(s, "'")
+	_, encoded, ok := strings.Cut(rest, "'")
+	name, err := url.PathUnescape(encoded)
+	return name, ok && err == nil && strings.EqualFold(charset, "UTF-8")
+}

@@ -1,0 +1,82 @@
+package curl
+
+import (
+	"errors"
+	"io"
+	"os"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"strings"
+	"unicode/utf8"
+)
+
+// A ttyWriter shows a body on a terminal: what is not printable is escaped, and
+// binary refused as curl does.
+type ttyWriter struct {
+	w    io.Writer
+	some bool
+	rest []byte // the beginning of a character whose end has not come
+}
+
+var errBinary = errors.New("binary output")
+
+func (t *ttyWriter) Write(p []byte) (int, error) {
+	if !t.some && strings.IndexByte(string(p[:min(len(p), 2000)]), 0) >= 0 {
+		return 0, errBinary
+	}
+	t.some = true
+	b := append(t.rest, p...)
+	n := len(b)
+	for k := 1; k < utf8.UTFMax && k <= len(b); k++ {
+		if c := b[len(b)-k]; utf8.RuneStart(c) {
+			if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-k:]) {
+				n -= k
+			}
+			break
+		}
+	}
+	t.rest = append([]byte(nil), b[n:]...)
+	_, err := t.w.Write(appendPrintable(nil, b[:n]))
+	return len(p), err
+}
+
+// flush shows what cannot be completed any more.
+func (t *ttyWriter) flush() error {
+	if len(t.rest) == 0 {
+		return nil
+	}
+	_, err := t.w.Write(appendPrintable(nil, t.rest))
+	t.rest = nil
+	return err
+}
+
+// forTTY is p as it may go to a terminal; tty is nil where there is none.
+func (o *options) forTTY(tty *os.File, p []byte) []byte {
+	if tty == nil || o.raw {
+		return p
+	}
+	return appendPrintable(nil, p)
+}
+
+// appendPrintable escapes all but line ends and tabs; a backslash that was there
+// stays as it is, for this is to be read and not to be undone.
+func appendPrintable(dst, p []byte) []byte {
+	for len(p) > 0 {
+		i := 0
+		for i < len(p) {
+			r, n := utf8.DecodeRune(p[i:])
+			if r != '\n' && r != '\t' && r != '\\' && (cli.Unprintable(r) || r == utf8.RuneError && n == 1) &&
+				!(r == '\r' && i+1 < len(p) && p[i+1] == '\n') {
+				break
+			}
+			i += n
+		}
+		dst = append(dst, p[:i]...)
+		if p = p[i:]; len(p) > 0 {
+			_, n := utf8.DecodeRune(p)
+			dst = event.AppendEscaped(dst, p[:n])
+			p = p[n:]
+		}
+	}
+	return dst
+}
