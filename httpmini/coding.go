@@ -6,8 +6,10 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 )
 
@@ -22,7 +24,7 @@ var errTrailing = errors.New("data after its end")
 // negative; a longer body gives ErrTooLarge behind them.
 //
 // Other codings, and more than one, are ErrContentCoding at once. What is malformed,
-// cut short or has something behind its end gives an error that wraps
+// cut short or has something but zeros behind its end gives an error that wraps
 // ErrContentCoding, unless the body itself failed: its errors come as they are.
 func (a *Answer) Decoded(max int64) (io.Reader, error) {
 	if a.Body == io.Reader(noBody{}) {
@@ -35,7 +37,7 @@ func (a *Answer) Decoded(max int64) (io.Reader, error) {
 		case d.open != nil:
 			return nil, fmt.Errorf("%w: more than one", ErrContentCoding)
 		case equalFold(coding, "gzip"), equalFold(coding, "x-gzip"):
-			d.open = func(br *bufio.Reader) (io.Reader, error) { return gzip.NewReader(br) }
+			d.open = newGunzipper
 		case equalFold(coding, "deflate"):
 			d.open = inflate
 		default:
@@ -94,10 +96,7 @@ func (d *decoder) start() (err error) {
 		return err
 	}
 	d.out, err = d.open(d.in)
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
+	return midway(err)
 }
 
 // judge returns what an error of the coding means.
@@ -135,4 +134,92 @@ func inflate(br *bufio.Reader) (io.Reader, error) {
 		return zlib.NewReader(br)
 	}
 	return flate.NewReader(br), nil
+}
+
+// A gunzipper reads gzip (RFC 1952), one member after the other. It takes comments
+// of any length, and zeros behind the last member, with which some fill up their
+// blocks: compress/gzip takes neither.
+type gunzipper struct {
+	br  *bufio.Reader
+	r   io.ReadCloser // inflates a member
+	sum uint32        // of what came out of it
+	n   uint32
+}
+
+func newGunzipper(br *bufio.Reader) (io.Reader, error) {
+	g := &gunzipper{br: br, r: flate.NewReader(br)}
+	return g, g.head()
+}
+
+// head reads the head of a member (§2.3); its own checksum says nothing that the
+// member's does not.
+func (g *gunzipper) head() error {
+	const extra, name, comment, checksum, reserved = 4, 8, 16, 2, 0xe0
+	b := make([]byte, 12)
+	if _, err := io.ReadFull(g.br, b[:10]); err != nil {
+		return err
+	}
+	flags := b[3]
+	if b[0] != 0x1f || b[1] != 0x8b || b[2] != 8 || flags&reserved != 0 {
+		return gzip.ErrHeader
+	}
+	var err error
+	if flags&extra != 0 {
+		if _, err = io.ReadFull(g.br, b[10:]); err == nil {
+			_, err = g.br.Discard(int(binary.LittleEndian.Uint16(b[10:])))
+		}
+	}
+	for _, flag := range [...]byte{name, comment} {
+		for c := byte(1); c != 0 && flags&flag != 0 && err == nil; {
+			c, err = g.br.ReadByte()
+		}
+	}
+	if flags&checksum != 0 && err == nil {
+		_, err = g.br.Discard(2)
+	}
+	g.sum, g.n = 0, 0
+	return err
+}
+
+func (g *gunzipper) Read(p []byte) (n int, err error) {
+	for n == 0 && err == nil {
+		n, err = g.r.Read(p)
+		g.sum, g.n = crc32.Update(g.sum, crc32.IEEETable, p[:n]), g.n+uint32(n)
+		if err == io.EOF {
+			err = g.next()
+		}
+	}
+	return n, err
+}
+
+// next checks the end of a member and begins with the next, if there is one.
+func (g *gunzipper) next() error {
+	var b [8]byte
+	if _, err := io.ReadFull(g.br, b[:]); err != nil {
+		return midway(err)
+	}
+	if binary.LittleEndian.Uint32(b[:]) != g.sum || binary.LittleEndian.Uint32(b[4:]) != g.n {
+		return gzip.ErrChecksum
+	}
+	c, err := g.br.ReadByte()
+	if err == nil && c != 0 {
+		g.br.UnreadByte()
+		g.r.(flate.Resetter).Reset(g.br, nil)
+		return midway(g.head())
+	}
+	for err == nil && c == 0 {
+		c, err = g.br.ReadByte()
+	}
+	if err == nil {
+		err = errTrailing
+	}
+	return err
+}
+
+// midway is for what ends where it may not.
+func midway(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
