@@ -18,8 +18,8 @@ import (
 // fields are set before the first call and not changed later. The zero value
 // answers 404 to everything.
 //
-// Nothing outside Root is reached, by links neither: os.Root sees to that. Only
-// regular files are opened; the rest (FIFOs, devices, sockets) is 403. FileName
+// Nothing outside Root is reached, by links neither: os.Root sees to that. An
+// absolute link is followed to what it names below Root. Only regular files are opened; the rest (FIFOs, devices, sockets) is 403. FileName
 // says which paths stand for which files.
 //
 // Every file has a strong ETag, made of its size and the time it was changed in
@@ -31,6 +31,7 @@ import (
 // meanwhile ends the connection, so that nobody takes it for whole.
 type Files struct {
 	Root     *os.Root // stays the caller's
+	Only     string   // if not "": the one file of Root that is served, by its name and as /
 	Header   Header   // added to every answer, in place of a field of the same name
 	Dotfiles bool     // names that begin with a dot are served, too
 	NoList   bool     // a directory without index.html is 403 in place of a list
@@ -39,6 +40,7 @@ type Files struct {
 	Form     bool     // lists have a form that posts files to them; to take those is the caller's
 
 	cache fileCache
+	names rootNames
 }
 
 // A representation is what a file is served as.
@@ -90,23 +92,26 @@ func (f *Files) with(h Header) Header {
 }
 
 func (f *Files) get(x *Exchange) {
-	name, dir, err := FileName(x.Request.Path(), f.Dotfiles)
+	asked, dir, err := FileName(x.Request.Path(), f.Dotfiles || f.Only != "")
 	if err != nil {
 		f.Refuse(x, err.(*Error).Status)
 		return
 	}
-	if f.Root == nil {
+	if f.Only != "" && asked == "." {
+		asked, dir = f.Only, false
+	}
+	if f.Root == nil || f.Only != "" && asked != f.Only {
 		f.Refuse(x, 404)
 		return
 	}
-	info, err := f.Root.Stat(name)
+	name, info, err := f.stat(asked)
 	switch {
 	case err != nil:
 		f.Refuse(x, statusOf(err))
 	case info.IsDir() && dir:
 		f.directory(x, name)
 	case info.IsDir():
-		f.redirect(x, name)
+		f.redirect(x, asked)
 	case dir:
 		f.Refuse(x, 404)
 	default:
@@ -131,11 +136,11 @@ func statusOf(err error) int {
 // redirect leads to the directory's name with a slash at its end. Nothing of what
 // the client sent stands there but its query.
 func (f *Files) redirect(x *Exchange, name string) {
-	b := append(appendEscapedPath([]byte("/"), name), '/')
+	to := FilePath(name) + "/"
 	if query := x.Request.Query(); query != "" {
-		b = append(append(b, '?'), strings.ReplaceAll(query, `\`, "%5C")...)
+		to += "?" + strings.ReplaceAll(query, `\`, "%5C")
 	}
-	x.Respond(301, f.with(Header{{"Location", string(b)}, {"Content-Type", plain}}), []byte("The directory is at "+string(b)+"\n"))
+	x.Respond(301, f.with(Header{{"Location", to}, {"Content-Type", plain}}), []byte("The directory is at "+to+"\n"))
 }
 
 // directory answers with index.html or a list.
@@ -145,7 +150,7 @@ func (f *Files) directory(x *Exchange, name string) {
 	if name != "." {
 		file = name + "/" + index
 	}
-	if info, err := f.Root.Stat(file); err == nil && info.Mode().IsRegular() {
+	if file, info, err := f.stat(file); err == nil && info.Mode().IsRegular() {
 		f.file(x, file, info)
 		return
 	}

@@ -128,6 +128,7 @@ var paths = tree{
 	"x:y.txt": "colon", "a..b": "dots within", "...": "three dots", "empty/": "", "with/index.html": "<p>index", "line\nfeed": "feed",
 	"ok": "-> a.txt", "dir/up": "-> ../a.txt", "link": "-> ../secret", "rootlink": "-> /", "loop": "-> loop", "dangling": "-> nothing",
 	"linkdir": "-> dir", "aux.txt": "device", "semi;colon": "semi", "con": "device", "end.": "dot", "blank ": "blank", "s.txt:$DATA": "stream",
+	".well-known/acme-challenge/tok": "token", ".well-known/.hidden": "hidden", "dir/.well-known/x": "hidden",
 }
 
 // TestFilesPaths: SF01 to SF18, SF26, SF29 and their kind.
@@ -145,6 +146,17 @@ func TestFilesPaths(t *testing.T) {
 		{"/%61%2etxt", 200, "content of a"},
 		{"/dir/x.txt", 200, "content of x"},
 		{"/dir//x.txt", 200, "content of x"},
+		{"//a.txt", 200, "content of a"}, // S1
+		{"///dir//x.txt", 200, "content of x"},
+		{"//evil.example/../with/", 200, "<p>index"},
+		{"http://a//a.txt", 200, "content of a"},
+		{"/.well-known/acme-challenge/tok", 200, "token"}, // S5
+		{"/dir/../.well-known/acme-challenge/tok", 200, "token"},
+		{"/con", 200, "device"},
+		{"/aux.txt", 200, "device"},
+		{"/s.txt:$DATA", 200, "stream"},
+		{"/end.", 200, "dot"},
+		{"/blank%20", 200, "blank"},
 		{"/dir/./x.txt", 200, "content of x"},
 		{"/dir/../a.txt", 200, "content of a"},
 		{"/dir/%2e%2e/a.txt", 200, "content of a"},
@@ -168,6 +180,7 @@ func TestFilesPaths(t *testing.T) {
 		{`/dir?a\b`, 301, "/dir/?a%5Cb"},
 		{"/dir/sub", 301, "/dir/sub/"},
 		{"/dir//sub", 301, "/dir/sub/"},
+		{"//dir", 301, "/dir/"}, // S1
 		{"/linkdir", 301, "/linkdir/"},
 		{"/%64ir", 301, "/dir/"},
 
@@ -190,11 +203,10 @@ func TestFilesPaths(t *testing.T) {
 		{"/dir%2Fx.txt", 400, ""},
 		{"/a.txt%00.html", 400, ""},
 		{"/%00", 400, ""},
-		{"//evil.example/..", 400, ""},
-		{"//a.txt", 400, ""},
+		{"//evil.example/../..", 400, ""},
 		{"/%2e%2e/%2e%2e/", 400, ""},
 		{"http://a/../secret", 400, ""},
-		{"http://a//etc/hostname", 400, ""},
+		{"http://a//etc/hostname", 404, ""},
 		{"/%zz", 400, ""},
 
 		{"/%252e%252e/secret", 200, "literal"}, // a file literally named %2e%2e
@@ -221,19 +233,16 @@ func TestFilesPaths(t *testing.T) {
 		{"/dir/.hidden", 404, ""},
 		{"/dir/../.env", 404, ""},
 		{"/...", 404, ""},
+		{"/.well-known/.hidden", 404, ""},
+		{"/dir/.well-known/x", 404, ""},
 
-		{"/con", 404, ""},
 		{"/CON", 404, ""},
 		{"/nul.txt", 404, ""},
-		{"/aux.txt", 404, ""},
 		{"/com1.log", 404, ""},
 		{"/LPT%C2%B9", 404, ""},
 		{"/a.txt::$DATA", 404, ""},
-		{"/s.txt:$DATA", 404, ""},
 		{"/a.txt.", 404, ""},
-		{"/end.", 404, ""},
 		{"/a.txt%20", 404, ""},
-		{"/blank%20", 404, ""},
 		{"/PROGRA~1/", 404, ""},
 	} {
 		r := ask(t, open, "GET "+tt.target)
@@ -252,7 +261,7 @@ func TestFilesPaths(t *testing.T) {
 			t.Errorf("GET %s: says %q", tt.target, r.body)
 		}
 	}
-	for target, status := range map[string]int{"/.env": 200, "/.git/config": 200, "/dir/.hidden": 200, "/...": 404, "/..": 400, "/../secret": 400} {
+	for target, status := range map[string]int{"/.env": 200, "/.git/config": 200, "/dir/.hidden": 200, "/...": 200, "/..": 400, "/../secret": 400} {
 		if r := ask(t, all, "GET "+target); r.Status != status {
 			t.Errorf("with Dotfiles, GET %s: %d, want %d", target, r.Status, status)
 		}
@@ -267,7 +276,7 @@ func TestServableOnWindows(t *testing.T) {
 	defer func(was bool) { onWindows = was }(onWindows)
 	for _, on := range []bool{false, true} {
 		onWindows = on
-		for _, name := range []string{"a:b", "GIT~1"} {
+		for _, name := range []string{"a:b", "GIT~1", "nul.txt", "end.", "blank ", "s:$DATA"} {
 			if got := servable(name, true); got == on {
 				t.Errorf("on Windows %v: servable(%q) = %v", on, name, got)
 			}
@@ -277,7 +286,6 @@ func TestServableOnWindows(t *testing.T) {
 		"comma": true, "com": true, "com10": true, "conx": true, "lpt": true, "nul1": true, "COM¹": false, "com9.txt": false, "PRN .x": false,
 		"conin$": false, "CONOUT$.log": false, "clock$": false, "a.con": true, "lpt\xff": true, "con:x": false,
 	} {
-		onWindows = false
 		if got := servable(name, true); got != want {
 			t.Errorf("servable(%q) = %v, want %v", name, got, want)
 		}
@@ -700,7 +708,7 @@ func FuzzFileName(f *testing.F) {
 				t.Fatalf("FileName(%q) = %q", path, name)
 			}
 			for element := range strings.SplitSeq(name, "/") {
-				if element == "" || element == ".." || element[0] == '.' && name != "." && !dotfiles {
+				if element == "" || element == ".." || element[0] == '.' && name != "." && !dotfiles && element != ".well-known" {
 					t.Fatalf("FileName(%q, %v) = %q", path, dotfiles, name)
 				}
 			}

@@ -2,6 +2,7 @@ package httpmini
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -48,10 +49,14 @@ func (f *Files) list(x *Exchange, name string) {
 		return
 	}
 	more := len(found) > maxListed
-	entries := f.entries(name, found[:min(len(found), maxListed)])
+	entries, left := f.entries(name, found[:min(len(found), maxListed)])
 	by, order := sortOrder(x.Request.Query())
 	sortEntries(entries, by, order)
-	page := f.appendList(nil, name, entries, more, by, order)
+	if wantsJSON(x.Request.Header) {
+		x.Respond(200, f.jsonFields(left, more), jsonList(entries))
+		return
+	}
+	page := f.appendList(nil, name, entries, left, more, by, order)
 	forms := "'none'"
 	if f.Form {
 		forms = "'self'"
@@ -62,8 +67,59 @@ func (f *Files) list(x *Exchange, name string) {
 		{"X-Content-Type-Options", "nosniff"},
 		{"Referrer-Policy", "same-origin"}, // with no-referrer the form would come with Origin: null
 		{"Cache-Control", "no-cache"},
+		{"Vary", "Accept"},
 	})
 	x.Respond(200, h, page)
+}
+
+// wantsJSON says whether a client would rather have JSON than a page (RFC 9110
+// §12.5.1).
+func wantsJSON(h Header) bool {
+	asJSON, asPage := 0.0, 0.0
+	for _, element := range h.List("Accept") {
+		name, params, _ := strings.Cut(element, ";")
+		switch name = trim(name); {
+		case equalFold(name, "application/json"):
+			asJSON = weight(params)
+		case equalFold(name, "text/html"), equalFold(name, "text/*"):
+			asPage = max(asPage, weight(params))
+		}
+	}
+	return asJSON > asPage
+}
+
+// jsonFields are those of a list in JSON. What is not in it is said beside it: the
+// list is an array, as that of nginx.
+func (f *Files) jsonFields(left int, more bool) Header {
+	h := Header{{"Content-Type", "application/json"}, {"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-cache"}, {"Vary", "Accept"}}
+	if left > 0 {
+		h.Add("X-Left-Out", strconv.Itoa(left))
+	}
+	if more {
+		h.Add("X-Cut-At", strconv.Itoa(maxListed))
+	}
+	return f.with(h)
+}
+
+// jsonList makes a list with the keys of nginx's autoindex_format json, and url.
+func jsonList(entries []entry) []byte {
+	type line struct {
+		Name     string `json:"name"`
+		Type     string `json:"type"`
+		Modified string `json:"mtime"`
+		Size     int64  `json:"size,omitempty"`
+		URL      string `json:"url"` // for a name that is no UTF-8, too
+	}
+	list := make([]line, 0, len(entries))
+	for _, e := range entries {
+		l := line{e.name, "file", formatDate(e.modified), e.size, string(appendEscapedPath([]byte("./"), e.name))}
+		if e.dir {
+			l.Type, l.Size, l.URL = "directory", 0, l.URL+"/"
+		}
+		list = append(list, l)
+	}
+	b, _ := json.Marshal(list)
+	return append(b, '\n')
 }
 
 // readDir reads a directory, up to one entry more than are listed. long says that
@@ -91,19 +147,20 @@ func (f *Files) readDir(name string) (found []fs.DirEntry, long bool, err error)
 	return found, long, err
 }
 
-// entries are those of found, in the directory of that name, which Serve would serve.
-func (f *Files) entries(name string, found []fs.DirEntry) (entries []entry) {
+// entries are those of found, in the directory of that name, which Serve would serve;
+// left says how many it would not.
+func (f *Files) entries(name string, found []fs.DirEntry) (entries []entry, left int) {
 	for _, d := range found {
 		if !servable(d.Name(), f.Dotfiles) {
 			continue
 		}
 		// By way of the root: a link counts as what it leads to, if that is inside.
-		info, err := f.Root.Stat(name + "/" + d.Name())
+		_, info, err := f.stat(name + "/" + d.Name())
 		if err == nil && (info.IsDir() || info.Mode().IsRegular()) {
 			entries = append(entries, newEntry(d.Name(), info))
 		}
 	}
-	return entries
+	return entries, len(found) - len(entries)
 }
 
 func newEntry(name string, info fs.FileInfo) entry {
@@ -174,7 +231,7 @@ th:first-child{width:99%}
 
 // appendList appends the page. Nothing in it comes from elsewhere, and it needs no
 // script: the heads of the columns are links.
-func (f *Files) appendList(dst []byte, dir string, entries []entry, more bool, by, order string) []byte {
+func (f *Files) appendList(dst []byte, dir string, entries []entry, left int, more bool, by, order string) []byte {
 	title := "/"
 	if dir != "." {
 		title += dir + "/"
@@ -203,6 +260,9 @@ func (f *Files) appendList(dst []byte, dir string, entries []entry, more bool, b
 		dst = append(dst, "<p>There are more than "+strconv.Itoa(maxListed)+" entries: these are some of them.</p>\n"...)
 	case len(entries) == 0:
 		dst = append(dst, "<p>Nothing here.</p>\n"...)
+	}
+	if left > 0 {
+		dst = append(dst, "<p>Left out: "+strconv.Itoa(left)+" (hidden, no file or folder, or a link that leads outside or nowhere).</p>\n"...)
 	}
 	if f.Form {
 		dst = append(dst, listForm...)

@@ -16,16 +16,16 @@ var (
 // FileName decodes the path of a request, once, and returns the name of the file
 // below a root that it stands for: elements with slashes between, "." for the root
 // itself. dir says that the path ends in a slash. Dot segments are resolved, empty
-// ones dropped.
+// ones dropped, also at the start: scripts join BASE/ and /name.
 //
-// The error is an *Error. Its status is 400 for paths that leave the root, begin
-// with two slashes, or hold a backslash, a NUL, an encoded slash or dot segments
-// with parameters ("..;"); 404 for elements that Windows takes for something else
-// (devices, streams, names that end in a dot or a blank), whatever the system, and,
-// unless dotfiles, for those that begin with a dot. It does not check UTF-8: a
-// name is the bytes that it has.
+// The error is an *Error. Its status is 400 for paths that leave the root or hold a
+// backslash, a NUL, an encoded slash or dot segments with parameters ("..;"); 404 on
+// Windows for elements that it takes for something else (devices, streams, names
+// that end in a dot or a blank), and, unless dotfiles, for those that begin with a
+// dot, but for /.well-known (RFC 8615). It does not check UTF-8: a name is the bytes
+// that it has.
 func FileName(path string, dotfiles bool) (name string, dir bool, err error) {
-	if path == "" || path[0] != '/' || strings.HasPrefix(path, "//") {
+	if path == "" || path[0] != '/' {
 		return "", false, &Error{Status: 400, Err: ErrPath}
 	}
 	var room [32]string // so that short paths need no other
@@ -53,8 +53,8 @@ func FileName(path string, dotfiles bool) (name string, dir bool, err error) {
 			elements = elements[:len(elements)-1]
 		}
 	}
-	for _, element := range elements {
-		if !servable(element, dotfiles) {
+	for i, element := range elements {
+		if !servable(element, dotfiles || i == 0 && element == ".well-known") {
 			return "", dir, &Error{Status: 404, Err: ErrFileName}
 		}
 	}
@@ -94,16 +94,11 @@ var onWindows = runtime.GOOS == "windows"
 
 // servable says whether a file of that name, one element, is served and listed.
 func servable(name string, dotfiles bool) bool {
-	last := name[len(name)-1]
-	switch {
-	case name[0] == '.' && !dotfiles, last == '.', last == ' ', strings.IndexByte(name, '\\') >= 0:
+	if name[0] == '.' && !dotfiles || strings.IndexByte(name, '\\') >= 0 {
 		return false
-	case strings.Contains(name, ":$"), onWindows && strings.IndexByte(name, ':') >= 0:
-		return false // a stream of a file; elsewhere a colon is any character
-	case onWindows && strings.IndexByte(name, '~') >= 0:
-		return false // GIT~1 is the short name of .git
 	}
-	return !isDevice(name)
+	// A colon begins a stream of a file; GIT~1 is the short name of .git.
+	return !onWindows || !strings.ContainsAny(name, ":~") && !strings.ContainsAny(name[len(name)-1:], ". ") && !isDevice(name)
 }
 
 // isDevice holds for CON, nul.txt, COM1 and their like.
@@ -129,6 +124,10 @@ func isDevice(name string) bool {
 	port, n := utf8.DecodeRuneInString(stem[3:])
 	return n > 0 && n == len(stem)-3 && strings.ContainsRune("0123456789¹²³", port)
 }
+
+// FilePath returns the path of a URL that FileName makes the name of a file of: what
+// stands in the Location of a 201 (RFC 9110 §10.2.2).
+func FilePath(name string) string { return string(appendEscapedPath([]byte("/"), name)) }
 
 // appendEscapedPath appends name so that it can stand in a URL's path.
 func appendEscapedPath(dst []byte, name string) []byte {

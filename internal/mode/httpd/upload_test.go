@@ -89,8 +89,8 @@ func TestHttpdUpload(t *testing.T) {
 		{"", "PUT", "/-rf", "content", nil, 400, nil},
 		{"", "PUT", "/.profile", "content", nil, 404, nil},
 		{"-dotfiles", "PUT", "/.profile", "content", nil, 400, nil},
-		{"", "PUT", "/con", "content", nil, 404, nil},
-		{"", "PUT", "/dot.", "content", nil, 404, nil},
+		{"", "PUT", "/con", "content", nil, 400, nil},
+		{"", "PUT", "/dot.", "content", nil, 400, nil},
 		{"", "PUT", "/" + strings.Repeat("n", 256), "content", nil, 400, nil},
 		{"", "PUT", "/" + strings.Repeat("n", 255), "content", nil, 201, map[string]string{strings.Repeat("n", 255): "content"}},
 
