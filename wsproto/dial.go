@@ -131,8 +131,9 @@ func dialOnce(ctx context.Context, u target, opt *DialOptions) (*Conn, *httpmini
 	deadline, _ := ctx.Deadline()
 	nc.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(longAgo) })
-	br := bufio.NewReader(nc)
-	res, ag, err := opt.handshake(nc, br, u)
+	came := &headReader{Conn: nc}
+	br := bufio.NewReader(came)
+	res, ag, err := opt.handshake(came, br, u)
 	if he, ok := errors.AsType[*HandshakeError](err); ok && res != nil && res.Status != 101 {
 		he.Body = readRefusal(ctx, nc, res)
 	}
@@ -148,10 +149,28 @@ func dialOnce(ctx context.Context, u target, opt *DialOptions) (*Conn, *httpmini
 	return NewConn(nc, buffered, RoleClient, ag, opt.Config), res, nil
 }
 
-// inTime makes err that of ctx where that has ended.
+// A headReader keeps what is read first.
+type headReader struct {
+	net.Conn
+	came []byte
+}
+
+func (r *headReader) Read(p []byte) (n int, err error) {
+	n, err = r.Conn.Read(p)
+	r.came = append(r.came, p[:min(n, httpmini.ClientLimits.Head-len(r.came))]...)
+	return n, err
+}
+
+// inTime makes err that of ctx where that has ended and nothing was answered.
 func inTime(ctx context.Context, err error) error {
-	if _, ok := errors.AsType[*HandshakeError](err); !ok && ctx.Err() != nil {
-		return fmt.Errorf("wsproto: opening handshake: %w", ctx.Err())
+	he, ok := errors.AsType[*HandshakeError](err)
+	if ctx.Err() == nil || ok && he.Response != nil {
+		return err
+	}
+	err = fmt.Errorf("wsproto: opening handshake: %w", ctx.Err())
+	if ok {
+		he.Err = err
+		return he
 	}
 	return err
 }
@@ -183,7 +202,7 @@ func (opt *DialOptions) connect(ctx context.Context, u target) (net.Conn, error)
 }
 
 // handshake sends the request and judges the response.
-func (opt *DialOptions) handshake(nc net.Conn, br *bufio.Reader, u target) (*httpmini.Response, Agreement, error) {
+func (opt *DialOptions) handshake(nc *headReader, br *bufio.Reader, u target) (*httpmini.Response, Agreement, error) {
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	key := base64.StdEncoding.EncodeToString(nonce[:])
@@ -198,14 +217,17 @@ func (opt *DialOptions) handshake(nc net.Conn, br *bufio.Reader, u target) (*htt
 	limits.Strict = true
 	res, err := httpmini.ReadFinal(br, "GET", true, limits)
 	if err != nil {
-		if _, ok := errors.AsType[*httpmini.Error](err); ok {
-			return nil, Agreement{}, &HandshakeError{Err: err}
+		if _, ok := errors.AsType[*httpmini.Error](err); !ok {
+			err = fmt.Errorf("wsproto: reading the response to the opening handshake: %w", err)
 		}
-		return nil, Agreement{}, fmt.Errorf("wsproto: reading the response to the opening handshake: %w", err)
+		if len(nc.came) > 0 {
+			err = &HandshakeError{Head: string(nc.came), Err: err}
+		}
+		return nil, Agreement{}, err
 	}
 	ag, err := opt.judge(res, req)
 	if err != nil {
-		return res, Agreement{}, &HandshakeError{Status: res.Status, Response: res, Err: err}
+		return res, Agreement{}, &HandshakeError{Status: res.Status, Response: res, Head: res.Raw, Err: err}
 	}
 	return res, ag, nil
 }
@@ -265,7 +287,7 @@ func (opt *DialOptions) judge(res *httpmini.Response, req *httpmini.Request) (ag
 		if opt.Config.Lenient == nil {
 			return ag, err
 		}
-		opt.Config.Lenient(&HandshakeError{Status: res.Status, Response: res, Err: err})
+		opt.Config.Lenient(&HandshakeError{Status: res.Status, Response: res, Head: res.Raw, Err: err})
 	}
 	if len(chosen) > 0 {
 		ag.Subprotocol = chosen[0]

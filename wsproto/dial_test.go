@@ -154,6 +154,12 @@ func TestDialResponses(t *testing.T) {
 			case tt.err == ErrStatus && (string(he.Body) != "hi" || !strings.Contains(err.Error(), fmt.Sprint("protocols: ", res.Status, " ", httpmini.StatusText(res.Status)))):
 				t.Errorf("%s: Dial: %v, body %q", tt.name, err, he.Body)
 			}
+			if refused {
+				came := strings.ReplaceAll(tt.response, "{accept}", AcceptKey(s.reqs[0].Header.Get("Sec-Websocket-Key")))
+				if head, _, _ := strings.Cut(he.Head, "\r\n\r\n"); head == "" || !strings.HasPrefix(came, head) {
+					t.Errorf("%s: the head is %q; want %q", tt.name, he.Head, came)
+				}
+			}
 			if tt.err == ErrStatus {
 				if b, _ := io.ReadAll(res.Body); string(b) != "hi" {
 					t.Errorf("%s: the response's body is %q", tt.name, b)
@@ -304,7 +310,7 @@ func TestDialTime(t *testing.T) {
 			if took := time.Since(start); took != tt.want || !errors.Is(err, tt.err) && !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s: Dial: %v after %v; want %v after %v", tt.name, err, took, tt.err, tt.want)
 			}
-			if he, ok := errors.AsType[*HandshakeError](err); ok && string(he.Body) != "hi" {
+			if he, ok := errors.AsType[*HandshakeError](err); ok && string(he.Body) != "hi" && he.Head != "HTTP/1.1 1" {
 				t.Errorf("%s: the body is %q; want what came", tt.name, he.Body)
 			}
 			s.wg.Wait()

@@ -105,15 +105,21 @@ func (e *CloseError) Error() string {
 
 // A HandshakeError says why an opening handshake failed. On the server, Status
 // is the status to answer with. On the client, Status and Response are what came
-// instead of a usable 101, Body at most its first MiB; both are zero when
-// nothing came or it could not be read.
+// instead of a usable 101, Body at most its first MiB; both are zero when what came
+// could not be read.
 type HandshakeError struct {
 	Status   int
 	Response *httpmini.Response
 	Body     []byte
+	Head     string // what came of the peer's head, as it came: httpmini.ClientLimits.Head bytes at most
 	Err      error
 }
 
-func (e *HandshakeError) Error() string { return "websocket: handshake refused: " + e.Err.Error() }
+func (e *HandshakeError) Error() string {
+	if e.Status == 0 {
+		return "websocket: handshake failed: " + e.Err.Error()
+	}
+	return "websocket: handshake refused: " + e.Err.Error()
+}
 
 func (e *HandshakeError) Unwrap() error { return e.Err }

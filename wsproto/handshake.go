@@ -100,6 +100,9 @@ func Answer(req *httpmini.Request, opt AcceptOptions) (*httpmini.Response, Agree
 		extra, err = opt.admit(req)
 	}
 	if err != nil {
+		if he, ok := errors.AsType[*HandshakeError](err); ok {
+			he.Head = req.Raw
+		}
 		return opt.refuse(err, extra), Agreement{}, err
 	}
 	h := make(httpmini.Header, 0, 5+len(opt.Header))

@@ -249,7 +249,7 @@ func checkResponse(t *testing.T, name string, res *httpmini.Response, ag Agreeme
 		return
 	}
 	he, ok := errors.AsType[*HandshakeError](err)
-	if !ok || he.Status != res.Status || ag != (Agreement{}) {
+	if !ok || he.Status != res.Status || he.Head == "" || ag != (Agreement{}) {
 		t.Errorf("%s: the error is %#v with status %d and %v", name, err, res.Status, ag)
 	}
 	body, bodyErr := io.ReadAll(std.Body)
