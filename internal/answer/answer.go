@@ -1,3 +1,5 @@
+// Package answer makes what goes back by itself: a text (-reply), or what a program
+// prints (-exec, -sh-exec). It is the only package that starts programs.
 package answer
 
 import (

@@ -1,29 +1,29 @@
-// Package mode is what all modes of the program share: the command line, the
-// streams, listening, dialing, and how errors become exit codes. A mode is one
-// file here and one line in the table of package main:
+// Package cli is what all modes of the program share and know nothing of a protocol:
+// the command line, its help, the streams, and how errors become exit codes. A mode
+// is a folder in internal/mode and a row in the table of package main:
 //
-//	// Discard accepts every message and says nothing (RFC 863 in spirit).
-//	var Discard = Mode{
+//	// Mode accepts every connection and drops what comes (RFC 863).
+//	var Mode = cli.Mode{
 //		Name: "discard", Brief: "read every message and drop it",
 //		Examples: []string{"socketsrv -discard -port 9000"},
-//		Setup: func(fs *Flags) Func {
-//			l := AddListener(fs, "127.0.0.1", "8008")
-//			return func(ctx context.Context, env *Env, args []string) error { … }
+//		Setup: func(fs *cli.Flags) cli.Func {
+//			l := listen.AddListener(fs, "127.0.0.1", "8008")
+//			return func(ctx context.Context, env *cli.Env, args []string) error { … }
 //		},
 //	}
 //
 // Setup adds flags to fs, those that modes have in common by one call a group:
-// Listener or Listeners, ServerTLS, ClientTLS, ServerWS, ClientWS, Dialer,
-// Output. The variables behind them are locals of Setup, so that no mode sees
-// another's. The function it returns runs with the flags set, and returns an
-// error that ExitCode maps: a UsageError for a mistake on the command line, a
-// Failure where the mode itself knows the code, any other as it came.
+// listen.AddListener, AddTLS and AddWebSocket of servers, dial.AddWebSocket and AddTLS
+// of clients, Output of all. The variables behind them are locals of Setup, so that no
+// mode sees another's. The function it returns runs with the flags set, and returns an
+// error that ExitCode maps: a UsageError for a mistake on the command line, a Failure
+// where the mode itself knows the code, any other as it came.
 //
-// The context ends at the first SIGINT or SIGTERM and when stdout is closed. A
-// server then stops politely and returns nil; a client returns any error.
+// The context ends at the first SIGINT or SIGTERM and when stdout is closed. A server
+// then stops politely and returns nil; a client returns any error.
 //
-// A mode reaches the world through its Env only, so that tests run it whole
-// with buffers and fakes.
+// A mode reaches the world through its Env only, so that tests run it whole with
+// buffers and fakes. Begin reading with Table.Run in run.go.
 package cli
 
 import (

@@ -1,3 +1,9 @@
+// Package dial is the way from a URL to a connection: names, proxies, TLS, opening
+// handshakes, and the flags of all that.
+//
+// A Dialer (this file) makes plain connections, through a proxy (proxy.go) where one
+// is wanted. A Client (link.go) makes a Link of whatever a URL names: messages over a
+// WebSocket (wslink.go), over lines, over bytes, over datagrams.
 package dial
 
 import (

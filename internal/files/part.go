@@ -1,3 +1,7 @@
+// Package files puts what comes from a peer on the disk: under a name that is one
+// element of a path (name.go), in a part that nobody takes for the whole, which gets
+// its own name when it is whole (part.go), with a bar that shows how far it is
+// (bar.go).
 package files
 
 import (

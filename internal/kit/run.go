@@ -1,3 +1,6 @@
+// Package kit is what the tests of modes share: a mode that runs in the background, a
+// connection that leads to a function, peers that say what they are told, terminals,
+// processes. Only tests import it.
 package kit
 
 import (

@@ -1,3 +1,9 @@
+// Package listen is what servers have in common: the flags of listeners, TLS and
+// WebSocket, the opening of listeners, UDP sockets that answer from the address they
+// were asked at, and the page for browsers.
+//
+// AddListener or AddListeners adds the flags, Open opens what they say, WebSocket's
+// Server makes the server for one of them, ServeAll runs all until the end.
 package listen
 
 import (

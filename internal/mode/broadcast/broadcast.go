@@ -1,3 +1,8 @@
+// Package broadcast sends every message to every client.
+//
+// A client belongs to a room, in rooms.go: the one of its path with -rooms, else the
+// only one. Whatever it sends goes to all members of that room. Those of WebSocket
+// are here, those of TCP in lines.go, those of UDP in udp.go. Begin with run.
 package broadcast
 
 import (
@@ -17,10 +22,7 @@ import (
 	"socketsrv/wsproto"
 )
 
-// Mode sends every message to every client.
-//
-// A client belongs to a room: broadcastrooms.go. Those of WebSocket are here, those
-// of TCP in broadcastlines.go, of UDP in broadcastudp.go.
+// Mode is its row in the table of the program.
 var Mode = cli.Mode{
 	Name: "broadcast", Brief: "send every message to every client: WebSocket, and lines of TCP, UDP when asked",
 	Aliases: []cli.Alias{{Name: "broadcast_server", Defaults: []string{"-exclude-sender", "-no-announce", "-port", "8008"}}},
@@ -55,8 +57,8 @@ var Mode = cli.Mode{
 }
 
 const (
-	// broadcastStall is how long a client may take nothing of what waits for it.
-	broadcastStall = 10 * time.Second
+	// stall is how long a client may take nothing of what waits for it.
+	stall = 10 * time.Second
 	// slowSpell without a message missed ends a spell of missing messages.
 	slowSpell = 10 * time.Second
 )
@@ -74,9 +76,9 @@ type broadcast struct {
 
 	env      *cli.Env
 	con      *cli.Console
-	rooms    broadcastRooms
+	rooms    rooms
 	stopping atomic.Bool
-	late     chan *broadcastClient // who began to miss messages, for the log
+	late     chan *member // who began to miss messages, for the log
 	counts   struct{ clients, open, messages, bytes, missed, slow, refused, unsent atomic.Int64 }
 
 	perIP struct {
@@ -92,7 +94,7 @@ func (b *broadcast) run(ctx context.Context, env *cli.Env, args []string) error 
 	}
 	defer con.Close()
 	b.env, b.con = env, con
-	b.late = make(chan *broadcastClient, 64)
+	b.late = make(chan *member, 64)
 	b.perIP.open = make(map[netip.Addr]int)
 	defer b.watch()()
 	sockets, err := b.listeners.Open(ctx, env, con, b.tls)
@@ -171,22 +173,22 @@ func (b *broadcast) report() string {
 		c.clients.Load(), c.open.Load(), rooms, c.messages.Load(), c.bytes.Load(), c.missed.Load(), c.slow.Load(), c.refused.Load(), c.unsent.Load())
 }
 
-// A broadcastClient is a client of WebSocket or TCP.
-type broadcastClient struct {
+// A member is a client of WebSocket or TCP.
+type member struct {
 	id     string
 	proto  string
 	peer   string
 	path   string
-	room   *broadcastRoom // nil: it was not let in
-	missed atomic.Int64   // messages
-	last   atomic.Int64   // when it missed one, in nanoseconds
+	room   *room        // nil: it was not let in
+	missed atomic.Int64 // messages
+	last   atomic.Int64 // when it missed one, in nanoseconds
 }
 
-func (c *broadcastClient) String() string { return c.id }
+func (c *member) String() string { return c.id }
 
 // missedSome counts messages that a client did not get because too much waits for
 // it. It must not wait: all others do.
-func (b *broadcast) missedSome(c *broadcastClient, messages int) {
+func (b *broadcast) missedSome(c *member, messages int) {
 	b.counts.missed.Add(int64(messages))
 	c.missed.Add(int64(messages))
 	now := b.env.Now().UnixNano()
@@ -212,11 +214,11 @@ func (b *broadcast) webSocket(addr net.Addr) *wsproto.Server {
 	s := b.ws.Server(&b.listeners.Serving, b.con, addr, secure, nil)
 	listen.Refusals(b.con, s, proto, &b.counts.refused)
 	s.Queue = int(b.queue)
-	s.Config.WriteTimeout = broadcastStall
+	s.Config.WriteTimeout = stall
 	s.OnHandshake = b.handshake
 	greet := s.OnConnect
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) {
-		c := &broadcastClient{id: u.ID(), proto: proto, peer: u.RemoteAddr().String(), path: req.Target}
+		c := &member{id: u.ID(), proto: proto, peer: u.RemoteAddr().String(), path: req.Target}
 		u.Data = c
 		greet(u, req)
 		if b.ws.Permitted(req) {
@@ -227,17 +229,17 @@ func (b *broadcast) webSocket(addr net.Addr) *wsproto.Server {
 		}
 	}
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
-		c := u.Data.(*broadcastClient)
+		c := u.Data.(*member)
 		b.received(c, m.Opcode, m.Data)
 		c.room.gather(u, m.Opcode, m.Data)
 	}
 	s.OnPause = func(u *wsproto.User) {
-		if c := u.Data.(*broadcastClient); c.room != nil {
+		if c := u.Data.(*member); c.room != nil {
 			c.room.group.Flush()
 		}
 	}
 	s.OnDisconnect = func(u *wsproto.User, err error) {
-		c := u.Data.(*broadcastClient)
+		c := u.Data.(*member)
 		b.leaveAddress(u.RemoteAddr())
 		if c.room != nil {
 			c.room.group.Remove(u)
@@ -290,14 +292,14 @@ func addressOf(a net.Addr) netip.Addr {
 }
 
 // announce tells the room of c what it did.
-func (b *broadcast) announce(c *broadcastClient, did string) {
+func (b *broadcast) announce(c *member, did string) {
 	if !b.silent && !b.stopping.Load() {
 		c.room.gather(nil, wsproto.OpText, []byte(c.id+did))
 		c.room.group.Flush()
 	}
 }
 
-func (b *broadcast) connected(c *broadcastClient, origin string) {
+func (b *broadcast) connected(c *member, origin string) {
 	b.counts.clients.Add(1)
 	b.counts.open.Add(1)
 	if origin != "" {
@@ -311,7 +313,7 @@ func (b *broadcast) connected(c *broadcastClient, origin string) {
 }
 
 // received counts and shows a message that is about to go to the others.
-func (b *broadcast) received(c *broadcastClient, op wsproto.Opcode, p []byte) {
+func (b *broadcast) received(c *member, op wsproto.Opcode, p []byte) {
 	b.counts.messages.Add(1)
 	b.counts.bytes.Add(int64(len(p)))
 	if b.output.Verbose {
@@ -324,7 +326,7 @@ func (b *broadcast) received(c *broadcastClient, op wsproto.Opcode, p []byte) {
 
 // control shows pings and pongs.
 func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p []byte) {
-	c, ok := u.Data.(*broadcastClient)
+	c, ok := u.Data.(*member)
 	if !ok || h.Opcode != wsproto.OpPing && h.Opcode != wsproto.OpPong {
 		return
 	}
@@ -339,7 +341,7 @@ func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p 
 }
 
 // disconnected is for a client that left its room's group.
-func (b *broadcast) disconnected(c *broadcastClient, err error) {
+func (b *broadcast) disconnected(c *member, err error) {
 	b.counts.open.Add(-1)
 	b.announce(c, " disconnected")
 	b.rooms.leave(c.room)

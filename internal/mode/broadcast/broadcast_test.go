@@ -413,7 +413,7 @@ func TestBroadcastDatagrams(t *testing.T) {
 // are only so many.
 func TestBroadcastCredit(t *testing.T) {
 	b := &broadcast{queue: 100}
-	d := &broadcastDatagrams{broadcast: b, peers: make(map[string]*datagramPeer)}
+	d := &datagrams{broadcast: b, peers: make(map[string]*datagramPeer)}
 	d.changed.L = &d.mu
 	from := func(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 	to := func(sender, line string) (list []string) {

@@ -19,41 +19,41 @@ import (
 	"socketsrv/wsproto"
 )
 
-// broadcastLines are the clients of TCP in a room: a line of theirs is a message,
+// lineMembers are the clients of TCP in a room: a line of theirs is a message,
 // a message a line to them, with the line feeds it may hold.
-type broadcastLines struct {
+type lineMembers struct {
 	*broadcast
 	mu      sync.Mutex
 	clients map[*lineClient]struct{}
 }
 
-func (l *broadcastLines) count() int {
+func (l *lineMembers) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.clients)
 }
 
-func (l *broadcastLines) add(c *lineClient) {
+func (l *lineMembers) add(c *lineClient) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.clients[c] = struct{}{}
 }
 
-func (l *broadcastLines) remove(c *lineClient) {
+func (l *lineMembers) remove(c *lineClient) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.clients, c)
 }
 
 // send leaves p to the writers of all clients.
-func (l *broadcastLines) send(from any, p []byte) {
+func (l *lineMembers) send(from any, p []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.clients {
 		if l.exclude && from == any(c) || c.post(p, l.queue) {
 			continue
 		}
-		l.missedSome(&c.broadcastClient, 1)
+		l.missedSome(&c.member, 1)
 		if l.slow == "close" {
 			c.abort(errTooSlow)
 		}
@@ -65,7 +65,7 @@ var errTooSlow = errors.New("it reads too slowly")
 // A lineClient is a client of TCP. The goroutine that serves it reads, another
 // writes.
 type lineClient struct {
-	broadcastClient
+	member
 	nc net.Conn
 
 	mu      sync.Mutex
@@ -115,14 +115,14 @@ func (c *lineClient) write() {
 }
 
 const (
-	linePiece = 64 << 10 // must be taken within broadcastStall
+	linePiece = 64 << 10 // must be taken within stall
 	keepLines = 64 << 10 // storage kept between two writes
 )
 
 func (c *lineClient) writeAll(b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), linePiece)
-		c.nc.SetWriteDeadline(time.Now().Add(broadcastStall))
+		c.nc.SetWriteDeadline(time.Now().Add(stall))
 		if _, err := c.nc.Write(b[:n]); err != nil {
 			return err
 		}
@@ -213,7 +213,7 @@ func (s *lineServer) serveConn(nc net.Conn) {
 	defer nc.Close()
 	c := &lineClient{nc: nc}
 	c.changed.L = &c.mu
-	c.broadcastClient = broadcastClient{id: newUUID(), proto: "tcp", peer: nc.RemoteAddr().String()}
+	c.member = member{id: newUUID(), proto: "tcp", peer: nc.RemoteAddr().String()}
 	if s.tls.Enabled() {
 		c.proto = "tls"
 	}
@@ -225,13 +225,13 @@ func (s *lineServer) serveConn(nc net.Conn) {
 	var writer sync.WaitGroup
 	writer.Go(c.write)
 	c.room.lines.add(c)
-	s.connected(&c.broadcastClient, "")
-	s.announce(&c.broadcastClient, " connected")
+	s.connected(&c.member, "")
+	s.announce(&c.member, " connected")
 	err := s.read(c)
 	c.room.lines.remove(c)
 	c.finish()
 	writer.Wait()
-	s.disconnected(&c.broadcastClient, c.why(err))
+	s.disconnected(&c.member, c.why(err))
 }
 
 // read has the room hear every line that ends.
@@ -253,7 +253,7 @@ func (s *lineServer) read(c *lineClient) error {
 				break
 			}
 			op := lineType(line)
-			s.received(&c.broadcastClient, op, line)
+			s.received(&c.member, op, line)
 			c.room.gather(c, op, line)
 			rest = more
 		}

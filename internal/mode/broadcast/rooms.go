@@ -7,40 +7,40 @@ import (
 	"socketsrv/wsproto"
 )
 
-// broadcastRooms are the rooms that somebody is in, at most one for each client.
-type broadcastRooms struct {
+// rooms are the rooms that somebody is in, at most one for each client.
+type rooms struct {
 	apart bool // a room for each path; else all are in one
-	make  func(path string) *broadcastRoom
+	make  func(path string) *room
 
 	mu   sync.Mutex
-	open map[string]*broadcastRoom
+	open map[string]*room
 }
 
-// A broadcastRoom is clients that hear each other.
-type broadcastRoom struct {
+// A room is clients that hear each other.
+type room struct {
 	path  string
-	in    int // clients, guarded by broadcastRooms.mu
+	in    int // clients, guarded by rooms.mu
 	group wsproto.Group
 
 	// Where they listen, the clients of TCP and UDP are in the room of path "/".
-	lines     *broadcastLines
-	datagrams *broadcastDatagrams
+	lines     *lineMembers
+	datagrams *datagrams
 	order     sync.Mutex // held while a message is given to all of them
 }
 
 // roomMaker returns what makes a room.
-func (b *broadcast) roomMaker(sockets *listen.Sockets) func(path string) *broadcastRoom {
-	return func(path string) *broadcastRoom {
-		r := &broadcastRoom{path: path}
+func (b *broadcast) roomMaker(sockets *listen.Sockets) func(path string) *room {
+	return func(path string) *room {
+		r := &room{path: path}
 		r.group.ExcludeSender, r.group.Queue = b.exclude, int(b.queue)
 		r.group.OnMissed = func(u *wsproto.User, messages int) {
-			b.missedSome(u.Data.(*broadcastClient), messages)
+			b.missedSome(u.Data.(*member), messages)
 			if b.slow == "close" {
 				u.Close(wsproto.StatusTryAgainLater, "too slow")
 			}
 		}
 		if path == "/" && sockets.TCP != nil {
-			r.lines = &broadcastLines{broadcast: b, clients: make(map[*lineClient]struct{})}
+			r.lines = &lineMembers{broadcast: b, clients: make(map[*lineClient]struct{})}
 		}
 		if path == "/" && sockets.UDP != nil {
 			r.datagrams = b.newDatagrams(r, sockets.UDP)
@@ -50,7 +50,7 @@ func (b *broadcast) roomMaker(sockets *listen.Sockets) func(path string) *broadc
 }
 
 // join counts one more client into the room of a path.
-func (rs *broadcastRooms) join(path string) *broadcastRoom {
+func (rs *rooms) join(path string) *room {
 	if !rs.apart {
 		path = "/"
 	}
@@ -60,7 +60,7 @@ func (rs *broadcastRooms) join(path string) *broadcastRoom {
 	if r == nil {
 		r = rs.make(path)
 		if rs.open == nil {
-			rs.open = make(map[string]*broadcastRoom)
+			rs.open = make(map[string]*room)
 		}
 		rs.open[path] = r
 	}
@@ -69,7 +69,7 @@ func (rs *broadcastRooms) join(path string) *broadcastRoom {
 }
 
 // leave counts a client out; the last one takes the room along.
-func (rs *broadcastRooms) leave(r *broadcastRoom) {
+func (rs *rooms) leave(r *room) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if r.in--; r.in == 0 {
@@ -77,7 +77,7 @@ func (rs *broadcastRooms) leave(r *broadcastRoom) {
 	}
 }
 
-func (rs *broadcastRooms) count() int {
+func (rs *rooms) count() int {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	return len(rs.open)
@@ -85,7 +85,7 @@ func (rs *broadcastRooms) count() int {
 
 // gather has p go to all, in the same order for each; from is who sent it, as
 // WebSocket and the others know him, or nil. It goes out with group.Flush.
-func (r *broadcastRoom) gather(from any, op wsproto.Opcode, p []byte) {
+func (r *room) gather(from any, op wsproto.Opcode, p []byte) {
 	u, _ := from.(*wsproto.User)
 	if r.lines == nil && r.datagrams == nil {
 		r.group.Gather(u, op, p)
@@ -103,7 +103,7 @@ func (r *broadcastRoom) gather(from any, op wsproto.Opcode, p []byte) {
 }
 
 // members is how many would get a message.
-func (r *broadcastRoom) members() int {
+func (r *room) members() int {
 	n := r.group.Len()
 	if r.lines != nil {
 		n += r.lines.count()

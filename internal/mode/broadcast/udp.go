@@ -21,16 +21,16 @@ const (
 	datagramTime = time.Second
 )
 
-// broadcastDatagrams are the clients of UDP in a room: who sent a datagram, whose
+// datagrams are the clients of UDP in a room: who sent a datagram, whose
 // lines are messages. A message goes to all of them but its sender.
 //
 // That a datagram comes from where it says is not proved. So nobody gets more bytes
 // than came from there: what he sent is his credit, of -queue bytes at most, and a
 // message beyond it is not sent to him. On the loopback interface addresses are
 // true, and there is no such limit.
-type broadcastDatagrams struct {
+type datagrams struct {
 	*broadcast
-	room *broadcastRoom
+	room *room
 	conn net.PacketConn
 	read func(p []byte) (n int, from net.Addr, may bool, err error)
 
@@ -58,8 +58,8 @@ type datagram struct {
 	p    []byte
 }
 
-func (b *broadcast) newDatagrams(room *broadcastRoom, conn net.PacketConn) *broadcastDatagrams {
-	d := &broadcastDatagrams{broadcast: b, room: room, conn: conn, peers: make(map[string]*datagramPeer)}
+func (b *broadcast) newDatagrams(room *room, conn net.PacketConn) *datagrams {
+	d := &datagrams{broadcast: b, room: room, conn: conn, peers: make(map[string]*datagramPeer)}
 	d.changed.L = &d.mu
 	if udp, ok := conn.(*net.UDPConn); ok {
 		r := listen.NewPacketReader(udp)
@@ -77,7 +77,7 @@ func (b *broadcast) newDatagrams(room *broadcastRoom, conn net.PacketConn) *broa
 }
 
 // serve reads until the socket is closed.
-func (d *broadcastDatagrams) serve() error {
+func (d *datagrams) serve() error {
 	var writer sync.WaitGroup
 	writer.Go(d.write)
 	defer writer.Wait()
@@ -97,7 +97,7 @@ func (d *broadcastDatagrams) serve() error {
 }
 
 // datagram has the room hear the lines of p. The last one needs no end.
-func (d *broadcastDatagrams) datagram(from net.Addr, p []byte, may bool) {
+func (d *datagrams) datagram(from net.Addr, p []byte, may bool) {
 	name := "" // of nobody
 	if may {
 		name = d.heard(from, len(p))
@@ -118,7 +118,7 @@ func (d *broadcastDatagrams) datagram(from net.Addr, p []byte, may bool) {
 }
 
 // heard notes that n bytes came from an address, and returns its name.
-func (d *broadcastDatagrams) heard(from net.Addr, n int) string {
+func (d *datagrams) heard(from net.Addr, n int) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name := from.String()
@@ -149,7 +149,7 @@ func isTrue(a net.Addr) bool {
 }
 
 // send leaves p to the writer.
-func (d *broadcastDatagrams) send(from any, p []byte) {
+func (d *datagrams) send(from any, p []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	size := int64(len(p) + 1)
@@ -165,7 +165,7 @@ func (d *broadcastDatagrams) send(from any, p []byte) {
 	}
 }
 
-func (d *broadcastDatagrams) finish() {
+func (d *datagrams) finish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.over = true
@@ -173,7 +173,7 @@ func (d *broadcastDatagrams) finish() {
 }
 
 // write sends what waits until finish.
-func (d *broadcastDatagrams) write() {
+func (d *datagrams) write() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for !d.over {
@@ -192,7 +192,7 @@ func (d *broadcastDatagrams) write() {
 }
 
 // entitled returns whom a message may be sent to, and has them pay for it.
-func (d *broadcastDatagrams) entitled(m datagram) (to []net.Addr) {
+func (d *datagrams) entitled(m datagram) (to []net.Addr) {
 	for name, peer := range d.peers {
 		switch {
 		case m.from == any(name):
@@ -207,7 +207,7 @@ func (d *broadcastDatagrams) entitled(m datagram) (to []net.Addr) {
 	return to
 }
 
-func (d *broadcastDatagrams) sendTo(to []net.Addr, p []byte) {
+func (d *datagrams) sendTo(to []net.Addr, p []byte) {
 	for _, addr := range to {
 		d.conn.SetWriteDeadline(time.Now().Add(datagramTime))
 		if _, err := d.conn.WriteTo(p, addr); err != nil {

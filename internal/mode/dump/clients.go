@@ -15,53 +15,53 @@ import (
 	"socketsrv/wsproto"
 )
 
-// A dumpTarget is a client that commands can name.
-type dumpTarget interface {
-	about() *dumpClient
+// A target is a client that commands can name.
+type target interface {
+	about() *client
 	// send sends p whole or not at all, shows that it did, and never waits for the
 	// peer. TCP and UDP know no opcode: text is what is typed, and may get an end of
 	// line.
 	send(op wsproto.Opcode, p []byte) error
 	// sendFile sends a file, which is the target's to close; TCP goes on with it
 	// after the return.
-	sendFile(f *dumpFile) error
+	sendFile(f *fileOut) error
 	// end closes politely. The code is for WebSocket; 0 is none.
 	end(code wsproto.StatusCode, reason string) error
 }
 
-// A dumpClient is what is known of a client, of whatever protocol.
-type dumpClient struct {
-	protocol *dumpProtocol
+// A client is what is known of a client, of whatever protocol.
+type client struct {
+	protocol *protocol
 	proto    string // in events: tcp, tls, unix, udp, ws, wss
 	number   int
 	peer     string
 	path     string // of WebSocket
 	since    time.Time
-	in, out  dumpTraffic
+	in, out  traffic
 	halfOpen atomic.Bool // the peer sends no more, and can still be sent to
 }
 
-func (c *dumpClient) about() *dumpClient { return c }
+func (c *client) about() *client { return c }
 
 // String is the client in a sentence: "TCP connection #0".
-func (c *dumpClient) String() string { return fmt.Sprintf("%s #%d", c.protocol.noun, c.number) }
+func (c *client) String() string { return fmt.Sprintf("%s #%d", c.protocol.noun, c.number) }
 
-// dumpTraffic counts one direction.
-type dumpTraffic struct{ messages, bytes atomic.Int64 }
+// traffic counts one direction.
+type traffic struct{ messages, bytes atomic.Int64 }
 
-func (t *dumpTraffic) count(n int) {
+func (t *traffic) count(n int) {
 	t.messages.Add(1)
 	t.bytes.Add(int64(n))
 }
 
-func (t *dumpTraffic) add(other *dumpTraffic) {
+func (t *traffic) add(other *traffic) {
 	t.messages.Add(other.messages.Load())
 	t.bytes.Add(other.bytes.Load())
 }
 
-// A dumpProtocol is one of the three, with its clients. They are numbered from 0,
+// A protocol is one of the three, with its clients. They are numbered from 0,
 // and no number is given twice.
-type dumpProtocol struct {
+type protocol struct {
 	name    string // in commands
 	noun    string // of a client
 	listens bool
@@ -72,29 +72,29 @@ type dumpProtocol struct {
 
 	mu      sync.Mutex
 	ever    int // clients there have been
-	open    map[int]dumpTarget
-	in, out dumpTraffic // of those that are gone
+	open    map[int]target
+	in, out traffic // of those that are gone
 }
 
 // next is the number of the next client to join.
-func (p *dumpProtocol) next() int {
+func (p *protocol) next() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ever
 }
 
 // join makes a client one that commands find.
-func (p *dumpProtocol) join(t dumpTarget) {
+func (p *protocol) join(t target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open == nil {
-		p.open = make(map[int]dumpTarget)
+		p.open = make(map[int]target)
 	}
 	p.open[t.about().number] = t
 	p.ever++
 }
 
-func (p *dumpProtocol) leave(t dumpTarget) {
+func (p *protocol) leave(t target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := t.about()
@@ -108,7 +108,7 @@ func (p *dumpProtocol) leave(t dumpTarget) {
 
 // find returns the client with the given number. The error says whether there
 // ever was one: "unknown TCP connection #9", "closed TCP connection #0".
-func (p *dumpProtocol) find(number int) (dumpTarget, error) {
+func (p *protocol) find(number int) (target, error) {
 	p.opening.Lock() // who has been shown is there
 	defer p.opening.Unlock()
 	p.mu.Lock()
@@ -124,34 +124,34 @@ func (p *dumpProtocol) find(number int) (dumpTarget, error) {
 }
 
 // all returns the clients by number.
-func (p *dumpProtocol) all() []dumpTarget {
+func (p *protocol) all() []target {
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	return p.current()
 }
 
 // current is all, without waiting for a client that is being shown.
-func (p *dumpProtocol) current() []dumpTarget {
+func (p *protocol) current() []target {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := make([]dumpTarget, 0, len(p.open))
+	list := make([]target, 0, len(p.open))
 	for _, t := range p.open {
 		list = append(list, t)
 	}
-	slices.SortFunc(list, func(a, b dumpTarget) int { return a.about().number - b.about().number })
+	slices.SortFunc(list, func(a, b target) int { return a.about().number - b.about().number })
 	return list
 }
 
-// A dumpCount is the figures of a protocol, those of open clients included.
-type dumpCount struct {
+// A count is the figures of a protocol, those of open clients included.
+type count struct {
 	open, ever int
-	in, out    dumpTraffic
+	in, out    traffic
 }
 
-func (p *dumpProtocol) count() *dumpCount {
+func (p *protocol) count() *count {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := &dumpCount{open: len(p.open), ever: p.ever}
+	c := &count{open: len(p.open), ever: p.ever}
 	c.in.add(&p.in)
 	c.out.add(&p.out)
 	for _, t := range p.open {
@@ -162,7 +162,7 @@ func (p *dumpProtocol) count() *dumpCount {
 }
 
 // statistics is a line about a protocol.
-func (d *dump) statistics(p *dumpProtocol) string {
+func (d *dump) statistics(p *protocol) string {
 	c := p.count()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d open of %d; received %s, %s; sent %s, %s", p.name, c.open, c.ever,
@@ -174,7 +174,7 @@ func (d *dump) statistics(p *dumpProtocol) string {
 		}
 	}
 	more(p.refused.Load(), "turned away")
-	if d.udp != nil && p == d.udp.dumpProtocol {
+	if d.udp != nil && p == d.udp.protocol {
 		more(d.udp.forgotten.Load(), "forgotten")
 		more(d.udp.unanswered.Load(), "not answered")
 		more(d.udp.dropped.Load(), "dropped by the system")
@@ -183,7 +183,7 @@ func (d *dump) statistics(p *dumpProtocol) string {
 }
 
 // describe is the line of list_clients about c: number, address, path, age, bytes.
-func (c *dumpClient) describe(now time.Time) string {
+func (c *client) describe(now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#%d: %s", c.number, event.Field(cmp.Or(c.peer, "unix")))
 	if c.path != "" {

@@ -15,8 +15,8 @@ import (
 	"socketsrv/wsproto"
 )
 
-// A dumpCommand is one row of the table that the prompt, help and completion use.
-type dumpCommand struct {
+// A command is one row of the table that the prompt, help and completion use.
+type command struct {
 	name  string
 	args  string
 	brief string
@@ -41,9 +41,9 @@ const (
 var errQuit = errors.New("quit")
 
 // commands is the table.
-func (d *dump) commands() []dumpCommand {
+func (d *dump) commands() []command {
 	to := []wordKind{aProtocol, aClient}
-	return []dumpCommand{
+	return []command{
 		{"help", "[COMMAND]", "shows this, or more about a command", nil, []wordKind{aCommand}, d.help},
 		{"list_clients", "", "lists clients for each protocol", []string{
 			"Number, address, path, age, bytes received and sent."}, nil, d.listClients},
@@ -99,7 +99,7 @@ func (d *dump) command(text string) (quit bool) {
 func first(word string, _ int) string { return word }
 
 // findCommand finds a command by its name or a prefix of it alone.
-func (d *dump) findCommand(l *commandLine, name string, at int) (dumpCommand, error) {
+func (d *dump) findCommand(l *commandLine, name string, at int) (command, error) {
 	table := d.commands()
 	names := make([]string, len(table))
 	for i, c := range table {
@@ -107,7 +107,7 @@ func (d *dump) findCommand(l *commandLine, name string, at int) (dumpCommand, er
 	}
 	i, err := pickWord("command", name, names)
 	if err != nil {
-		return dumpCommand{}, l.wrong(at, "%v", err)
+		return command{}, l.wrong(at, "%v", err)
 	}
 	return table[i], nil
 }
@@ -185,7 +185,7 @@ func (l *commandLine) missing(at int, what string) error {
 }
 
 // protocol reads the name of a protocol.
-func (d *dump) protocol(l *commandLine) (*dumpProtocol, error) {
+func (d *dump) protocol(l *commandLine) (*protocol, error) {
 	word, at := l.word()
 	if word == "" {
 		return nil, l.missing(at, "the protocol")
@@ -209,7 +209,7 @@ func (d *dump) protocol(l *commandLine) (*dumpProtocol, error) {
 
 // targets reads a protocol and a client number or all. act is what an unknown
 // client cannot be used for.
-func (d *dump) targets(l *commandLine, act string) ([]dumpTarget, error) {
+func (d *dump) targets(l *commandLine, act string) ([]target, error) {
 	p, err := d.protocol(l)
 	if err != nil {
 		return nil, err
@@ -235,12 +235,12 @@ func (d *dump) targets(l *commandLine, act string) ([]dumpTarget, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s%w", act, err)
 	}
-	return []dumpTarget{t}, nil
+	return []target{t}, nil
 }
 
 // each does something with each target; what fails for one is shown, and the
 // others have theirs.
-func (d *dump) each(targets []dumpTarget, do func(t dumpTarget) error) error {
+func (d *dump) each(targets []target, do func(t target) error) error {
 	for _, t := range targets {
 		if err := do(t); err != nil {
 			d.refuse(cli.ErrorText(err))
@@ -257,7 +257,7 @@ func (d *dump) send(l *commandLine) error {
 		return err
 	}
 	text, _ := l.rest()
-	return d.each(targets, func(t dumpTarget) error { return t.send(wsproto.OpText, []byte(text)) })
+	return d.each(targets, func(t target) error { return t.send(wsproto.OpText, []byte(text)) })
 }
 
 func (d *dump) sendBytes(l *commandLine) error {
@@ -269,7 +269,7 @@ func (d *dump) sendBytes(l *commandLine) error {
 	if err != nil {
 		return err
 	}
-	return d.each(targets, func(t dumpTarget) error { return t.send(wsproto.OpBinary, p) })
+	return d.each(targets, func(t target) error { return t.send(wsproto.OpBinary, p) })
 }
 
 // hex reads the rest as hexadecimal digits, with blanks anywhere.
@@ -306,7 +306,7 @@ func (d *dump) sendFile(l *commandLine) error {
 	if name = strings.TrimSpace(name); name == "" {
 		return d.cancelFiles(l, at, targets)
 	}
-	return d.each(targets, func(t dumpTarget) error {
+	return d.each(targets, func(t target) error {
 		f, err := openDumpFile(name)
 		if err != nil {
 			return err
@@ -319,11 +319,11 @@ func (d *dump) sendFile(l *commandLine) error {
 	})
 }
 
-func (d *dump) cancelFiles(l *commandLine, at int, targets []dumpTarget) error {
+func (d *dump) cancelFiles(l *commandLine, at int, targets []target) error {
 	if _, ok := targets[0].(*tcpClient); !ok {
 		return l.missing(at, "the file")
 	}
-	return d.each(targets, func(t dumpTarget) error {
+	return d.each(targets, func(t target) error {
 		c := t.(*tcpClient)
 		if err := c.queue.cancelFile(); err != nil {
 			return fmt.Errorf("%v: %w", c, err)
@@ -333,7 +333,7 @@ func (d *dump) cancelFiles(l *commandLine, at int, targets []dumpTarget) error {
 }
 
 // fileSent shows what became of a file.
-func (d *dump) fileSent(c *dumpClient, f *dumpFile, sent int64, err error) {
+func (d *dump) fileSent(c *client, f *fileOut, sent int64, err error) {
 	d.moved.Add(1)
 	if err != nil {
 		d.refuse(fmt.Sprintf("%v: %d of %d bytes of %s sent: %s", c, sent, f.size, f.name, plainError(err)))
@@ -363,7 +363,7 @@ func (d *dump) ping(l *commandLine) error {
 	if len(text) > 125 {
 		return l.wrong(at, "a ping has at most 125 bytes, not %d", len(text))
 	}
-	return d.each(targets, func(t dumpTarget) error { return t.(*wsClient).ping([]byte(text)) })
+	return d.each(targets, func(t target) error { return t.(*wsClient).ping([]byte(text)) })
 }
 
 func (d *dump) closeClients(l *commandLine) error {
@@ -383,10 +383,10 @@ func (d *dump) closeClients(l *commandLine) error {
 			return l.wrong(at, "a reason is UTF-8, at most %d bytes", wsproto.MaxReason)
 		}
 	}
-	return d.each(targets, func(t dumpTarget) error { return t.end(code, reason) })
+	return d.each(targets, func(t target) error { return t.end(code, reason) })
 }
 
-var dumpFormats = []string{event.FormatAuto.String(), event.FormatText.String(), event.FormatHex.String(), event.FormatRaw.String()}
+var formats = []string{event.FormatAuto.String(), event.FormatText.String(), event.FormatHex.String(), event.FormatRaw.String()}
 
 func (d *dump) format(l *commandLine) error {
 	style := d.con.Style()
@@ -395,14 +395,14 @@ func (d *dump) format(l *commandLine) error {
 		d.say("format " + style.Format.String() + "\n")
 		return nil
 	}
-	i, err := pickWord("format", word, dumpFormats)
+	i, err := pickWord("format", word, formats)
 	if err != nil {
 		return l.wrong(at, "%v", err)
 	}
 	if err := l.end(); err != nil {
 		return err
 	}
-	style.Format, err = event.ParseFormat(dumpFormats[i])
+	style.Format, err = event.ParseFormat(formats[i])
 	d.con.SetStyle(style)
 	return err
 }
@@ -425,7 +425,7 @@ func (d *dump) listClients(l *commandLine) error {
 		for _, t := range all {
 			b.WriteString("\t" + t.about().describe(now) + "\n")
 		}
-		if d.udp != nil && p == d.udp.dumpProtocol {
+		if d.udp != nil && p == d.udp.protocol {
 			if n := d.udp.forgotten.Load(); n > 0 {
 				fmt.Fprintf(&b, "\t%s forgotten, %d are kept at the most\n", cli.Plural(n, "session"), maxSessions)
 			}
@@ -475,7 +475,7 @@ func (d *dump) help(l *commandLine) error {
 	return nil
 }
 
-func (c *dumpCommand) help() string {
+func (c *command) help() string {
 	text := c.name + cli.Space(c.args) + "\n\t" + strings.ToUpper(c.brief[:1]) + c.brief[1:] + ".\n"
 	for _, line := range c.more {
 		text += "\t" + line + "\n"
@@ -499,7 +499,7 @@ func (d *dump) complete(text string, pos int) (start int, candidates []string) {
 	if err != nil {
 		return start, nil
 	}
-	var proto *dumpProtocol
+	var proto *protocol
 	n := 0
 	for {
 		before := l.at
@@ -523,7 +523,7 @@ func (d *dump) complete(text string, pos int) (start int, candidates []string) {
 }
 
 // fitting returns the words of a kind that begin with what was typed.
-func (d *dump) fitting(kind wordKind, proto *dumpProtocol, typed string) (words []string) {
+func (d *dump) fitting(kind wordKind, proto *protocol, typed string) (words []string) {
 	switch kind {
 	case aCommand:
 		for _, c := range d.commands() {
@@ -536,7 +536,7 @@ func (d *dump) fitting(kind wordKind, proto *dumpProtocol, typed string) (words 
 	case webSocket:
 		words = []string{"ws"}
 	case aFormat:
-		words = slices.Clone(dumpFormats)
+		words = slices.Clone(formats)
 	case aFile:
 		return talk.CompletePath(typed)
 	case aClient:

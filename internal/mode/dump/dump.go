@@ -1,3 +1,11 @@
+// Package dump shows what comes over TCP, UDP and WebSocket, in the lines of
+// SocketSrv, and talks back.
+//
+// Each protocol numbers its clients and keeps them in a protocol: clients.go. TCP is
+// in tcp.go, its writing in queue.go; UDP in udp.go; WebSocket in ws.go. Commands
+// come from prompt.go and are in commands.go. What goes back by itself is in
+// answer.go. A message comes in on one of the three, is shown by show, and is
+// answered; a command looks its client up and goes the other way. Begin with run.
 package dump
 
 import (
@@ -15,13 +23,7 @@ import (
 	"socketsrv/internal/listen"
 )
 
-// Mode shows what comes over TCP, UDP and WebSocket, in the lines of SocketSrv,
-// and talks back.
-//
-// Each protocol numbers its clients and keeps them in a dumpProtocol:
-// dumpclients.go. TCP is in dumptcp.go, its writing in dumpqueue.go; UDP in
-// dumpudp.go; WebSocket in dumpws.go. Commands come from dumpprompt.go and are in
-// dumpcommands.go. What goes back by itself is in dumpanswer.go.
+// Mode is its row in the table of the program.
 var Mode = cli.Mode{
 	Name: "dump", Brief: "show what comes over TCP, UDP and WebSocket; talk back at a prompt",
 	Examples: []string{
@@ -60,17 +62,17 @@ type dump struct {
 	tls       *listen.TLS
 	ws        *listen.WebSocket
 	output    *cli.Output
-	dumpAnswers
+	answers
 
 	con    *cli.Console
 	now    func() time.Time
-	prompt *dumpPrompt
+	prompt *prompt
 	shows  bool // events are shown, not only counted
 
-	protocols []*dumpProtocol // in the order of help and list_clients
-	tcp       *dumpTCP
-	udp       *dumpUDP
-	web       *dumpWS
+	protocols []*protocol // in the order of help and list_clients
+	tcp       *tcpServer
+	udp       *udpServer
+	web       *wsServer
 
 	met     chan struct{} // closed by the first client
 	first   sync.Once
@@ -96,10 +98,10 @@ func (d *dump) run(ctx context.Context, env *cli.Env, args []string) error {
 	d.prompt, d.con, d.now = prompt, con, env.Now
 	d.shows = d.output.JSON || !d.output.Quiet
 	d.met, d.left = make(chan struct{}), make(chan struct{}, 1)
-	udp := &dumpProtocol{name: "udp", noun: "UDP session"}
-	tcp := &dumpProtocol{name: "tcp", noun: "TCP connection"}
-	web := &dumpProtocol{name: "ws", noun: "WebSocket connection"}
-	d.protocols = []*dumpProtocol{udp, tcp, web}
+	udp := &protocol{name: "udp", noun: "UDP session"}
+	tcp := &protocol{name: "tcp", noun: "TCP connection"}
+	web := &protocol{name: "ws", noun: "WebSocket connection"}
+	d.protocols = []*protocol{udp, tcp, web}
 	d.listeners.Refuse = d.turnAway(tcp, nil)
 
 	ctx, quit := context.WithCancel(ctx)
@@ -176,7 +178,7 @@ func (d *dump) stop(ctx context.Context, sockets *listen.Sockets) {
 // turnAway returns what counts the connections that are too many, and says so,
 // once until the next one is let in. then is what is done with them besides closing;
 // nil is nothing.
-func (d *dump) turnAway(p *dumpProtocol, then func(net.Conn)) func(net.Conn) {
+func (d *dump) turnAway(p *protocol, then func(net.Conn)) func(net.Conn) {
 	return func(nc net.Conn) {
 		p.refused.Add(1)
 		if !p.full.Swap(true) {
@@ -189,7 +191,7 @@ func (d *dump) turnAway(p *dumpProtocol, then func(net.Conn)) func(net.Conn) {
 }
 
 // opened gives a client its number and shows that it came.
-func (d *dump) opened(t dumpTarget) {
+func (d *dump) opened(t target) {
 	c := t.about()
 	c.protocol.opening.Lock()
 	defer c.protocol.opening.Unlock()
@@ -205,14 +207,14 @@ func (d *dump) opened(t dumpTarget) {
 }
 
 // received shows a message; the opcode is "" where messages have no type.
-func (d *dump) received(c *dumpClient, opcode string, p []byte) {
+func (d *dump) received(c *client, opcode string, p []byte) {
 	if !d.shows {
 		return
 	}
 	d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
 }
 
-func (d *dump) sent(c *dumpClient, opcode string, p []byte) {
+func (d *dump) sent(c *client, opcode string, p []byte) {
 	d.moved.Add(1)
 	if d.shows {
 		d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Opcode: opcode, Payload: p})
@@ -220,7 +222,7 @@ func (d *dump) sent(c *dumpClient, opcode string, p []byte) {
 }
 
 // closed shows the end of a client: ev says what kind of end.
-func (d *dump) closed(c *dumpClient, ev event.Event) {
+func (d *dump) closed(c *client, ev event.Event) {
 	d.moved.Add(1)
 	if d.shows {
 		ev.Event, ev.Proto, ev.Client, ev.Peer, ev.Path = event.Close, c.proto, c.number, c.peer, c.path
@@ -229,7 +231,7 @@ func (d *dump) closed(c *dumpClient, ev event.Event) {
 }
 
 // gone takes a client from the list.
-func (d *dump) gone(t dumpTarget) {
+func (d *dump) gone(t target) {
 	t.about().protocol.leave(t)
 	select {
 	case d.left <- struct{}{}:

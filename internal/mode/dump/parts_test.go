@@ -25,7 +25,7 @@ func stillDump(out *bytes.Buffer) *dump {
 	d := &dump{output: &cli.Output{Color: "never"}, now: env.Now}
 	d.con, _ = d.output.Open(env)
 	for _, name := range []string{"udp", "tcp", "ws"} {
-		d.protocols = append(d.protocols, &dumpProtocol{name: name, noun: name, listens: true})
+		d.protocols = append(d.protocols, &protocol{name: name, noun: name, listens: true})
 	}
 	for range 3 {
 		c := &tcpClient{}

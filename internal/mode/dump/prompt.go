@@ -19,8 +19,8 @@ const (
 	historyOf  = "dump" // the file with the lines typed before
 )
 
-// A dumpPrompt is where commands come from: a person at a terminal, or a file.
-type dumpPrompt struct {
+// A prompt is where commands come from: a person at a terminal, or a file.
+type prompt struct {
 	lines   talk.LineSource
 	history *term.History // nil: not at a terminal
 	person  bool          // the end of the input is the end of the program
@@ -28,19 +28,19 @@ type dumpPrompt struct {
 
 // openPrompt begins to read commands. Where stdin and stdout are a terminal the
 // environment it returns writes above the line being typed.
-func (d *dump) openPrompt(env *cli.Env) (*dumpPrompt, *cli.Env, error) {
+func (d *dump) openPrompt(env *cli.Env) (*prompt, *cli.Env, error) {
 	stdin, isFile := env.Stdin.(*os.File)
 	switch {
 	case !isFile:
 		s := bufio.NewScanner(env.Stdin)
 		s.Buffer(nil, term.MaxLine)
-		return &dumpPrompt{lines: talk.NewScannedLines(s, env.Stdin)}, env, nil
+		return &prompt{lines: talk.NewScannedLines(s, env.Stdin)}, env, nil
 	case env.TTYIn == nil || env.TTYOut == nil || d.batch:
 		lines, err := term.NewEditor(stdin, nil, term.Options{})
 		if err != nil { // there is no stdin
-			return &dumpPrompt{lines: talk.NoLines{}}, env, nil
+			return &prompt{lines: talk.NoLines{}}, env, nil
 		}
-		return &dumpPrompt{lines: lines, person: env.TTYIn != nil}, env, nil
+		return &prompt{lines: lines, person: env.TTYIn != nil}, env, nil
 	}
 	history := new(term.History)
 	unread := history.Load(term.HistoryFile(historyOf))
@@ -56,11 +56,11 @@ func (d *dump) openPrompt(env *cli.Env) (*dumpPrompt, *cli.Env, error) {
 	if env.TTYErr != nil {
 		here.Stderr = editor
 	}
-	return &dumpPrompt{lines: editor, history: history, person: true}, &here, nil
+	return &prompt{lines: editor, history: history, person: true}, &here, nil
 }
 
 // close makes ReadLine return and gives the terminal back. It may be called twice.
-func (p *dumpPrompt) close() {
+func (p *prompt) close() {
 	p.lines.Close()
 	if p.history != nil {
 		p.history.Save() // a history that cannot be kept is no reason to fail

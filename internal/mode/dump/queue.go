@@ -27,10 +27,10 @@ var (
 	errFileCut   = errors.New("a file was cut short")
 )
 
-// A dumpQueue writes to one TCP client. What the socket takes goes out at once;
+// A queue writes to one TCP client. What the socket takes goes out at once;
 // the rest waits, 1 MiB at most, and a goroutine that lives only as long as there
 // is a backlog writes it. After an error nothing more is taken.
-type dumpQueue struct {
+type queue struct {
 	client *tcpClient
 
 	mu      sync.Mutex
@@ -40,23 +40,23 @@ type dumpQueue struct {
 	running bool // the goroutine is there
 	closing bool // our side has ended or will, after what waits
 	err     error
-	file    *dumpFile // waiting or under way
+	file    *fileOut // waiting or under way
 }
 
 // queued is one of: bytes, a file, the end of our side.
 type queued struct {
 	data []byte
-	file *dumpFile
+	file *fileOut
 }
 
-func (q *dumpQueue) init(c *tcpClient) {
+func (q *queue) init(c *tcpClient) {
 	q.client = c
 	q.changed.L = &q.mu
 }
 
 // put takes p, whole or not at all. Before anything of it can reach the peer it
 // calls show.
-func (q *dumpQueue) put(p []byte, show func()) error {
+func (q *queue) put(p []byte, show func()) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := q.usable(); err != nil {
@@ -71,7 +71,7 @@ func (q *dumpQueue) put(p []byte, show func()) error {
 
 // putWait is put for the goroutine that reads: where there is no room it waits, and
 // so nothing more is read from a peer that does not read either.
-func (q *dumpQueue) putWait(p []byte) error {
+func (q *queue) putWait(p []byte) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.size > 0 && q.size+len(p) > cli.MaxQueue && q.err == nil {
@@ -84,7 +84,7 @@ func (q *dumpQueue) putWait(p []byte) error {
 }
 
 // take writes p or queues it. q.mu is held, as in all that follow.
-func (q *dumpQueue) take(p []byte) error {
+func (q *queue) take(p []byte) error {
 	if err := q.usable(); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (q *dumpQueue) take(p []byte) error {
 	return nil
 }
 
-func (q *dumpQueue) usable() error {
+func (q *queue) usable() error {
 	if q.err != nil {
 		return q.err
 	}
@@ -120,7 +120,7 @@ func (q *dumpQueue) usable() error {
 	return nil
 }
 
-func (q *dumpQueue) add(item queued) {
+func (q *queue) add(item queued) {
 	q.items = append(q.items, item)
 	if !q.running {
 		q.running = true
@@ -129,7 +129,7 @@ func (q *dumpQueue) add(item queued) {
 }
 
 // putFile takes a file; one at a time.
-func (q *dumpQueue) putFile(f *dumpFile) error {
+func (q *queue) putFile(f *fileOut) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := q.usable(); err != nil {
@@ -145,7 +145,7 @@ func (q *dumpQueue) putFile(f *dumpFile) error {
 
 // cancelFile stops the file on its way, at once where a write that is cut short does
 // no harm; it does in TLS.
-func (q *dumpQueue) cancelFile() error {
+func (q *queue) cancelFile() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.file == nil {
@@ -159,7 +159,7 @@ func (q *dumpQueue) cancelFile() error {
 }
 
 // end ends our side after what waits, except for a file, which is cut short.
-func (q *dumpQueue) end() {
+func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.file != nil {
@@ -173,7 +173,7 @@ func (q *dumpQueue) end() {
 
 // finish returns when nothing is being written any more: what waits is written,
 // unless abort cuts that short.
-func (q *dumpQueue) finish() {
+func (q *queue) finish() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closing = true
@@ -186,13 +186,13 @@ func (q *dumpQueue) finish() {
 }
 
 // abort drops what waits.
-func (q *dumpQueue) abort(err error) {
+func (q *queue) abort(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.fail(err)
 }
 
-func (q *dumpQueue) fail(err error) {
+func (q *queue) fail(err error) {
 	if q.err == nil {
 		q.err = err
 	}
@@ -200,13 +200,13 @@ func (q *dumpQueue) fail(err error) {
 }
 
 // wrote counts n bytes that are the system's now.
-func (q *dumpQueue) wrote(n int) {
+func (q *queue) wrote(n int) {
 	q.client.out.bytes.Add(int64(n))
 	q.client.t.moved.Add(1)
 }
 
 // drain writes what waits, and returns when nothing does.
-func (q *dumpQueue) drain() {
+func (q *queue) drain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.items) > 0 {
@@ -240,7 +240,7 @@ func (q *dumpQueue) drain() {
 
 // writeAll writes p, however long the peer takes as long as it takes something. It
 // is of f, which may be cancelled, or else, with nil, part of size.
-func (q *dumpQueue) writeAll(p []byte, f *dumpFile) (written int, err error) {
+func (q *queue) writeAll(p []byte, f *fileOut) (written int, err error) {
 	c := q.client
 	for len(p) > 0 {
 		c.nc.SetWriteDeadline(time.Now().Add(cli.WriteStall))
@@ -273,7 +273,7 @@ func (q *dumpQueue) writeAll(p []byte, f *dumpFile) (written int, err error) {
 
 // sendFile sends f, unless err says that nothing can be sent. The error is one of
 // the connection.
-func (q *dumpQueue) sendFile(f *dumpFile, err error) error {
+func (q *queue) sendFile(f *fileOut, err error) error {
 	defer f.close()
 	f.began = time.Now()
 	if err == nil {
@@ -292,7 +292,7 @@ func (q *dumpQueue) sendFile(f *dumpFile, err error) error {
 	return err
 }
 
-func (q *dumpQueue) copyFile(f *dumpFile) error {
+func (q *queue) copyFile(f *fileOut) error {
 	buf := make([]byte, filePiece)
 	report := f.began
 	for n := copy(buf, f.head); f.sent < f.size || n > 0; n = 0 {
@@ -316,8 +316,8 @@ func (q *dumpQueue) copyFile(f *dumpFile) error {
 	return nil
 }
 
-// A dumpFile is a file to send.
-type dumpFile struct {
+// A fileOut is a file to send.
+type fileOut struct {
 	file *os.File
 	name string
 	size int64  // what is sent of it
@@ -330,10 +330,10 @@ type dumpFile struct {
 	done      func(sent int64, err error)
 }
 
-func (f *dumpFile) close() { f.file.Close() }
+func (f *fileOut) close() { f.file.Close() }
 
 // openDumpFile opens a regular file: others may block, or have no end.
-func openDumpFile(name string) (*dumpFile, error) {
+func openDumpFile(name string) (*fileOut, error) {
 	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -346,11 +346,11 @@ func openDumpFile(name string) (*dumpFile, error) {
 		file.Close()
 		return nil, err
 	}
-	return &dumpFile{file: file, name: name, size: info.Size()}, nil
+	return &fileOut{file: file, name: name, size: info.Size()}, nil
 }
 
 // read returns the whole of a file that has limit bytes at most.
-func (f *dumpFile) read(limit int64) ([]byte, error) {
+func (f *fileOut) read(limit int64) ([]byte, error) {
 	if f.size > limit {
 		return nil, fmt.Errorf("%s: %w (max %d)", f.name, errMessageTooLong, limit)
 	}

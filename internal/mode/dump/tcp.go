@@ -43,10 +43,10 @@ var (
 	longAgo   = time.Unix(1, 0) // the deadline of what shall end at once
 )
 
-// dumpTCP serves TCP, or TLS, or Unix sockets.
-type dumpTCP struct {
+// tcpServer serves TCP, or TLS, or Unix sockets.
+type tcpServer struct {
 	*dump
-	*dumpProtocol
+	*protocol
 	ctx     context.Context
 	ln      net.Listener
 	proto   string // of events
@@ -58,9 +58,9 @@ type dumpTCP struct {
 	halfOpen []*tcpClient            // the longest first
 }
 
-func (d *dump) newTCP(ctx context.Context, p *dumpProtocol, ln net.Listener) *dumpTCP {
+func (d *dump) newTCP(ctx context.Context, p *protocol, ln net.Listener) *tcpServer {
 	p.listens = true
-	t := &dumpTCP{dump: d, dumpProtocol: p, ctx: ctx, ln: ln, proto: "tcp", clients: make(map[*tcpClient]struct{})}
+	t := &tcpServer{dump: d, protocol: p, ctx: ctx, ln: ln, proto: "tcp", clients: make(map[*tcpClient]struct{})}
 	switch {
 	case d.tls.Enabled():
 		t.proto = "tls"
@@ -75,10 +75,10 @@ func (d *dump) newTCP(ctx context.Context, p *dumpProtocol, ln net.Listener) *du
 	return t
 }
 
-func (t *dumpTCP) serve() error { return accept.Serve(t.ln, t.serveConn, t.con.Error) }
+func (t *tcpServer) serve() error { return accept.Serve(t.ln, t.serveConn, t.con.Error) }
 
 // stop ends all clients: what waits for them is sent while ctx lasts.
-func (t *dumpTCP) stop(ctx context.Context) {
+func (t *tcpServer) stop(ctx context.Context) {
 	t.lists.Lock()
 	t.stopping = true
 	clients := make([]*tcpClient, 0, len(t.clients))
@@ -100,14 +100,14 @@ func (t *dumpTCP) stop(ctx context.Context) {
 // A tcpClient is one connection. Its goroutine reads; who sends leaves that to its
 // queue.
 type tcpClient struct {
-	dumpClient
-	t       *dumpTCP
+	client
+	t       *tcpServer
 	nc      net.Conn
 	raw     syscall.RawConn // nil where waiting needs a buffer: TLS, some systems
-	queue   dumpQueue
-	cutter  dumpCutter // nil: what a read brings is a message
-	began   bool       // something came
-	readErr error      // of step
+	queue   queue
+	cutter  cutter // nil: what a read brings is a message
+	began   bool   // something came
+	readErr error  // of step
 
 	closing atomic.Bool           // the end is ours
 	dead    atomic.Pointer[error] // why abort was called
@@ -119,16 +119,16 @@ type tcpClient struct {
 	timer    *time.Timer   // runs once our side has ended
 }
 
-func (t *dumpTCP) newClient(nc net.Conn) *tcpClient {
+func (t *tcpServer) newClient(nc net.Conn) *tcpClient {
 	c := &tcpClient{t: t, nc: nc, raw: rawConn(nc), over: make(chan struct{})}
-	c.protocol, c.proto, c.peer = t.dumpProtocol, t.proto, cli.PeerName(nc.RemoteAddr())
+	c.protocol, c.proto, c.peer = t.protocol, t.proto, cli.PeerName(nc.RemoteAddr())
 	c.cutter = newDumpCutter(t.framing, int(t.listeners.MaxMessage))
 	c.queue.init(c)
 	return c
 }
 
 // track notes a client for stop; false if that came first.
-func (t *dumpTCP) track(c *tcpClient) bool {
+func (t *tcpServer) track(c *tcpClient) bool {
 	t.lists.Lock()
 	defer t.lists.Unlock()
 	if !t.stopping {
@@ -137,7 +137,7 @@ func (t *dumpTCP) track(c *tcpClient) bool {
 	return !t.stopping
 }
 
-func (t *dumpTCP) untrack(c *tcpClient) {
+func (t *tcpServer) untrack(c *tcpClient) {
 	t.lists.Lock()
 	defer t.lists.Unlock()
 	delete(t.clients, c)
@@ -146,7 +146,7 @@ func (t *dumpTCP) untrack(c *tcpClient) {
 	}
 }
 
-func (t *dumpTCP) serveConn(nc net.Conn) {
+func (t *tcpServer) serveConn(nc net.Conn) {
 	defer nc.Close()
 	c := t.newClient(nc)
 	if !t.track(c) {
@@ -171,7 +171,7 @@ func (c *tcpClient) read() (err error) {
 	if c.cutter != nil {
 		if rest := c.cutter.pending(); len(rest) > 0 {
 			c.in.messages.Add(1)
-			c.t.received(&c.dumpClient, "", rest) // not answered: it is none
+			c.t.received(&c.client, "", rest) // not answered: it is none
 			if err == io.EOF && c.t.framing == "length" {
 				err = linesrv.ErrCut
 			}
@@ -246,11 +246,11 @@ func isClientHello(p []byte) bool {
 // message shows one message and answers it.
 func (c *tcpClient) message(p []byte) error {
 	c.in.messages.Add(1)
-	c.t.received(&c.dumpClient, "", p)
+	c.t.received(&c.client, "", p)
 	if !c.t.Answers() {
 		return nil
 	}
-	back, ok := c.t.answerTo(c.t.ctx, &c.dumpClient, wsproto.Message{Data: p}, c.t.listeners.MaxMessage)
+	back, ok := c.t.answerTo(c.t.ctx, &c.client, wsproto.Message{Data: p}, c.t.listeners.MaxMessage)
 	if !ok {
 		return nil
 	}
@@ -258,7 +258,7 @@ func (c *tcpClient) message(p []byte) error {
 	if len(wire) == 0 {
 		return nil
 	}
-	c.t.sent(&c.dumpClient, "", back.Data)
+	c.t.sent(&c.client, "", back.Data)
 	return c.queue.putWait(wire)
 }
 
@@ -280,13 +280,13 @@ func (c *tcpClient) finish(err error) {
 	ours := c.closing.Load()
 	switch {
 	case ours && (err == io.EOF || err == errHungUp):
-		c.t.closed(&c.dumpClient, event.Event{Dir: event.Out})
+		c.t.closed(&c.client, event.Event{Dir: event.Out})
 	case err == io.EOF:
 		c.halfOpen.Store(true)
-		c.t.closed(&c.dumpClient, event.Event{})
+		c.t.closed(&c.client, event.Event{})
 		c.lingerHalfOpen()
 	default:
-		c.t.closed(&c.dumpClient, event.Event{Err: plainError(err)})
+		c.t.closed(&c.client, event.Event{Err: plainError(err)})
 		c.abort(err)
 	}
 	c.queue.finish()
@@ -325,7 +325,7 @@ func (c *tcpClient) lingerHalfOpen() {
 func (c *tcpClient) release() { c.once.Do(func() { close(c.over) }) }
 
 // releaseHalfOpen lets those go that only waited for commands.
-func (t *dumpTCP) releaseHalfOpen() {
+func (t *tcpServer) releaseHalfOpen() {
 	t.lists.Lock()
 	defer t.lists.Unlock()
 	for _, c := range t.halfOpen {
@@ -382,7 +382,7 @@ func (c *tcpClient) send(op wsproto.Opcode, p []byte) error {
 	if len(wire) == 0 {
 		return errors.New("nothing to send")
 	}
-	show := func() { t.sent(&c.dumpClient, "", shown) }
+	show := func() { t.sent(&c.client, "", shown) }
 	if c.halfOpen.Load() {
 		return c.sendHalfOpen(wire, show)
 	}
@@ -410,7 +410,7 @@ func (c *tcpClient) sendHalfOpen(wire []byte, show func()) error {
 // lost reports whether the peer refused what was sent to it.
 func (c *tcpClient) lost() bool { return c.raw != nil && isLost(c.raw) }
 
-func (c *tcpClient) sendFile(f *dumpFile) error {
+func (c *tcpClient) sendFile(f *fileOut) error {
 	if c.t.framing == "length" {
 		if f.size > 1<<32-1 {
 			f.close()
@@ -433,15 +433,15 @@ func (c *tcpClient) end(code wsproto.StatusCode, _ string) error {
 	return nil
 }
 
-// A dumpCutter cuts a stream into messages.
-type dumpCutter interface {
+// A cutter cuts a stream into messages.
+type cutter interface {
 	// feed calls each for every message that p ends.
 	feed(p []byte, each func([]byte) error) error
 	// pending is the beginning of a message that has not ended.
 	pending() []byte
 }
 
-func newDumpCutter(framing string, limit int) dumpCutter {
+func newDumpCutter(framing string, limit int) cutter {
 	switch framing {
 	case "line":
 		return &lineCutter{linesrv.Cutter{MaxLine: limit}}

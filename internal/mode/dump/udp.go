@@ -26,12 +26,12 @@ const (
 	sendTime = time.Second
 )
 
-// dumpUDP serves UDP, or datagrams over a Unix socket. There are no connections:
+// udpServer serves UDP, or datagrams over a Unix socket. There are no connections:
 // who has sent something is a session, until it was silent for -udp-idle, or the one
 // that was silent longest when there are 10,000.
-type dumpUDP struct {
+type udpServer struct {
 	*dump
-	*dumpProtocol
+	*protocol
 	ctx   context.Context
 	conn  net.PacketConn
 	udp   *net.UDPConn // conn, if it is one
@@ -69,8 +69,8 @@ func (a udpAddress) String() string {
 
 // A udpClient is a session.
 type udpClient struct {
-	dumpClient
-	u       *dumpUDP
+	client
+	u       *udpServer
 	address udpAddress
 	at      *list.Element
 	gone    atomic.Bool
@@ -78,9 +78,9 @@ type udpClient struct {
 	silent  int   // looks since that changed
 }
 
-func (d *dump) newUDP(ctx context.Context, p *dumpProtocol, conn net.PacketConn) *dumpUDP {
+func (d *dump) newUDP(ctx context.Context, p *protocol, conn net.PacketConn) *udpServer {
 	p.listens = true
-	u := &dumpUDP{dump: d, dumpProtocol: p, ctx: ctx, conn: conn, peers: make(map[udpAddress]*udpClient),
+	u := &udpServer{dump: d, protocol: p, ctx: ctx, conn: conn, peers: make(map[udpAddress]*udpClient),
 		shown: make(chan struct{}, 1), over: make(chan struct{})}
 	u.read = u.readAny
 	if udp, ok := conn.(*net.UDPConn); ok {
@@ -99,7 +99,7 @@ func (d *dump) newUDP(ctx context.Context, p *dumpProtocol, conn net.PacketConn)
 }
 
 // readUDP is for when nothing is answered.
-func (u *dumpUDP) readUDP(p []byte) (int, udpAddress, bool, error) {
+func (u *udpServer) readUDP(p []byte) (int, udpAddress, bool, error) {
 	n, from, err := u.udp.ReadFromUDPAddrPort(p)
 	if addr := from.Addr(); addr.Is4In6() {
 		from = netip.AddrPortFrom(addr.Unmap(), from.Port())
@@ -108,7 +108,7 @@ func (u *dumpUDP) readUDP(p []byte) (int, udpAddress, bool, error) {
 }
 
 // readAny is for other sockets.
-func (u *dumpUDP) readAny(p []byte) (n int, from udpAddress, may bool, err error) {
+func (u *udpServer) readAny(p []byte) (n int, from udpAddress, may bool, err error) {
 	n, addr, err := u.conn.ReadFrom(p)
 	switch addr := addr.(type) {
 	case *net.UDPAddr:
@@ -123,7 +123,7 @@ func (u *dumpUDP) readAny(p []byte) (n int, from udpAddress, may bool, err error
 }
 
 // serve reads until the socket is closed.
-func (u *dumpUDP) serve() error {
+func (u *udpServer) serve() error {
 	defer u.others.Wait()
 	defer close(u.over)
 	u.others.Go(u.flush)
@@ -146,7 +146,7 @@ func (u *dumpUDP) serve() error {
 
 // flush writes what the reader has shown. It does that as fast as stdout takes it,
 // and the reader goes on meanwhile: many datagrams go out in one write.
-func (u *dumpUDP) flush() {
+func (u *udpServer) flush() {
 	for {
 		select {
 		case <-u.shown:
@@ -158,7 +158,7 @@ func (u *dumpUDP) flush() {
 	}
 }
 
-func (u *dumpUDP) datagram(from udpAddress, p []byte, may bool) {
+func (u *udpServer) datagram(from udpAddress, p []byte, may bool) {
 	c := u.session(from)
 	c.in.count(len(p))
 	u.moved.Add(1)
@@ -184,7 +184,7 @@ func (u *dumpUDP) datagram(from udpAddress, p []byte, may bool) {
 }
 
 // session returns the session of an address, a new one if there is none.
-func (u *dumpUDP) session(from udpAddress) *udpClient {
+func (u *udpServer) session(from udpAddress) *udpClient {
 	if c := u.last; c != nil && c.address == from && !c.gone.Load() {
 		return c
 	}
@@ -195,7 +195,7 @@ func (u *dumpUDP) session(from udpAddress) *udpClient {
 		u.order.MoveToFront(c.at)
 	} else {
 		c = &udpClient{u: u, address: from}
-		c.protocol, c.proto, c.peer = u.dumpProtocol, "udp", from.String()
+		c.protocol, c.proto, c.peer = u.protocol, "udp", from.String()
 		c.at = u.order.PushFront(c)
 		u.peers[from] = c
 		if u.order.Len() > maxSessions {
@@ -220,7 +220,7 @@ func (u *dumpUDP) session(from udpAddress) *udpClient {
 }
 
 // remove takes c from the table; u.lists is held.
-func (u *dumpUDP) remove(c *udpClient) bool {
+func (u *udpServer) remove(c *udpClient) bool {
 	if c.gone.Swap(true) {
 		return false
 	}
@@ -229,13 +229,13 @@ func (u *dumpUDP) remove(c *udpClient) bool {
 	return true
 }
 
-func (u *dumpUDP) ended(c *udpClient, ev event.Event) {
-	u.closed(&c.dumpClient, ev)
+func (u *udpServer) ended(c *udpClient, ev event.Event) {
+	u.closed(&c.client, ev)
 	u.dump.gone(c)
 }
 
 // sweep forgets who has been silent.
-func (u *dumpUDP) sweep() {
+func (u *udpServer) sweep() {
 	ticker := time.NewTicker(max(u.udpIdle/sweeps, time.Millisecond))
 	defer ticker.Stop()
 	for {
@@ -252,7 +252,7 @@ func (u *dumpUDP) sweep() {
 }
 
 // silent removes and returns those that have been silent for -udp-idle.
-func (u *dumpUDP) silent() (out []*udpClient) {
+func (u *udpServer) silent() (out []*udpClient) {
 	u.lists.Lock()
 	defer u.lists.Unlock()
 	for e := u.order.Back(); e != nil; {
@@ -269,8 +269,8 @@ func (u *dumpUDP) silent() (out []*udpClient) {
 
 // reply answers a message of size bytes, never with more than that: nobody knows
 // whether its source is true.
-func (u *dumpUDP) reply(c *udpClient, p []byte, size int) {
-	back, ok := u.answerTo(u.ctx, &c.dumpClient, wsproto.Message{Data: p}, cli.MaxDatagram)
+func (u *udpServer) reply(c *udpClient, p []byte, size int) {
+	back, ok := u.answerTo(u.ctx, &c.client, wsproto.Message{Data: p}, cli.MaxDatagram)
 	switch {
 	case !ok:
 	case len(back.Data) > size:
@@ -278,7 +278,7 @@ func (u *dumpUDP) reply(c *udpClient, p []byte, size int) {
 			u.refuse(fmt.Sprintf("%v: not answered: %d bytes would answer %d, and UDP is answered by no more than came; further ones are only counted", c, len(back.Data), size))
 		}
 	default:
-		u.sent(&c.dumpClient, "", back.Data)
+		u.sent(&c.client, "", back.Data)
 		if err := u.write(c, back.Data); err != nil {
 			u.unanswered.Add(1)
 		}
@@ -287,7 +287,7 @@ func (u *dumpUDP) reply(c *udpClient, p []byte, size int) {
 
 // replyLater is reply by a program, which the reader does not wait for; where too
 // many run the datagram is not answered.
-func (u *dumpUDP) replyLater(c *udpClient, p []byte) {
+func (u *udpServer) replyLater(c *udpClient, p []byte) {
 	if u.replying.Add(1) > answer.MaxPrograms {
 		u.replying.Add(-1)
 		u.unanswered.Add(1)
@@ -300,7 +300,7 @@ func (u *dumpUDP) replyLater(c *udpClient, p []byte) {
 }
 
 // write sends p, and counts it before anybody can know of it.
-func (u *dumpUDP) write(c *udpClient, p []byte) (err error) {
+func (u *udpServer) write(c *udpClient, p []byte) (err error) {
 	c.out.count(len(p))
 	u.conn.SetWriteDeadline(time.Now().Add(sendTime))
 	switch {
@@ -319,7 +319,7 @@ func (u *dumpUDP) write(c *udpClient, p []byte) (err error) {
 }
 
 func (c *udpClient) send(_ wsproto.Opcode, p []byte) error {
-	return c.post(p, func() { c.u.sent(&c.dumpClient, "", p) })
+	return c.post(p, func() { c.u.sent(&c.client, "", p) })
 }
 
 // post sends p; before it does, it calls show.
@@ -337,7 +337,7 @@ func (c *udpClient) post(p []byte, show func()) error {
 	return nil
 }
 
-func (c *udpClient) sendFile(f *dumpFile) error {
+func (c *udpClient) sendFile(f *fileOut) error {
 	defer f.close()
 	p, err := f.read(cli.MaxDatagram)
 	if err == nil {
@@ -365,7 +365,7 @@ func (c *udpClient) end(code wsproto.StatusCode, _ string) error {
 
 // lookAtDrops asks the system how many datagrams it had no room for, as long as
 // the socket is open.
-func (u *dumpUDP) lookAtDrops() {
+func (u *udpServer) lookAtDrops() {
 	if n, ok := udpDrops(u.inode); ok {
 		u.dropped.Store(n)
 	}

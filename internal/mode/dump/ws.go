@@ -17,10 +17,10 @@ import (
 	"socketsrv/wsproto"
 )
 
-// dumpWS serves WebSocket.
-type dumpWS struct {
+// wsServer serves WebSocket.
+type wsServer struct {
 	*dump
-	*dumpProtocol
+	*protocol
 	ctx    context.Context
 	ln     net.Listener
 	proto  string // of events
@@ -34,17 +34,17 @@ type dumpWS struct {
 
 // A wsClient is one WebSocket connection.
 type wsClient struct {
-	dumpClient
-	w       *dumpWS
+	client
+	w       *wsServer
 	u       *wsproto.User
 	order   sync.Mutex   // held while something is sent and shown
 	pings   atomic.Int32 // sent by command, their pongs not yet shown
 	closing atomic.Bool  // the end is ours
 }
 
-func (d *dump) newWS(ctx context.Context, p *dumpProtocol, ln net.Listener) *dumpWS {
+func (d *dump) newWS(ctx context.Context, p *protocol, ln net.Listener) *wsServer {
 	p.listens = true
-	w := &dumpWS{dump: d, dumpProtocol: p, ctx: ctx, ln: ln, proto: "ws", clients: make(map[*wsproto.User]*wsClient)}
+	w := &wsServer{dump: d, protocol: p, ctx: ctx, ln: ln, proto: "ws", clients: make(map[*wsproto.User]*wsClient)}
 	if d.tls.Enabled() {
 		w.proto = "wss"
 	}
@@ -59,12 +59,12 @@ func (d *dump) newWS(ctx context.Context, p *dumpProtocol, ln net.Listener) *dum
 	return w
 }
 
-func (w *dumpWS) serve() error {
-	return accept.Serve(accept.Limit(w.ln, w.listeners.MaxConns, w.turnAway(w.dumpProtocol, httpmini.Refuse)), w.http.ServeConn, w.con.Error)
+func (w *wsServer) serve() error {
+	return accept.Serve(accept.Limit(w.ln, w.listeners.MaxConns, w.turnAway(w.protocol, httpmini.Refuse)), w.http.ServeConn, w.con.Error)
 }
 
 // stop closes all clients with 1001.
-func (w *dumpWS) stop(ctx context.Context) {
+func (w *wsServer) stop(ctx context.Context) {
 	for _, t := range w.current() {
 		t.(*wsClient).closing.Store(true)
 	}
@@ -75,7 +75,7 @@ func (w *dumpWS) stop(ctx context.Context) {
 }
 
 // handshake answers a request, and says which one was refused and why.
-func (w *dumpWS) handshake(x *httpmini.Exchange) {
+func (w *wsServer) handshake(x *httpmini.Exchange) {
 	req, from := x.Request, x.RemoteAddr()
 	w.con.Detail("handshake of %v: %s %s", from, req.Method, event.Field(req.Target))
 	for _, f := range req.Header {
@@ -96,16 +96,16 @@ func (w *dumpWS) handshake(x *httpmini.Exchange) {
 	}
 }
 
-func (w *dumpWS) connected(u *wsproto.User, req *httpmini.Request, greet func(*wsproto.User, *httpmini.Request)) {
+func (w *wsServer) connected(u *wsproto.User, req *httpmini.Request, greet func(*wsproto.User, *httpmini.Request)) {
 	c := &wsClient{w: w, u: u}
-	c.protocol, c.proto, c.peer, c.path = w.dumpProtocol, w.proto, cli.PeerName(u.RemoteAddr()), req.Target
+	c.protocol, c.proto, c.peer, c.path = w.protocol, w.proto, cli.PeerName(u.RemoteAddr()), req.Target
 	w.opened(c)
 	w.users.Lock()
 	w.clients[u] = c
 	w.users.Unlock()
 	if w.ws.Permitted(req) && w.ws.Greet != "" {
 		c.out.count(len(w.ws.Greet))
-		w.sent(&c.dumpClient, "text", []byte(w.ws.Greet))
+		w.sent(&c.client, "text", []byte(w.ws.Greet))
 	} else if !w.ws.Permitted(req) {
 		c.closing.Store(true)
 	}
@@ -113,34 +113,34 @@ func (w *dumpWS) connected(u *wsproto.User, req *httpmini.Request, greet func(*w
 }
 
 // client returns what is known of u, nil before it was shown.
-func (w *dumpWS) client(u *wsproto.User) *wsClient {
+func (w *wsServer) client(u *wsproto.User) *wsClient {
 	w.users.Lock()
 	defer w.users.Unlock()
 	return w.clients[u]
 }
 
-func (w *dumpWS) message(u *wsproto.User, m wsproto.Message) {
+func (w *wsServer) message(u *wsproto.User, m wsproto.Message) {
 	c := w.client(u)
 	c.in.count(len(m.Data))
 	w.moved.Add(1)
 	c.order.Lock() // after the line of what it may answer
-	w.received(&c.dumpClient, m.Opcode.String(), m.Data)
+	w.received(&c.client, m.Opcode.String(), m.Data)
 	c.order.Unlock()
 	if !w.Answers() {
 		return
 	}
-	back, ok := w.answerTo(w.ctx, &c.dumpClient, m, w.listeners.MaxMessage)
+	back, ok := w.answerTo(w.ctx, &c.client, m, w.listeners.MaxMessage)
 	if !ok {
 		return
 	}
 	if u.Reply(back.Opcode, back.Data) == nil { // an error ends the connection, which disconnected shows
 		c.out.count(len(back.Data))
-		w.sent(&c.dumpClient, back.Opcode.String(), back.Data)
+		w.sent(&c.client, back.Opcode.String(), back.Data)
 	}
 }
 
 // frame shows pings and pongs with -v; a pong that a command asked for always.
-func (w *dumpWS) frame(u *wsproto.User, received bool, h wsproto.Header, p []byte) {
+func (w *wsServer) frame(u *wsproto.User, received bool, h wsproto.Header, p []byte) {
 	if h.Opcode != wsproto.OpPing && h.Opcode != wsproto.OpPong {
 		return
 	}
@@ -171,7 +171,7 @@ func (c *wsClient) control(received bool, op wsproto.Opcode, p []byte) *event.Ev
 
 // disconnected shows how a connection ended: always with a code, 1006 where there
 // was no Close frame (RFC 6455 §7.1.5).
-func (w *dumpWS) disconnected(u *wsproto.User, err error) {
+func (w *wsServer) disconnected(u *wsproto.User, err error) {
 	c := w.client(u)
 	w.users.Lock()
 	delete(w.clients, u)
@@ -192,7 +192,7 @@ func (w *dumpWS) disconnected(u *wsproto.User, err error) {
 	if c.closing.Load() {
 		ev.Dir = event.Out
 	}
-	w.closed(&c.dumpClient, ev)
+	w.closed(&c.client, ev)
 	w.gone(c)
 }
 
@@ -206,7 +206,7 @@ func (c *wsClient) send(op wsproto.Opcode, p []byte) error {
 		return c.explain(err)
 	}
 	c.out.count(len(p))
-	c.w.sent(&c.dumpClient, op.String(), p)
+	c.w.sent(&c.client, op.String(), p)
 	return nil
 }
 
@@ -220,7 +220,7 @@ func (c *wsClient) explain(err error) error {
 	return fmt.Errorf("%v: %s", c, plainError(err))
 }
 
-func (c *wsClient) sendFile(f *dumpFile) error {
+func (c *wsClient) sendFile(f *fileOut) error {
 	defer f.close()
 	p, err := f.read(c.w.listeners.MaxMessage)
 	if err != nil {

@@ -1,3 +1,6 @@
+// Package echo sends back what it gets: WebSocket here, TCP and UDP in tcp.go.
+//
+// It is the smallest server of all three protocols, and the one to imitate.
 package echo
 
 import (
@@ -14,7 +17,7 @@ import (
 	"socketsrv/wsproto"
 )
 
-// Mode sends back what it gets.
+// Mode is its row in the table of the program.
 var Mode = cli.Mode{
 	Name: "echo", Brief: "send back every message: WebSocket, and TCP, UDP when asked",
 	Aliases: []cli.Alias{{Name: "echo_server"}},
@@ -111,7 +114,7 @@ func (e *echo) webSocket(addr net.Addr) *wsproto.Server {
 	}
 	greet := s.OnConnect
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) {
-		c := &echoClient{proto: proto, number: int(e.clients.Add(1) - 1), peer: u.RemoteAddr().String()}
+		c := &client{proto: proto, number: int(e.clients.Add(1) - 1), peer: u.RemoteAddr().String()}
 		u.Data = c
 		e.opened(c, req)
 		greet(u, req)
@@ -119,12 +122,12 @@ func (e *echo) webSocket(addr net.Addr) *wsproto.Server {
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		u.Reply(m.Opcode, m.Data)
 		e.count(len(m.Data))
-		e.received(u.Data.(*echoClient), m.Opcode.String(), m.Data)
+		e.received(u.Data.(*client), m.Opcode.String(), m.Data)
 	}
-	s.OnDisconnect = func(u *wsproto.User, err error) { e.closed(u.Data.(*echoClient), err) }
+	s.OnDisconnect = func(u *wsproto.User, err error) { e.closed(u.Data.(*client), err) }
 	if e.output.Verbose || e.output.JSON {
 		s.OnFrame = func(u *wsproto.User, received bool, h wsproto.Header, p []byte) {
-			if c, ok := u.Data.(*echoClient); ok && (h.Opcode == wsproto.OpPing || h.Opcode == wsproto.OpPong) {
+			if c, ok := u.Data.(*client); ok && (h.Opcode == wsproto.OpPing || h.Opcode == wsproto.OpPong) {
 				e.control(c, received, h.Opcode, p)
 			}
 		}
@@ -132,14 +135,14 @@ func (e *echo) webSocket(addr net.Addr) *wsproto.Server {
 	return s
 }
 
-// An echoClient is a client as the log names it.
-type echoClient struct {
+// A client is a client as the log names it.
+type client struct {
 	proto  string
 	number int
 	peer   string
 }
 
-func (e *echo) opened(c *echoClient, req *httpmini.Request) {
+func (e *echo) opened(c *client, req *httpmini.Request) {
 	e.counts.clients.Add(1)
 	ev := &event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer}
 	e.con.Status("New connection")
@@ -156,12 +159,12 @@ func (e *echo) opened(c *echoClient, req *httpmini.Request) {
 	e.event(ev)
 }
 
-func (e *echo) received(c *echoClient, opcode string, p []byte) {
+func (e *echo) received(c *client, opcode string, p []byte) {
 	e.con.Status("Received %d bytes", len(p))
 	e.event(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
 }
 
-func (e *echo) control(c *echoClient, received bool, op wsproto.Opcode, p []byte) {
+func (e *echo) control(c *client, received bool, op wsproto.Opcode, p []byte) {
 	kind, dir, verb := event.Ping, event.In, "Received"
 	if op == wsproto.OpPong {
 		kind = event.Pong
@@ -173,7 +176,7 @@ func (e *echo) control(c *echoClient, received bool, op wsproto.Opcode, p []byte
 	e.event(&event.Event{Event: kind, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: dir, Opcode: op.String(), Payload: p})
 }
 
-func (e *echo) closed(c *echoClient, err error) {
+func (e *echo) closed(c *client, err error) {
 	ev := &event.Event{Event: event.Close, Proto: c.proto, Client: c.number, Peer: c.peer}
 	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
 		ev.Code, ev.Reason = int(ce.Code), ce.Reason
@@ -229,6 +232,6 @@ func (e *echo) stream() (serve func(net.Listener) error, stop func(context.Conte
 	}
 }
 
-func (e *echo) socket(id uint64, addr net.Addr) *echoClient {
-	return &echoClient{proto: "tcp", number: int(id), peer: addr.String()}
+func (e *echo) socket(id uint64, addr net.Addr) *client {
+	return &client{proto: "tcp", number: int(id), peer: addr.String()}
 }

@@ -53,7 +53,7 @@ func (t *tcpEcho) serveConn(nc net.Conn) {
 	if !t.track(nc) {
 		return
 	}
-	c := &echoClient{proto: "tcp", number: int(t.clients.Add(1) - 1), peer: nc.RemoteAddr().String()}
+	c := &client{proto: "tcp", number: int(t.clients.Add(1) - 1), peer: nc.RemoteAddr().String()}
 	t.opened(c, nil)
 	answer := t.bytes
 	if t.framing == "line" {
@@ -68,7 +68,7 @@ func (t *tcpEcho) serveConn(nc net.Conn) {
 
 // talk reads and answers until the stream or the server ends. answer returns what
 // goes back for p, which it may keep nothing of.
-func (t *tcpEcho) talk(nc net.Conn, c *echoClient, answer func(p []byte) ([]byte, error)) error {
+func (t *tcpEcho) talk(nc net.Conn, c *client, answer func(p []byte) ([]byte, error)) error {
 	buf := make([]byte, 16<<10)
 	for {
 		if d := t.listeners.IdleTimeout; d > 0 && !t.deadline(nc, d) {
@@ -137,7 +137,7 @@ func (t *tcpEcho) lines() func(p []byte) ([]byte, error) {
 	}
 }
 
-// echoMessages sends the messages of one client of -framing length back.
+// echoAll sends the messages of one client of -framing length back.
 func (e *echo) echoMessages(s *linesrv.Socket) error {
 	idle := e.listeners.IdleTimeout
 	if idle <= 0 {
@@ -179,7 +179,7 @@ func (e *echo) datagrams(pc net.PacketConn) error {
 		}
 		e.count(n)
 		if e.talks {
-			e.received(&echoClient{proto: "udp", number: -1, peer: from.String()}, "", buf[:n])
+			e.received(&client{proto: "udp", number: -1, peer: from.String()}, "", buf[:n])
 		}
 		if !may {
 			e.counts.suppressed.Add(1)

@@ -1,3 +1,8 @@
+// Package httpd serves the files of a directory, by httpmini.Files, takes uploads,
+// shows requests, and echoes WebSocket messages on the same port.
+//
+// A request comes to serve, which decides who may; uploads are in upload.go and
+// form.go, what is logged of a request in log.go.
 package httpd
 
 import (
@@ -19,8 +24,7 @@ import (
 	"socketsrv/wsproto"
 )
 
-// Mode serves the files of a directory, httpmini.Files, and echoes WebSocket
-// messages on the same port.
+// Mode is its row in the table of the program.
 var Mode = cli.Mode{
 	Name: "httpd", Args: "[DIR]", Brief: "serve the files of a directory, and a WebSocket echo on the same port",
 	Examples: []string{

@@ -1,3 +1,4 @@
+// Package line answers commands, a line each, over linesrv.Server.
 package line
 
 import (
@@ -15,7 +16,7 @@ import (
 	"socketsrv/linesrv"
 )
 
-// Mode answers commands, a line each.
+// Mode is its row in the table of the program.
 var Mode = cli.Mode{
 	Name: "line", Brief: "answer commands, a line each: ping, disconnect, shutdown, your own",
 	Examples: []string{

@@ -24,7 +24,7 @@ func (p *wsProxy) bridgeOptions() wsproto.AcceptOptions {
 // A bridge has the bytes of a stream on one side and messages on the other.
 type bridge struct {
 	p      *wsProxy
-	s      *proxySession
+	s      *session
 	conn   *wsproto.Conn
 	stream net.Conn
 
@@ -35,7 +35,7 @@ type bridge struct {
 
 // bridge passes what comes from nc in messages to the target as a stream, and
 // the stream back in binary messages.
-func (p *wsProxy) bridge(s *proxySession, nc net.Conn, buffered []byte, up *proxyUpstream) {
+func (p *wsProxy) bridge(s *session, nc net.Conn, buffered []byte, up *upstream) {
 	b := &bridge{p: p, s: s, stream: up.nc}
 	b.conn = wsproto.NewConn(nc, buffered, wsproto.RoleServer, up.ag, wsproto.Config{
 		MaxMessage:   p.listener.MaxMessage,
@@ -131,14 +131,14 @@ func (b *bridge) count(p []byte) {
 	b.p.counts.bytes.Add(int64(len(p)))
 }
 
-// proxyStall is how long a target may take nothing of what it is sent.
-const proxyStall = 30 * time.Second
+// stall is how long a target may take nothing of what it is sent.
+const stall = 30 * time.Second
 
 // writeSteadily writes p, however long that takes as long as something is taken.
 func writeSteadily(nc net.Conn, p []byte) error {
 	const piece = 256 << 10
 	for len(p) > 0 {
-		nc.SetWriteDeadline(time.Now().Add(proxyStall))
+		nc.SetWriteDeadline(time.Now().Add(stall))
 		n, err := nc.Write(p[:min(len(p), piece)])
 		if err != nil && (n == 0 || !cli.IsTimeout(err)) {
 			return err

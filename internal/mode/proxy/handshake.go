@@ -19,8 +19,8 @@ import (
 	"socketsrv/wsproto"
 )
 
-// A proxyUpstream is a connection to a target, ready for frames or bytes.
-type proxyUpstream struct {
+// An upstream is a connection to a target, ready for frames or bytes.
+type upstream struct {
 	nc       net.Conn
 	buffered []byte            // what came with the response
 	fields   httpmini.Header   // of the response, for the client
@@ -176,22 +176,22 @@ func (p *wsProxy) offer(req *httpmini.Request) string {
 	return string(wsproto.AppendExtensions(nil, list))
 }
 
-// A proxyRefusal is what a target answered that is no 101.
-type proxyRefusal struct {
+// A refusal is what a target answered that is no 101.
+type refusal struct {
 	*httpmini.Response
 	body []byte
 }
 
 // connect opens the connection to the target, handshake included.
-func (p *wsProxy) connect(t *proxyTarget, req *httpmini.Request, fields httpmini.Header) (*proxyUpstream, *proxyRefusal, error) {
+func (p *wsProxy) connect(t *target, req *httpmini.Request, fields httpmini.Header) (*upstream, *refusal, error) {
 	ctx, cancel := p.handshakeTime()
 	defer cancel()
 	nc, err := p.dial(ctx, t)
 	if err != nil {
-		return nil, nil, proxyInTime(ctx, err)
+		return nil, nil, inTime(ctx, err)
 	}
 	if t.scheme == "tcp" {
-		return &proxyUpstream{nc: nc}, nil, nil
+		return &upstream{nc: nc}, nil, nil
 	}
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
 	up, refusal, err := p.upgrade(nc, t, req, fields)
@@ -200,13 +200,13 @@ func (p *wsProxy) connect(t *proxyTarget, req *httpmini.Request, fields httpmini
 	}
 	if err != nil {
 		nc.Close()
-		return nil, refusal, proxyInTime(ctx, err)
+		return nil, refusal, inTime(ctx, err)
 	}
 	return up, nil, nil
 }
 
-// proxyInTime makes err that of ctx where that has ended.
-func proxyInTime(ctx context.Context, err error) error {
+// inTime makes err that of ctx where that has ended.
+func inTime(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -214,7 +214,7 @@ func proxyInTime(ctx context.Context, err error) error {
 }
 
 // dial connects to the target and, for wss, does the handshake of TLS.
-func (p *wsProxy) dial(ctx context.Context, t *proxyTarget) (net.Conn, error) {
+func (p *wsProxy) dial(ctx context.Context, t *target) (net.Conn, error) {
 	nc, err := p.dialer.For(p.env, t.scheme)(ctx, "tcp", t.address())
 	if err != nil || t.scheme != "wss" {
 		return nc, err
@@ -228,7 +228,7 @@ func (p *wsProxy) dial(ctx context.Context, t *proxyTarget) (net.Conn, error) {
 }
 
 // upgrade does the opening handshake with the target (RFC 6455 §4.1).
-func (p *wsProxy) upgrade(nc net.Conn, t *proxyTarget, req *httpmini.Request, fields httpmini.Header) (*proxyUpstream, *proxyRefusal, error) {
+func (p *wsProxy) upgrade(nc net.Conn, t *target, req *httpmini.Request, fields httpmini.Header) (*upstream, *refusal, error) {
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	key := base64.StdEncoding.EncodeToString(nonce[:])
@@ -253,7 +253,7 @@ func (p *wsProxy) upgrade(nc net.Conn, t *proxyTarget, req *httpmini.Request, fi
 	if err != nil {
 		return nil, nil, err
 	}
-	up := &proxyUpstream{nc: nc, deflate: deflate}
+	up := &upstream{nc: nc, deflate: deflate}
 	if up.fields, err = endToEnd(res.Header); err != nil {
 		return nil, nil, err
 	}
@@ -302,7 +302,7 @@ func judgeProxy(res *httpmini.Response, key string, fields httpmini.Header) (def
 const maxProxyRefusal = 64 << 10
 
 // readProxyRefusal reads what a target answered in place of 101, to be passed on.
-func readProxyRefusal(res *httpmini.Response) (*proxyRefusal, error) {
+func readProxyRefusal(res *httpmini.Response) (*refusal, error) {
 	status := fmt.Errorf("the target answered %d %s", res.Status, cli.Clip(res.Reason, cli.MaxShown))
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxProxyRefusal+1))
 	switch {
@@ -324,5 +324,5 @@ func readProxyRefusal(res *httpmini.Response) (*proxyRefusal, error) {
 	if v := res.Header.Get("Sec-WebSocket-Version"); v != "" {
 		h.Add("Sec-WebSocket-Version", v)
 	}
-	return &proxyRefusal{&httpmini.Response{Status: res.Status, Header: h}, body}, status
+	return &refusal{&httpmini.Response{Status: res.Status, Header: h}, body}, status
 }

@@ -1,3 +1,9 @@
+// Package proxy passes WebSocket connections on to other servers.
+//
+// The opening handshake is made twice, in handshake.go: the client's is judged and
+// not answered before the target's is done, whose answer goes back. Then the frames
+// pass as they are, by wsproto.Relay, or, to a target that speaks no WebSocket, as a
+// stream: bridge.go. Which target it is, routes.go says.
 package proxy
 
 import (
@@ -20,12 +26,7 @@ import (
 	"socketsrv/wsproto"
 )
 
-// Mode passes WebSocket connections on to other servers.
-//
-// The opening handshake is made twice, proxyhandshake.go: the client's is judged
-// and not answered before the target's is done, whose answer goes back. Then the
-// frames pass as they are, wsproto.Relay, or, to a target that speaks no WebSocket,
-// as a stream, proxybridge.go. Which target it is, proxyroutes.go says.
+// Mode is its row in the table of the program.
 var Mode = cli.Mode{
 	Name: "proxy", Brief: "pass WebSocket connections on, by host name too; WebSocket to TCP",
 	Aliases: []cli.Alias{{Name: "proxy_server"}},
@@ -44,9 +45,9 @@ var Mode = cli.Mode{
 		fs.String(&p.config, "config-path", "FILE", "lines HOST=URL, or JSON; -remote_host for other hosts")
 		fs.Switch(&p.trust, "trust-forwarded", "keep Forwarded, X-Forwarded-*, X-Real-IP of clients")
 		p.listener = listen.AddListener(fs, "127.0.0.1", "8008")
-		p.ws = proxyWSFlags(fs)
+		p.ws = wsFlags(fs)
 		p.tls = listen.AddTLS(fs)
-		p.targetTLS = proxyTLSFlags(fs)
+		p.targetTLS = targetTLSFlags(fs)
 		p.dialer = dial.AddDialer(fs)
 		p.output = fs.Output()
 		fs.Check(func() error {
@@ -68,7 +69,7 @@ var Mode = cli.Mode{
 
 // proxyWS adds those flags of a WebSocket server that concern the handshake: the
 // rest is between client and target.
-func proxyWSFlags(fs *cli.Flags) *listen.WebSocket {
+func wsFlags(fs *cli.Flags) *listen.WebSocket {
 	w := new(listen.WebSocket)
 	fs.Group("WebSocket")
 	fs.List(&w.Origins, "origin", "LIST", "allowed origins, * for all (same host and loopback)")
@@ -81,7 +82,7 @@ func proxyWSFlags(fs *cli.Flags) *listen.WebSocket {
 }
 
 // proxyTLS adds the flags of TLS to the targets.
-func proxyTLSFlags(fs *cli.Flags) *dial.TLS {
+func targetTLSFlags(fs *cli.Flags) *dial.TLS {
 	c := new(dial.TLS)
 	o := &c.Options
 	fs.Group("TLS to wss:// targets")
@@ -103,7 +104,7 @@ func proxyTLSFlags(fs *cli.Flags) *dial.TLS {
 
 // wsProxy is what the flags said, and the proxy at work.
 type wsProxy struct {
-	remote     *proxyTarget // nil: none
+	remote     *target // nil: none
 	config     string
 	trust      bool
 	maxMessage int64 // on the wire; 0: no bound
@@ -116,7 +117,7 @@ type wsProxy struct {
 
 	env    *cli.Env
 	con    *cli.Console
-	routes *proxyRoutes
+	routes *routes
 	accept wsproto.AcceptOptions
 	secure *tlsconf.Config // to wss targets; nil: there are none
 	ctx    context.Context // of handshakes with targets
@@ -126,15 +127,15 @@ type wsProxy struct {
 
 	mu       sync.Mutex
 	stopping bool
-	sessions map[*proxySession]struct{}
+	sessions map[*session]struct{}
 }
 
-// A proxySession is a client and its target, connected.
-type proxySession struct {
+// A session is a client and its target, connected.
+type session struct {
 	number int
 	peer   string
 	proto  string
-	target *proxyTarget
+	target *target
 
 	close func()          // ends it politely
 	abort func(err error) // ends it
@@ -182,16 +183,16 @@ func (p *wsProxy) prepare() (err error) {
 	if p.remote == nil && p.config == "" {
 		return cli.Usagef("missing -remote_host URL or -config_path FILE")
 	}
-	p.routes = &proxyRoutes{other: p.remote}
+	p.routes = &routes{other: p.remote}
 	if p.config != "" {
 		if p.routes, err = readProxyRoutes(p.config, p.remote); err != nil {
 			return err
 		}
 	}
-	if p.listener.PingInterval > 0 && !p.routes.any(func(t *proxyTarget) bool { return t.scheme == "tcp" }) {
+	if p.listener.PingInterval > 0 && !p.routes.any(func(t *target) bool { return t.scheme == "tcp" }) {
 		return cli.Usagef("-ping-interval is for tcp:// targets: to others pings pass from end to end")
 	}
-	if p.routes.any(func(t *proxyTarget) bool { return t.scheme == "wss" }) {
+	if p.routes.any(func(t *target) bool { return t.scheme == "wss" }) {
 		if p.secure, err = p.targetTLS.Config(); err != nil {
 			return err
 		}
@@ -223,7 +224,7 @@ func (p *wsProxy) acceptOptions(addr net.Addr) wsproto.AcceptOptions {
 func (p *wsProxy) stop(ctx context.Context) {
 	p.mu.Lock()
 	p.stopping = true
-	all := make([]*proxySession, 0, len(p.sessions))
+	all := make([]*session, 0, len(p.sessions))
 	for s := range p.sessions {
 		all = append(all, s)
 	}
@@ -239,10 +240,10 @@ func (p *wsProxy) stop(ctx context.Context) {
 }
 
 // enter takes s in; one that comes while we stop is closed at once.
-func (p *wsProxy) enter(s *proxySession) {
+func (p *wsProxy) enter(s *session) {
 	p.mu.Lock()
 	if p.sessions == nil {
-		p.sessions = make(map[*proxySession]struct{})
+		p.sessions = make(map[*session]struct{})
 	}
 	p.sessions[s] = struct{}{}
 	stopping := p.stopping
@@ -252,7 +253,7 @@ func (p *wsProxy) enter(s *proxySession) {
 	}
 }
 
-func (p *wsProxy) leave(s *proxySession) {
+func (p *wsProxy) leave(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.sessions, s)
@@ -269,8 +270,8 @@ func (p *wsProxy) serve(x *httpmini.Exchange) {
 }
 
 // session names what comes of a handshake.
-func (p *wsProxy) session(x *httpmini.Exchange, t *proxyTarget) *proxySession {
-	s := &proxySession{number: int(p.clients.Add(1) - 1), peer: x.RemoteAddr().String(), proto: "ws", target: t}
+func (p *wsProxy) session(x *httpmini.Exchange, t *target) *session {
+	s := &session{number: int(p.clients.Add(1) - 1), peer: x.RemoteAddr().String(), proto: "ws", target: t}
 	if p.tls.Enabled() {
 		s.proto = "wss"
 	}
@@ -278,7 +279,7 @@ func (p *wsProxy) session(x *httpmini.Exchange, t *proxyTarget) *proxySession {
 }
 
 // relay passes frames between nc and the target until both have ended.
-func (p *wsProxy) relay(s *proxySession, nc net.Conn, buffered []byte, up *proxyUpstream) {
+func (p *wsProxy) relay(s *session, nc net.Conn, buffered []byte, up *upstream) {
 	r := wsproto.NewRelay(nc, up.nc, buffered, up.buffered, wsproto.RelayConfig{
 		Deflate:     up.deflate,
 		MaxMessage:  p.maxMessage,
@@ -295,7 +296,7 @@ func (p *wsProxy) relay(s *proxySession, nc net.Conn, buffered []byte, up *proxy
 	p.closed(s, end.ByBackend, end.Err)
 }
 
-func (p *wsProxy) opened(s *proxySession, req *httpmini.Request) {
+func (p *wsProxy) opened(s *session, req *httpmini.Request) {
 	p.con.Status("client %d: %s %s to %s", s.number, s.peer, cli.Field(req.Target), s.target)
 	if p.output.JSON {
 		p.con.Emit(&event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
@@ -304,7 +305,7 @@ func (p *wsProxy) opened(s *proxySession, req *httpmini.Request) {
 }
 
 // teller is what is told of each message of s; nil if nobody asks.
-func (p *wsProxy) teller(s *proxySession) func(fromBackend bool, op wsproto.Opcode, size int64, payload []byte) {
+func (p *wsProxy) teller(s *session) func(fromBackend bool, op wsproto.Opcode, size int64, payload []byte) {
 	if !p.output.Verbose && !p.output.JSON {
 		return nil
 	}
@@ -328,7 +329,7 @@ func (p *wsProxy) teller(s *proxySession) func(fromBackend bool, op wsproto.Opco
 	}
 }
 
-func (p *wsProxy) closed(s *proxySession, byTarget bool, err error) {
+func (p *wsProxy) closed(s *session, byTarget bool, err error) {
 	e := &event.Event{Event: event.Close, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: event.In}
 	who := "client"
 	if byTarget {

@@ -14,8 +14,8 @@ import (
 	"socketsrv/internal/cli"
 )
 
-// A proxyTarget is where connections are passed on to.
-type proxyTarget struct {
+// A target is where connections are passed on to.
+type target struct {
 	scheme     string // ws, wss, tcp
 	host, port string
 	path       string // before the client's own; no slash at its end
@@ -24,12 +24,12 @@ type proxyTarget struct {
 var errProxyTarget = errors.New("want ws://HOST[:PORT][/PATH], wss://… or tcp://HOST:PORT")
 
 // parseProxyTarget reads the URL of a target.
-func parseProxyTarget(s string) (*proxyTarget, error) {
+func parseProxyTarget(s string) (*target, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(s, " \x7f") {
 		return nil, errProxyTarget
 	}
-	t := &proxyTarget{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), path: strings.TrimRight(u.EscapedPath(), "/")}
+	t := &target{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), path: strings.TrimRight(u.EscapedPath(), "/")}
 	switch {
 	case t.scheme == "ws" && t.port == "":
 		t.port = "80"
@@ -46,7 +46,7 @@ func parseProxyTarget(s string) (*proxyTarget, error) {
 }
 
 // authority is the Host field for the target: without the scheme's own port.
-func (t *proxyTarget) authority() string {
+func (t *target) authority() string {
 	host := t.host
 	if strings.Contains(host, ":") {
 		host, _, _ = strings.Cut(host, "%") // a zone is ours alone
@@ -58,23 +58,23 @@ func (t *proxyTarget) authority() string {
 	return host + ":" + t.port
 }
 
-func (t *proxyTarget) address() string { return net.JoinHostPort(t.host, t.port) }
+func (t *target) address() string { return net.JoinHostPort(t.host, t.port) }
 
-func (t *proxyTarget) String() string { return t.scheme + "://" + t.authority() + t.path }
+func (t *target) String() string { return t.scheme + "://" + t.authority() + t.path }
 
-// proxyRoutes say which target a Host field leads to.
-type proxyRoutes struct {
-	exact map[string]*proxyTarget // by name, or by name:port
-	named map[string]*proxyTarget // by the name of an entry with a port; nil where there are several
-	other *proxyTarget            // for all others; nil: none
+// routes say which target a Host field leads to.
+type routes struct {
+	exact map[string]*target // by name, or by name:port
+	named map[string]*target // by the name of an entry with a port; nil where there are several
+	other *target            // for all others; nil: none
 }
 
 // find returns the target for a host with or without port, nil if there is none.
 // An entry with that very port comes first, then one without; at last the only
 // one with another.
-func (r *proxyRoutes) find(host string) *proxyTarget {
+func (r *routes) find(host string) *target {
 	name, port := splitProxyHost(host)
-	for _, t := range []*proxyTarget{r.exact[joinProxyHost(name, port)], r.exact[name], r.named[name]} {
+	for _, t := range []*target{r.exact[joinProxyHost(name, port)], r.exact[name], r.named[name]} {
 		if t != nil {
 			return t
 		}
@@ -82,7 +82,7 @@ func (r *proxyRoutes) find(host string) *proxyTarget {
 	return r.other
 }
 
-func (r *proxyRoutes) any(is func(*proxyTarget) bool) bool {
+func (r *routes) any(is func(*target) bool) bool {
 	for _, t := range r.exact {
 		if is(t) {
 			return true
@@ -92,7 +92,7 @@ func (r *proxyRoutes) any(is func(*proxyTarget) bool) bool {
 }
 
 // names are those that have targets of their own.
-func (r *proxyRoutes) names() (names []string) {
+func (r *routes) names() (names []string) {
 	for host := range r.exact {
 		names = append(names, host)
 	}
@@ -124,7 +124,7 @@ const (
 
 // readProxyRoutes reads the file of -config_path. The error is a UsageError that
 // names file and line.
-func readProxyRoutes(name string, other *proxyTarget) (*proxyRoutes, error) {
+func readProxyRoutes(name string, other *target) (*routes, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, cli.Usagef("-config_path: %v", err)
@@ -145,9 +145,9 @@ func readProxyRoutes(name string, other *proxyTarget) (*proxyRoutes, error) {
 // parseProxyRoutes reads lines HOST=URL with # comments, or the JSON of ws: an
 // object of hosts and URLs, or one with that as its remote_urls. The line is where
 // the error is.
-func parseProxyRoutes(text []byte) (r *proxyRoutes, line int, err error) {
+func parseProxyRoutes(text []byte) (r *routes, line int, err error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	r = &proxyRoutes{exact: make(map[string]*proxyTarget), named: make(map[string]*proxyTarget)}
+	r = &routes{exact: make(map[string]*target), named: make(map[string]*target)}
 	switch i := bytes.IndexByte(text, 0); {
 	case len(text) > maxProxyConfig:
 		return nil, 1, fmt.Errorf("more than %d bytes", maxProxyConfig)
@@ -166,7 +166,7 @@ func parseProxyRoutes(text []byte) (r *proxyRoutes, line int, err error) {
 
 func lineOf(text []byte, offset int) int { return 1 + bytes.Count(text[:offset], []byte("\n")) }
 
-func (r *proxyRoutes) parseLines(text string) (n int, err error) {
+func (r *routes) parseLines(text string) (n int, err error) {
 	for line := range strings.Lines(text) {
 		if n++; n > maxProxyLines {
 			return n, fmt.Errorf("more than %d lines", maxProxyLines)
@@ -188,7 +188,7 @@ func (r *proxyRoutes) parseLines(text string) (n int, err error) {
 }
 
 // parseJSON goes token by token: a map would hide a host that is there twice.
-func (r *proxyRoutes) parseJSON(text []byte) (line int, err error) {
+func (r *routes) parseJSON(text []byte) (line int, err error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	at := func() int { return lineOf(text, int(dec.InputOffset())) }
 	dec.Token() // the brace
@@ -229,7 +229,7 @@ func (r *proxyRoutes) parseJSON(text []byte) (line int, err error) {
 }
 
 // add takes in that host leads to target.
-func (r *proxyRoutes) add(host, target string) error {
+func (r *routes) add(host, target string) error {
 	name, port := splitProxyHost(host)
 	if name == "" || strings.ContainsAny(name, " \t/@#?\\=") {
 		return fmt.Errorf("want a host before the URL, not %q", cli.Clip(host, cli.MaxShown))

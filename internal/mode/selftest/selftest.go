@@ -1,3 +1,5 @@
+// Package selftest tries the modes on each other: it runs the Checks of all modes
+// of the program it is in.
 package selftest
 
 import (
@@ -10,7 +12,7 @@ import (
 	"socketsrv/internal/event"
 )
 
-// Mode tries the modes on each other.
+// Mode is its row in the table of the program.
 var Mode = cli.Mode{
 	Name: "selftest", Brief: "try every mode against its partner on loopback, in under 3 s",
 	Examples: []string{

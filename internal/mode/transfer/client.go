@@ -13,8 +13,8 @@ import (
 	"socketsrv/wsproto"
 )
 
-// transferClient is what the flags of -send and -receive have in common.
-type transferClient struct {
+// endpoint is what the flags of -send and -receive have in common.
+type endpoint struct {
 	dial.Client
 	timeout time.Duration
 	retry   time.Duration
@@ -26,15 +26,15 @@ type transferClient struct {
 }
 
 const (
-	transferPing = 10 * time.Second // finds out that the server is gone
+	pingInterval = 10 * time.Second // finds out that the server is gone
 	beat         = time.Second      // between repetitions; a connection that lasted so long was one
 	shortPause   = 50 * time.Millisecond
 )
 
-func (c *transferClient) flags(fs *cli.Flags) {
+func (c *endpoint) flags(fs *cli.Flags) {
 	c.timeout, c.retry = 30*time.Second, 10*time.Second
 	c.MaxMessage = wsproto.DefaultMaxMessage
-	c.Keepalive.Interval = transferPing
+	c.Keepalive.Interval = pingInterval
 	fs.Duration(&c.timeout, "timeout", "silence after which the other end is given up")
 	fs.Duration(&c.retry, "reconnect", "how long a broken connection is tried again")
 	fs.Size(&c.MaxMessage, "max-message", "largest one: a file of -wire msgpack, half of pdu")
@@ -54,7 +54,7 @@ func (c *transferClient) flags(fs *cli.Flags) {
 }
 
 // open connects.
-func (c *transferClient) open(ctx context.Context, env *cli.Env, con *cli.Console, t dial.Target) (*wsproto.Conn, error) {
+func (c *endpoint) open(ctx context.Context, env *cli.Env, con *cli.Console, t dial.Target) (*wsproto.Conn, error) {
 	l, err := c.Dial(ctx, env, con, t)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (c *transferClient) open(ctx context.Context, env *cli.Env, con *cli.Consol
 }
 
 // target reads the URL of a transfer server.
-func (c *transferClient) target(url string) (dial.Target, error) {
+func (c *endpoint) target(url string) (dial.Target, error) {
 	t, err := dial.ParseTarget(url, "none")
 	if err == nil && !t.WebSocket() {
 		err = cli.Usagef("want a ws or wss URL, or host:port")
@@ -104,7 +104,7 @@ func lost(err error) error {
 // reopen connects again after err, if that is a lostError; it tries for the time
 // of -reconnect and returns err if nothing helps. Connections that end as soon as
 // they begin are no help.
-func (c *transferClient) reopen(ctx context.Context, env *cli.Env, con *cli.Console, t dial.Target, err error) (*wsproto.Conn, error) {
+func (c *endpoint) reopen(ctx context.Context, env *cli.Env, con *cli.Console, t dial.Target, err error) (*wsproto.Conn, error) {
 	if _, ok := errors.AsType[*lostError](err); !ok || c.retry == 0 {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func randomByte() byte {
 	return b[0]
 }
 
-func newTransferID() (id transferID) {
+func newTransferID() (id fileID) {
 	rand.Read(id[:])
 	return id
 }

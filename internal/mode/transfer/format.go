@@ -60,7 +60,7 @@ import (
 // Names are one path element as checkFileName wants it; sizes and offsets go up
 // to 2^63-1. The SHA-256 of done is of the whole file, and a file gets its name
 // after name, size and hash were found right, never before.
-const transferVersion = 1
+const version = 1
 
 const (
 	chunkSize     = 64 << 10 // bytes of a file in a chunk at the most
@@ -72,20 +72,20 @@ const (
 
 var chunkMagic = [4]byte{'s', 'f', 't', '1'}
 
-// A transferID names a file on its way.
-type transferID [8]byte
+// A fileID names a file on its way.
+type fileID [8]byte
 
-func (id transferID) String() string { return hex.EncodeToString(id[:]) }
+func (id fileID) String() string { return hex.EncodeToString(id[:]) }
 
 // A chunk is a part of a file.
 type chunk struct {
-	stream transferID
+	stream fileID
 	offset int64
 	data   []byte
 }
 
 // putChunkHead fills the first chunkHead bytes of b.
-func putChunkHead(b []byte, stream transferID, offset int64) {
+func putChunkHead(b []byte, stream fileID, offset int64) {
 	copy(b, chunkMagic[:])
 	copy(b[4:], stream[:])
 	binary.BigEndian.PutUint64(b[12:], uint64(offset))
@@ -100,13 +100,13 @@ func parseChunk(b []byte) (c chunk, ok bool) {
 	if offset > math.MaxInt64-chunkSize {
 		return c, false
 	}
-	return chunk{transferID(b[4:12]), int64(offset), b[chunkHead:]}, true
+	return chunk{fileID(b[4:12]), int64(offset), b[chunkHead:]}, true
 }
 
 // A control is a control message; which fields count is a question of the kind.
 type control struct {
 	kind     string
-	id       transferID
+	id       fileID
 	batch    string
 	stream   string
 	file     int64
@@ -167,7 +167,7 @@ func (c *control) value(key string) any {
 
 // appendControl appends c as it is sent.
 func appendControl(dst []byte, c *control) []byte {
-	dst = fmt.Appendf(dst, `{"transfer":%d,"kind":%q,"id":%q`, transferVersion, c.kind, c.id)
+	dst = fmt.Appendf(dst, `{"transfer":%d,"kind":%q,"id":%q`, version, c.kind, c.id)
 	for _, key := range controlKeys[c.kind] {
 		dst = fmt.Appendf(dst, `,%q:`, key)
 		switch v := c.value(key).(type) {
@@ -248,7 +248,7 @@ func (c *control) set(key string, v any) bool {
 	case *string:
 		s, ok := v.(string)
 		*p = s
-		var id transferID
+		var id fileID
 		switch key {
 		case "batch", "stream", "receiver":
 			return parseID(&id, s) == nil
@@ -262,7 +262,7 @@ func (c *control) set(key string, v any) bool {
 	return false
 }
 
-func parseID(id *transferID, s string) error {
+func parseID(id *fileID, s string) error {
 	if len(s) != 2*len(id) || !isLowerHex(s) {
 		return errBadValue
 	}

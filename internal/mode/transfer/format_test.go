@@ -14,7 +14,7 @@ const (
 	testSum   = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // of nothing
 )
 
-var testID = transferID{1, 2, 3, 4, 5, 6, 7, 0xff}
+var testID = fileID{1, 2, 3, 4, 5, 6, 7, 0xff}
 
 var controlVectors = []struct {
 	wire string

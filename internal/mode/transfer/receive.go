@@ -16,9 +16,7 @@ import (
 )
 
 // Receive takes files from a transfer server into a folder, which it makes if there
-// is none. The formats are in
-// transferformat.go and package wire, what happens to a file is in
-// receivefile.go and receivestream.go.
+// is none.
 var Receive = cli.Mode{
 	Name: "receive", Args: "URL [DIR]",
 	Brief: "receive files through a transfer server, from -send or ws send",
@@ -42,7 +40,7 @@ var Receive = cli.Mode{
 
 // receive is what the flags said.
 type receive struct {
-	transferClient
+	endpoint
 	keep, overwrite, resume bool
 	maxSize                 int64
 	ackDelay                time.Duration
@@ -73,7 +71,7 @@ func (r *receive) run(ctx context.Context, env *cli.Env, args []string) error {
 	defer con.Close()
 	defer bar.Clear()
 	g := &receiving{receive: r, con: con, bar: bar, root: root, id: newTransferID().String(),
-		incoming: make(map[transferID]*incoming), over: make(chan struct{}), quit: make(chan struct{})}
+		incoming: make(map[fileID]*incoming), over: make(chan struct{}), quit: make(chan struct{})}
 	err = g.connections(ctx, env, t)
 	g.close()
 	return err
@@ -94,17 +92,17 @@ type receiving struct {
 
 	mu       sync.Mutex
 	conn     *wsproto.Conn // nil: not now
-	incoming map[transferID]*incoming
-	ended    []outcome  // the last files, for senders who ask again
-	batch    string     // the sender's, whose files we take; "" until then
-	got      int        // files
-	heard    time.Time  // the last time a file was on its way
-	last     transferID // of all files, and that is here
-	leaving  time.Time  // when it ends, if set
-	finished bool       // over is closed
-	outcome  error      // how it came to its end
-	foreign  bool       // said that there are messages we do not know
-	bad      bool       // said that there are broken ones
+	incoming map[fileID]*incoming
+	ended    []outcome // the last files, for senders who ask again
+	batch    string    // the sender's, whose files we take; "" until then
+	got      int       // files
+	heard    time.Time // the last time a file was on its way
+	last     fileID    // of all files, and that is here
+	leaving  time.Time // when it ends, if set
+	finished bool      // over is closed
+	outcome  error     // how it came to its end
+	foreign  bool      // said that there are messages we do not know
+	bad      bool      // said that there are broken ones
 
 	wireFiles int // that came in formats of package wire
 	wireJobs  int // not yet answered
@@ -253,7 +251,7 @@ func (g *receiving) badControl(c *control, err error) {
 		g.bad = true
 		g.con.Status("ignored: bad control messages: %v", err)
 	}
-	if c.id != (transferID{}) {
+	if c.id != (fileID{}) {
 		g.tell(&control{kind: "refuse", id: c.id, receiver: g.id, reason: "bad offer: " + err.Error()})
 	}
 }

@@ -19,9 +19,7 @@ import (
 	"socketsrv/internal/files"
 )
 
-// Send sends files through a transfer server. The formats are in
-// transferformat.go (the default) and package wire; who receives, and how far they
-// are, is kept in sendpeers.go.
+// Send sends files through a transfer server.
 var Send = cli.Mode{
 	Name: "send", Args: "URL FILE...",
 	Brief: "send files through a transfer server; 0 when a receiver has them",
@@ -51,7 +49,7 @@ var Send = cli.Mode{
 
 // send is what the flags said.
 type send struct {
-	transferClient
+	endpoint
 	wire      string
 	receivers int
 	wait      time.Duration
@@ -65,8 +63,8 @@ type source struct {
 	name    string // as receivers see it
 	size    int64
 	changed time.Time
-	id      transferID
-	stream  transferID // of the last start
+	id      fileID
+	stream  fileID // of the last start
 
 	hash   hash.Hash
 	hashed int64 // bytes

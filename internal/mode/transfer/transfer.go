@@ -1,3 +1,11 @@
+// Package transfer has the three modes that move files: transfer relays, send sends,
+// receive receives.
+//
+// The relay is a broadcast server that leaves out the sender and knows nothing of
+// files. The two others speak through it: format.go has the messages, send.go and
+// peers.go the sender, receive.go and stream.go the receiver, sendws.go and
+// receivews.go the formats of the ws tool (package wire). What becomes of a file on
+// the disk is in package files, the connection and its repair in client.go.
 package transfer
 
 import (
@@ -18,9 +26,8 @@ import (
 	"socketsrv/wsproto"
 )
 
-// Transfer relays between senders and receivers of files. It is a broadcast
-// server that leaves out the sender and knows nothing of files; that none of its
-// queues fills up is the senders' care: see transferformat.go.
+// Transfer relays between senders and receivers. That none of its queues fills up is
+// the senders' care: they keep within a window.
 var Transfer = cli.Mode{
 	Name: "transfer", Brief: "file transfer: the server between -send and -receive",
 	Examples: []string{

@@ -104,7 +104,7 @@ type sendPeers struct {
 	news chan struct{} // something changed
 
 	mu    sync.Mutex
-	id    transferID
+	id    fileID
 	peers map[string]*sendPeer
 	asked int   // how often the offer was repeated
 	sent  int64 // up to where chunks went out since the last start
@@ -116,7 +116,7 @@ func (ps *sendPeers) init() {
 }
 
 // next begins a file: who had the last one is expected to want this one.
-func (ps *sendPeers) next(id transferID) {
+func (ps *sendPeers) next(id fileID) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	ps.id, ps.asked = id, 0

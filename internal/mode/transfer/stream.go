@@ -15,8 +15,8 @@ type incoming struct {
 	offer     control
 	state     incomingState
 	part      *files.Part
-	stream    transferID // of the last start
-	next      int64      // where the next chunk begins
+	stream    fileID // of the last start
+	next      int64  // where the next chunk begins
 	acked     int64
 	stride    int64 // from one acknowledgement to the next
 	began     time.Time
@@ -35,7 +35,7 @@ const (
 
 // An outcome is how a file ended, to be said again to who did not hear it.
 type outcome struct {
-	id     transferID
+	id     fileID
 	answer control
 }
 
@@ -246,7 +246,7 @@ func (g *receiving) start(t *incoming, c *control) {
 }
 
 // flowing returns the file that comes as stream.
-func (g *receiving) flowing(stream transferID) *incoming {
+func (g *receiving) flowing(stream fileID) *incoming {
 	for _, t := range g.incoming {
 		if t.state == incomingFlows && t.stream == stream {
 			return t
@@ -359,7 +359,7 @@ func (g *receiving) remember(c *control) {
 	g.tell(c)
 }
 
-func (g *receiving) repeat(id transferID) bool {
+func (g *receiving) repeat(id fileID) bool {
 	for _, o := range g.ended {
 		if o.id == id {
 			g.tell(&o.answer)
