@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -160,25 +159,19 @@ func (c *Console) Line(text string) {
 	c.status.Write(b)
 }
 
-const FlushTime = 2 * time.Second // for a reader of stdout that stalls
+const FlushTime = 2 * time.Second // for a reader that stalls to take some more
 
 // Close waits for what is still being written, though not for ever.
 func (c *Console) Close() error {
-	err := flush(c.Writer)
+	err := c.FlushFor(FlushTime)
 	if n := c.Dropped(); n > 0 {
 		c.Line(fmt.Sprintf("%s: stdout was not read: %s dropped", Program, Plural(n, "line")))
 	}
 	if c.waiting != nil {
-		flush(c.waiting) // in a time of its own: stdout may have used up the other
+		c.waiting.FlushFor(FlushTime) // in a time of its own: stdout may have used up the other
 	}
 	if c.log != nil {
 		c.log.Close()
 	}
 	return err
-}
-
-func flush(w *event.Writer) error {
-	ctx, cancel := context.WithTimeout(context.Background(), FlushTime)
-	defer cancel()
-	return w.Flush(ctx)
 }

@@ -50,5 +50,5 @@ const WriteStall = 30 * time.Second
 // MaxDatagram is the largest UDP payload over IPv4.
 const MaxDatagram = 65507
 
-// MaxQueue is how many bytes may wait for a client, or for a reader of stdout.
+// MaxQueue is how many bytes may wait for a client.
 const MaxQueue = 1 << 20

@@ -226,6 +226,7 @@ func TestWriterLossy(t *testing.T) {
 		w = NewWriter(&g, Options{Lossy: true, OnDrop: func() { told++; w.Dropped() }})
 		for range events {
 			w.Emit(event(bytes.Repeat([]byte("y"), 10_000)))
+			synctest.Wait() // the first is being written
 		}
 		dropped := w.Dropped()
 		if dropped < events/2 || dropped >= events || told != 1 {
@@ -251,7 +252,7 @@ func TestWriterAdd64K(t *testing.T) {
 	for range 7 {
 		w.Add(event(bytes.Repeat([]byte("y"), 10_000)))
 	}
-	if len(g.writes) != 1 || len(g.all()) < gather {
+	if len(g.writes) == 0 || len(g.all()) < piece {
 		t.Errorf("%d writes, %d bytes, after adding 70,000", len(g.writes), len(g.all()))
 	}
 }
@@ -278,12 +279,12 @@ func TestWriterError(t *testing.T) {
 	} {
 		told := 0
 		var w *Writer
-		w = NewWriter(tt.out, Options{OnError: func(err error) {
+		w = NewWriter(NewStream(tt.out, StreamOptions{OnError: func(err error) {
 			told++
 			if err != tt.want || w.Err() != tt.want || w.Flush(context.Background()) != tt.want {
 				t.Errorf("%s: told of %v, want %v", tt.name, err, tt.want)
 			}
-		}})
+		}}), Options{})
 		for range 3 {
 			w.Emit(errorEvent("x"))
 			w.Add(errorEvent("x"))

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 	"strings"
 	"time"
 )
@@ -66,7 +67,7 @@ func (o *output) take(a *httpmini.Answer) (int64, error) {
 	if f := o.direct(); f != nil && f == o.file {
 		n, err = a.WriteTo(f)
 	} else if f != nil {
-		n, err = o.w.(*cli.Stdout).Do(func() (int64, error) { return a.WriteTo(f) })
+		n, err = o.w.(*event.Stream).Do(func() (int64, error) { return a.WriteTo(f) })
 	} else {
 		n, err = a.WriteTo(w)
 	}
@@ -99,11 +100,11 @@ func (o *output) direct() *os.File {
 	if o.file != nil {
 		return o.file
 	}
-	out, ok := o.w.(*cli.Stdout)
-	if !ok || out.Failure() != nil {
+	out, ok := o.w.(*event.Stream)
+	if !ok || out.Err() != nil {
 		return nil
 	}
-	f, _ := out.W.(*os.File)
+	f, _ := out.Unwrap().(*os.File)
 	return f
 }
 
