@@ -21,14 +21,14 @@ type Answerer struct {
 }
 
 func (a *Answerer) Flags(fs *cli.Flags) {
-	fs.Func("reply", "TEXT", "answer each message so; {} is the message", func(s string) error {
+	fs.Func("reply", "TEXT", "Answers each message by TEXT, in which {} is the message.", func(s string) error {
 		if !utf8.ValidString(s) {
 			return errors.New("want UTF-8")
 		}
 		a.text, a.Fixed = s, true
 		return nil
 	})
-	a.Program.Flags(fs, "answer each by what CMD makes of it")
+	a.Program.Flags(fs, "Answers each message by what CMD prints; the message is its stdin.")
 	fs.Check(func() error {
 		if a.Fixed && a.Program.Given() {
 			return cli.Usagef("-reply and -exec exclude each other")

@@ -32,8 +32,8 @@ type Exec struct {
 func (p *Exec) Flags(fs *cli.Flags, what string) {
 	p.Timeout = 10 * time.Second
 	fs.String(&p.Command, "exec", "CMD", what)
-	fs.String(&p.shell, "sh-exec", "CMD", "the same, by the shell")
-	fs.Duration(&p.Timeout, "exec-timeout", "what CMD may take, its children too")
+	fs.String(&p.shell, "sh-exec", "CMD", "Starts CMD by the shell instead.")
+	fs.Duration(&p.Timeout, "exec-timeout", "Ends CMD and its children after D.")
 	fs.Check(p.Check)
 }
 

@@ -137,18 +137,7 @@ func (fs *Flags) eachFlag(add func(name, usage string)) {
 			continue
 		}
 		for _, name := range f.names {
-			add(name, fs.usageOf(f))
+			add(name, f.Usage)
 		}
 	}
-}
-
-// usageOf is what help says of f; where flags share a line, what it says of all.
-func (fs *Flags) usageOf(f *Flag) string {
-	seen := false
-	for _, other := range fs.all() {
-		if seen = seen || other == f; seen && other.Usage != "" {
-			return other.Usage
-		}
-	}
-	return ""
 }

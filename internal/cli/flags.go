@@ -15,8 +15,8 @@ import (
 // The methods that add a flag take a pointer to the variable it sets, whose
 // value at that time is the default, and the names of the flag with spaces
 // between: "port p". The first is the one shown; underscores in them are dashes
-// to the user and to us. An empty usage puts the flag on the line of the next
-// one in help. Adding a name twice panics.
+// to the user and to us. The usage is a whole sentence. Adding a
+// name twice panics.
 type Flags struct {
 	groups []group
 	ByName map[string]*Flag
@@ -34,6 +34,7 @@ type group struct {
 	flags []*Flag
 }
 
+// A Flag is one flag. Modes make one themselves only where no method of Flags fits.
 type Flag struct {
 	names    []string
 	arg      string // what the value is called in help; "" for a switch
@@ -43,7 +44,7 @@ type Flag struct {
 	Repeated bool
 	secret   bool   // the value never stands in an error
 	unlisted bool   // not in help: taken for the sake of those who type it
-	value    string // As last given
+	value    string // as last given
 	given    bool   // on the command line
 	Set      func(string) error
 }
@@ -178,12 +179,6 @@ func (fs *Flags) Value(p *string, names, arg, def, usage string, parse func(stri
 // of set says what would be right: "want …".
 func (fs *Flags) Func(names, arg, usage string, set func(string) error) {
 	fs.Add(names, &Flag{arg: arg, Usage: usage, Repeated: true, Set: set})
-}
-
-// Describe gives usage to the flag added last, for all on its line in help.
-func (fs *Flags) Describe(usage string) {
-	g := fs.groups[len(fs.groups)-1]
-	g.flags[len(g.flags)-1].Usage = usage
 }
 
 // Hide keeps the values of the named flags, which may be secret, out of errors.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -16,7 +17,7 @@ const about = "test and debug low-level network protocols"
 // asks are what the first word can be in place of a mode; the list stands in
 // help, man page and completion.
 var asks = []struct{ names, arg, usage string }{
-	{"h help", "[MODE|exit-codes]", "this screen, the flags of a mode, the exit codes"},
+	{"h help", "[MODE [FLAG]|TOPIC]", "this screen, a mode's flags, more of one flag; topics: exit-codes, recipes, from PROGRAM"},
 	{"V version", "", "version, Go version, commit, system, TLS or not"},
 	{"completion", "bash|zsh|fish", "completion script for a shell"},
 	{"man", "", "manual page"},
@@ -37,7 +38,7 @@ func (t Table) ask(env *Env, args []string) (done bool, err error) {
 	}
 	switch name {
 	case "h", "help":
-		return true, t.help(env.Stdout, topic)
+		return true, t.help(env, args[1:])
 	case "V", "version":
 		return true, writeVersion(env.Stdout)
 	case "completion":
@@ -50,20 +51,101 @@ func (t Table) ask(env *Env, args []string) (done bool, err error) {
 	return false, nil
 }
 
-func (t Table) help(w io.Writer, topic string) error {
-	name, _ := Undash(topic)
-	switch name {
-	case "":
-		return t.writeOverview(w)
-	case "exit-codes":
-		return t.writeExitCodes(w)
+// help writes what words ask for: nothing more, a topic, a mode, a mode's flag.
+func (t Table) help(env *Env, words []string) error {
+	if len(words) == 0 {
+		return t.writeOverview(env.Stdout)
+	}
+	name, _ := Undash(words[0])
+	if name == "exit-codes" {
+		return t.writeExitCodes(env.Stdout)
+	}
+	for _, topic := range env.Topics {
+		if topic.Name == strings.Join(append([]string{name}, words[1:]...), " ") {
+			return topic.write(env.Stdout)
+		}
 	}
 	m, defaults, ok := t.find(name)
 	if !ok {
 		return suggest("mode", name, "", nearest(name, t.names()))
 	}
 	fs, _ := m.prepare(defaults)
-	return t.writeHelp(w, m, fs)
+	if len(words) > 1 {
+		return m.writeFlag(env.Stdout, fs, words[1])
+	}
+	return t.writeHelp(env.Stdout, m, fs)
+}
+
+// A Topic is what -help has to say beside modes: tasks, or words of another program,
+// and what to type for them here.
+type Topic struct {
+	Name, Title string
+	Rows        [][2]string // what is wanted, the command line
+}
+
+func (t Topic) write(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(t.Title + "\n")
+	for _, row := range t.Rows {
+		fmt.Fprintf(&b, "\n  %s\n      %s\n", row[0], row[1])
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeFlag writes what one flag of m does, with an example.
+func (m Mode) writeFlag(w io.Writer, fs *Flags, word string) error {
+	name, _ := Undash(word)
+	f := fs.ByName[canonical(name)]
+	if f == nil {
+		return suggest("flag of "+m.Name, word, "-", nearest(canonical(name), fs.longNames()))
+	}
+	var b strings.Builder
+	Rows{{f.form(), f.sentence()}}.Print(&b)
+	b.WriteString("Example\n  " + m.example(fs, f) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// example is a command line of m with f in it: the first of its own that has it, else
+// one that is made up.
+func (m Mode) example(fs *Flags, f *Flag) string {
+	for _, line := range m.Examples {
+		for _, name := range f.names {
+			if strings.Contains(line+" ", " -"+name+" ") {
+				return line
+			}
+		}
+	}
+	line := Program + " -" + m.Name + " -" + f.names[0]
+	if f.arg != "" {
+		line += " " + f.sample()
+	}
+	for word := range strings.FieldsSeq(m.Args) {
+		if !strings.HasPrefix(word, "[") {
+			line += " " + cmp.Or(samples[strings.TrimSuffix(word, "...")], word)
+		}
+	}
+	return line
+}
+
+// samples are values of flags and arguments, by what help calls them.
+var samples = map[string]string{
+	"N": "10", "D": "5s", "SIZE": "64k", "A": "127.0.0.1", "FILE": "file.txt", "DIR": "files", "TEXT": "hello", "T": "s3cret", "V": "s3cret",
+	"LIST": "a,b", "URL": "localhost:8008", "USER": "alice", "CMD": "cat", "CMD=TEXT": "version=1.0", "USER:PASS": "me:s3cret", "'N: V'": "'X-Test: 1'",
+	"H": "example.org", "H:P:ADDR": "example.org:80:127.0.0.1", "HEX": "00ff41", "HEX|@FILE": "00ff41", "TEXT|@FILE": "hello", "REGEX": "^ok",
+	"NAME": "file.txt", "sha256:…": "sha256:0589df2137dcf62a55afb7080732953caf5d4b2383cd063c9126f94644255d2f",
+}
+
+// sample is a value that f takes.
+func (f *Flag) sample() string {
+	if len(f.choices) > 0 {
+		return f.choices[len(f.choices)-1]
+	}
+	if value, ok := samples[f.arg]; ok {
+		return value
+	}
+	return cmp.Or(f.def, f.arg)
 }
 
 // Rows is text in two columns.
@@ -96,29 +178,22 @@ func (r Rows) Print(b *strings.Builder) {
 	}
 }
 
-// flagRows lists the flags of a group; one without usage joins the next one.
-func (g group) flagRows() Rows {
-	var r Rows
-	var left, defs []string
+// flagRows lists the flags of a group, a row each.
+func (g group) flagRows() (r Rows) {
 	for _, f := range g.flags {
-		if f.unlisted {
-			continue
+		if !f.unlisted {
+			r = append(r, [2]string{f.form(), f.sentence()})
 		}
-		left = append(left, f.form())
-		if f.def != "" {
-			defs = append(defs, f.def)
-		}
-		if f.Usage == "" {
-			continue
-		}
-		usage := f.Usage
-		if len(defs) > 0 {
-			usage += " (" + strings.Join(defs, ", ") + ")"
-		}
-		r = append(r, [2]string{strings.Join(left, ", "), usage})
-		left, defs = nil, nil
 	}
 	return r
+}
+
+// sentence is what f does and what its default is.
+func (f *Flag) sentence() string {
+	if f.def == "" {
+		return f.Usage
+	}
+	return f.Usage + " Default " + f.def + "."
 }
 
 // form is how f is written: "-p, -port N".
@@ -160,7 +235,7 @@ func (t Table) writeHelp(w io.Writer, m Mode, fs *Flags) error {
 	if len(m.Examples) > 0 {
 		b.WriteString("Examples\n  " + strings.Join(m.Examples, "\n  ") + "\n")
 	}
-	b.WriteString("Defaults in parentheses. Durations: 500ms, 5s, 10 (seconds); sizes: 64k, 16M.\n")
+	fmt.Fprintf(&b, "Durations: 500ms, 5s, 10 (seconds); sizes: 64k, 16M. More of one flag:\n  %s -help %s FLAG\n", Program, m.Name)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

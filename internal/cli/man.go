@@ -19,7 +19,6 @@ func (t Table) writeMan(w io.Writer) error {
 	p("Flags take one or two dashes, \\-flag value or \\-flag=value, before or after the arguments; \\-\\- ends them.")
 	p("One-letter flags can be bundled, and their value glued on.")
 	p("Durations: 500ms, 5s, a plain number is seconds. Sizes: 64k, 16M, 1G (powers of 1024).")
-	p("Defaults are in parentheses.")
 	for _, a := range asks {
 		f := Flag{names: strings.Fields(a.names), arg: a.arg}
 		p(".TP\n.B %s\n%s", roff(f.form()), roff(a.usage))

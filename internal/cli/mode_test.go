@@ -32,11 +32,7 @@ func serverFlags(fs *Flags) {
 		fs.String(&text[i], proto+"-addr", "A", "address")
 	}
 	for i, proto := range []string{"tcp", "udp", "ws"} {
-		usage := ""
-		if proto == "ws" {
-			usage = "0: any free one; off"
-		}
-		fs.Port(&port[i], proto+"-port", true, usage)
+		fs.Port(&port[i], proto+"-port", true, "Listens there.")
 	}
 	fs.Switch(&on[0], "tls ssl", "TLS")
 	fs.Switch(&on[1], "x", "no compression")
@@ -64,20 +60,20 @@ func testTable(got *spoken) Table {
 				var v spoken
 				v.n, v.d, v.size, v.port, v.pick = 3, time.Second, 64<<10, "80", "one"
 				fs.Group("Fetching")
-				fs.Int(&v.n, "count c", "N", -10, 1000, "how many")
-				fs.Duration(&v.d, "wait w", "how long")
-				fs.Size(&v.size, "size", "how much")
-				fs.Port(&v.port, "port p", true, "where")
-				fs.Switch(&v.on, "s silent", "say nothing")
-				fs.Switch(&v.loud, "S show-error", "but errors")
-				fs.Strings(&v.words, "m", "TEXT", "messages")
-				fs.List(&v.list, "list", "A,B", "a list")
-				fs.Choice(&v.pick, "pick", "one of them", "one", "two")
-				fs.String(&v.request, "X request", "METHOD", "method")
+				fs.Int(&v.n, "count c", "N", -10, 1000, "How many.")
+				fs.Duration(&v.d, "wait w", "How long.")
+				fs.Size(&v.size, "size", "How much.")
+				fs.Port(&v.port, "port p", true, "Where.")
+				fs.Switch(&v.on, "s silent", "Say nothing.")
+				fs.Switch(&v.loud, "S show-error", "But errors.")
+				fs.Strings(&v.words, "m", "TEXT", "Messages.")
+				fs.List(&v.list, "list", "A,B", "A list.")
+				fs.Choice(&v.pick, "pick", "One of them.", "one", "two")
+				fs.String(&v.request, "X request", "METHOD", "Method.")
 				var fields []string
 				follow := false
-				fs.Strings(&fields, "H header", "'N: V'", "a field")
-				fs.Switch(&follow, "L location", "follow redirects")
+				fs.Strings(&fields, "H header", "'N: V'", "A field.")
+				fs.Switch(&follow, "L location", "Follow redirects.")
 				fs.Output()
 				return func(ctx context.Context, env *Env, args []string) error {
 					v.name, v.args = "fetch", args

@@ -145,8 +145,8 @@ func TestAlias(t *testing.T) {
 	var quick bool
 	table[0].Setup = func(fs *Flags) Func {
 		port, quick = "1", false
-		fs.Port(&port, "port p", false, "where")
-		fs.Switch(&quick, "quick", "how")
+		fs.Port(&port, "port p", false, "Where.")
+		fs.Switch(&quick, "quick", "How.")
 		return nil
 	}
 	for _, tt := range []struct {
@@ -170,7 +170,7 @@ func TestAlias(t *testing.T) {
 		}
 	}
 	_, help, _ := runTable(table, "-help", "old_serve")
-	for _, want := range []string{"usage: socketsrv -old_serve [flags]\n", "where (99)\n", "how (on)\n"} {
+	for _, want := range []string{"usage: socketsrv -old_serve [flags]\n", "Where. Default 99.\n", "How. Default on.\n"} {
 		if !strings.Contains(help, want) {
 			t.Errorf("help of the alias lacks %q:\n%s", want, help)
 		}

@@ -30,13 +30,13 @@ type Dialer struct {
 func AddDialer(fs *cli.Flags) *Dialer {
 	d := &Dialer{ConnectTimeout: 30 * time.Second}
 	fs.Group("Connecting")
-	fs.Duration(&d.ConnectTimeout, "connect-timeout", "for connecting, handshakes included")
-	fs.Func("proxy", "URL", "", func(s string) (err error) {
+	fs.Duration(&d.ConnectTimeout, "connect-timeout", "Gives up connecting after D, name and handshakes included.")
+	fs.Func("proxy", "URL", "Connects through this proxy, http://HOST:PORT or socks5://HOST:PORT; else http_proxy, https_proxy, all_proxy name one.", func(s string) (err error) {
 		d.Proxy, err = ParseProxy(s)
 		return err
 	})
 	fs.Hide("proxy")
-	fs.Func("resolve", "H:P:ADDR", "http, socks5 (*_PROXY); address of a host", d.AddResolve)
+	fs.Func("resolve", "H:P:ADDR", "Uses ADDR as the address of host H at port P.", d.AddResolve)
 	return d
 }
 

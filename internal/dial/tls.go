@@ -15,19 +15,19 @@ func AddTLS(fs *cli.Flags) *TLS {
 	c := &TLS{}
 	o := &c.Options
 	fs.Group("TLS")
-	fs.Switch(&o.Insecure, "k insecure", "trust any certificate")
-	fs.String(&o.CA, "cacert", "FILE", "")
-	fs.Func("pin", "sha256:…", "trust those only; just that one", func(s string) error {
+	fs.Switch(&o.Insecure, "k insecure", "Trusts any certificate.")
+	fs.String(&o.CA, "cacert", "FILE", "Trusts certificates signed by those in this PEM file only.")
+	fs.Func("pin", "sha256:…", "Trusts just the certificate with this SHA-256 fingerprint.", func(s string) error {
 		o.Pin = s
 		if _, err := tlsconf.Client(tlsconf.Options{Pin: s}); err != nil && tlsconf.Available {
 			return errors.New("want sha256: and 64 hex digits, or sha256// and base64 of 32 bytes")
 		}
 		return nil
 	})
-	fs.String(&o.Cert, "cert", "FILE", "")
-	fs.String(&o.Key, "key", "FILE", "our own certificate and key in PEM")
-	fs.String(&o.ServerName, "servername", "H", "")
-	fs.Choice(&o.MaxVersion, "tls-max", "name to check; highest version", "1.2", "1.3")
+	fs.String(&o.Cert, "cert", "FILE", "Shows the server the certificate in this PEM file.")
+	fs.String(&o.Key, "key", "FILE", "Uses the key in this PEM file; the file of -cert may hold it too.")
+	fs.String(&o.ServerName, "servername", "H", "Checks the certificate for this name, and asks the server for it.")
+	fs.Choice(&o.MaxVersion, "tls-max", "Speaks no later version of TLS.", "1.2", "1.3")
 	fs.Check(func() error {
 		switch {
 		case !tlsconf.Available && fs.AnyGiven("TLS"):

@@ -20,7 +20,7 @@ func AddWebSocket(fs *cli.Flags) *WebSocket {
 	w := &WebSocket{}
 	user := ""
 	fs.Group("WebSocket")
-	fs.Func("H header", "'N: V'", "a field of the handshake", func(s string) error {
+	fs.Func("H header", "'N: V'", "Sends this field in the handshake; may be repeated.", func(s string) error {
 		field, err := cli.ParseField(s)
 		if err == nil {
 			err = cli.CheckHandshakeField(field)
@@ -29,12 +29,12 @@ func AddWebSocket(fs *cli.Flags) *WebSocket {
 		return err
 	})
 	fs.Hide("header")
-	fs.Func("u user", "USER:PASS", "Authorization: Basic", cli.SetUser(&user))
+	fs.Func("u user", "USER:PASS", "Sends this user and password as Authorization: Basic.", cli.SetUser(&user))
 	fs.Hide("user")
-	fs.List(&w.Subprotocols, "subprotocol", "LIST", "")
-	fs.String(&w.Origin, "origin", "URL", "subprotocols to offer; Origin to send")
-	fs.Switch(&w.NoCompression, "x", "no compression")
-	fs.Switch(&w.Follow, "L location", "follow redirects of the handshake")
+	fs.List(&w.Subprotocols, "subprotocol", "LIST", "Offers these subprotocols.")
+	fs.String(&w.Origin, "origin", "URL", "Sends this Origin.")
+	fs.Switch(&w.NoCompression, "x", "Offers no compression.")
+	fs.Switch(&w.Follow, "L location", "Follows redirects of the handshake, at most ten.")
 	fs.Check(func() error {
 		if err := (httpmini.Header{{Name: "Origin", Value: w.Origin}}).Check(); err != nil {
 			return cli.Usagef("-origin %q: %v", cli.Clip(w.Origin, cli.MaxShown), err)

@@ -284,9 +284,9 @@ type Keepalive struct {
 const defaultHeartbeat = 30 * time.Second
 
 func (k *Keepalive) Flags(fs *cli.Flags) {
-	fs.Switch(&k.heartbeat, "heartbeat", "")
-	fs.Duration(&k.Interval, "ping-interval", "IXWebSocket's pings; ours, to the silent")
-	fs.Switch(&k.show, "P", "show pings and pongs")
+	fs.Switch(&k.heartbeat, "heartbeat", "Sends IXWebSocket's pings, one at once and one each -ping-interval, and ends when one stays unanswered.")
+	fs.Duration(&k.Interval, "ping-interval", "Sends a ping every D.")
+	fs.Switch(&k.show, "P", "Shows pings and pongs.")
 	fs.Check(func() error {
 		if k.heartbeat && k.Interval == 0 {
 			k.Interval = defaultHeartbeat

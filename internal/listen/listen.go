@@ -45,14 +45,14 @@ type Serving struct {
 func (s *Serving) addTo(fs *cli.Flags) {
 	s.MaxConns, s.MaxMessage = 1024, 16<<20
 	s.HandshakeTimeout, s.PingTimeout, s.Grace = 10*time.Second, 20*time.Second, 3*time.Second
-	fs.Int(&s.MaxConns, "max-conns", "N", 1, 1<<24, "")
-	fs.Size(&s.MaxMessage, "max-message", "clients, size of messages")
-	fs.Duration(&s.IdleTimeout, "idle-timeout", "")
-	fs.Duration(&s.HandshakeTimeout, "handshake-timeout", "ends silent, slow clients")
-	fs.Duration(&s.PingInterval, "ping-interval", "")
-	fs.Duration(&s.PingTimeout, "ping-timeout", "WebSocket pings, wait for a pong")
-	fs.Duration(&s.Grace, "grace", "")
-	fs.String(&s.Pidfile, "pidfile", "FILE", "wait for clients at the end; holds the pid")
+	fs.Int(&s.MaxConns, "max-conns", "N", 1, 1<<24, "Serves at most N clients on each listener and turns others away.")
+	fs.Size(&s.MaxMessage, "max-message", "Refuses messages of more than SIZE bytes, after inflating.")
+	fs.Duration(&s.IdleTimeout, "idle-timeout", "Ends a client that sends nothing for D.")
+	fs.Duration(&s.HandshakeTimeout, "handshake-timeout", "Ends a client whose handshake or request head takes longer than D.")
+	fs.Duration(&s.PingInterval, "ping-interval", "Sends WebSocket clients a ping every D.")
+	fs.Duration(&s.PingTimeout, "ping-timeout", "Ends a WebSocket client that does not answer a ping within D.")
+	fs.Duration(&s.Grace, "grace", "Gives clients D to close politely when the server stops.")
+	fs.String(&s.Pidfile, "pidfile", "FILE", "Writes the process number to FILE while the server runs.")
 }
 
 // A Listener is what the flags of a server with one listener said.
@@ -66,8 +66,8 @@ type Listener struct {
 func AddListener(fs *cli.Flags, addr, port string) *Listener {
 	l := &Listener{at: endpoint{host: addr, port: port}}
 	fs.Group("Listening")
-	addHost(fs, &l.at.host, "host", "address, or unix:/path")
-	fs.Port(&l.at.port, "port p", false, "0: any free one")
+	addHost(fs, &l.at.host, "host", "Listens on this address, or on a Unix socket: unix:/path.")
+	fs.Port(&l.at.port, "port p", false, "Listens on this port; 0 picks a free one.")
 	l.addTo(fs)
 	return l
 }
@@ -85,27 +85,22 @@ func AddListeners(fs *cli.Flags, addr, tcp, udp, ws string) *Listeners {
 	l := &Listeners{tcp: endpoint{port: tcp}, udp: endpoint{port: udp}, ws: endpoint{port: ws}}
 	host := addr
 	fs.Group("Listening")
-	addHost(fs, &host, "host", "address of all, or unix:/path")
+	addHost(fs, &host, "host", "Listens on this address, or on a Unix socket: unix:/path.")
 	each := []struct {
-		name string
-		at   *endpoint
-	}{{"tcp", &l.tcp}, {"udp", &l.udp}, {"ws", &l.ws}}
+		name, title string
+		at          *endpoint
+	}{{"tcp", "TCP", &l.tcp}, {"udp", "UDP", &l.udp}, {"ws", "WebSocket", &l.ws}}
 	for _, e := range each {
-		addHost(fs, &e.at.host, e.name+"-addr", "")
+		addHost(fs, &e.at.host, e.name+"-addr", "Listens for "+e.title+" on this address.")
 	}
-	fs.Describe("address of one of them")
 	on := slices.DeleteFunc([]string{tcp, udp, ws}, func(port string) bool { return port == "off" })
 	for _, e := range each {
+		names := e.name + "-port"
 		if len(on) == 1 && !e.at.off() {
-			fs.Port(&e.at.port, "port p "+e.name+"-port", true, "0: any free one; off")
+			names = "port p " + names
 		}
+		fs.Port(&e.at.port, names, true, "Listens for "+e.title+" on this port; 0 picks a free one, off listens for none.")
 	}
-	for _, e := range each {
-		if len(on) != 1 || e.at.off() {
-			fs.Port(&e.at.port, e.name+"-port", true, "")
-		}
-	}
-	fs.Describe("0: any free one; off")
 	fs.Check(func() error {
 		for _, e := range each {
 			if !fs.Given(e.name + "-addr") {
@@ -121,7 +116,7 @@ func AddListeners(fs *cli.Flags, addr, tcp, udp, ws string) *Listeners {
 // host adds a flag with an address to listen on.
 func addHost(fs *cli.Flags, p *string, name, usage string) {
 	def := *p
-	if def == "" && usage != "" {
+	if def == "" && name == "host" {
 		def = "all interfaces"
 	}
 	fs.Value(p, name, "A", def, usage, parseHost)

@@ -19,11 +19,11 @@ func AddTLS(fs *cli.Flags) *TLS {
 	s := &TLS{}
 	o := &s.options
 	fs.Group("TLS")
-	fs.Switch(&s.on, "tls ssl", "TLS, also when another of these is given")
-	fs.String(&o.Cert, "cert", "FILE", "")
-	fs.String(&o.Key, "key", "FILE", "certificate and key in PEM (self-signed)")
-	fs.String(&o.SaveDir, "save-cert", "DIR", "keep the self-signed one there")
-	fs.String(&o.CA, "cacert", "FILE", "ask clients for a certificate from these")
+	fs.Switch(&s.on, "tls ssl", "Speaks TLS; any other flag of this group implies it.")
+	fs.String(&o.Cert, "cert", "FILE", "Uses the certificate in this PEM file instead of a self-signed one.")
+	fs.String(&o.Key, "key", "FILE", "Uses the key in this PEM file; the file of -cert may hold it too.")
+	fs.String(&o.SaveDir, "save-cert", "DIR", "Keeps the self-signed certificate and its key in DIR and uses them again.")
+	fs.String(&o.CA, "cacert", "FILE", "Wants a certificate from each client, signed by one in this PEM file.")
 	fs.Check(func() error {
 		s.on = s.on || o.Cert != "" || o.Key != "" || o.SaveDir != "" || o.CA != ""
 		switch {

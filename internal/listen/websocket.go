@@ -31,22 +31,22 @@ type WebSocket struct {
 // host and of loopback.
 func AddWebSocket(fs *cli.Flags, anyOrigin bool) *WebSocket {
 	w := &WebSocket{anyOrigin: anyOrigin}
-	origins := "allowed origins, * for all (same host and loopback)"
+	origins := "Takes clients of these origins; * takes all. Else those of the same host and of loopback."
 	if anyOrigin {
-		origins = "allowed origins (all)"
+		origins = "Takes clients of these origins only; else of all."
 	}
 	fs.Group("WebSocket")
 	fs.List(&w.Origins, "origin", "LIST", origins)
-	fs.List(&w.AllowHosts, "allow-host", "LIST", "other names of this machine in Host; * for any")
-	fs.List(&w.Subprotocols, "subprotocol", "LIST", "subprotocols, the best first")
-	fs.Switch(&w.NoCompression, "x", "no compression")
-	fs.Func("auth", "USER:PASS", "", cli.SetUser(&w.User))
-	fs.String(&w.Token, "token", "T", "401 without that user or bearer token")
+	fs.List(&w.AllowHosts, "allow-host", "LIST", "Takes these names in Host too, beside addresses and the names of this machine; * takes any.")
+	fs.List(&w.Subprotocols, "subprotocol", "LIST", "Offers these subprotocols, the best first; * answers whatever the client offers first.")
+	fs.Switch(&w.NoCompression, "x", "Refuses compression (permessage-deflate).")
+	fs.Func("auth", "USER:PASS", "Answers 401 without this user and password.", cli.SetUser(&w.User))
+	fs.String(&w.Token, "token", "T", "Answers 401 without this bearer token, or this password of any user.")
 	fs.Hide("auth", "token")
-	fs.String(&w.Authorization, "http-authorization-header", "V", "4001 without that Authorization")
+	fs.String(&w.Authorization, "http-authorization-header", "V", "Closes with 4001 whoever does not send this Authorization field; it is ws's check, after the handshake.")
 	fs.Hide("http-authorization-header")
-	fs.String(&w.Greet, "greet", "TEXT", "first message to every client")
-	fs.Switch(&w.NoPong, "no-pong", "leave pings unanswered")
+	fs.String(&w.Greet, "greet", "TEXT", "Sends this as the first message to every client.")
+	fs.Switch(&w.NoPong, "no-pong", "Leaves pings unanswered.")
 	return w
 }
 

@@ -35,13 +35,13 @@ var Mode = cli.Mode{
 		b := &broadcast{queue: wsproto.DefaultQueue, slow: "close"}
 		b.listeners = listen.AddListeners(fs, "127.0.0.1", "off", "off", "9999")
 		fs.Preset([]string{"-ping-interval", "30s"})
-		fs.Int(&b.perAddress, "max-conns-per-ip", "N", 0, 1<<24, "WebSocket clients from one address, 0: any")
+		fs.Int(&b.perAddress, "max-conns-per-ip", "N", 0, 1<<24, "Serves at most N WebSocket clients of one address; 0 is no limit.")
 		fs.Group("Broadcast")
-		fs.Switch(&b.exclude, "exclude-sender", "not back to who sent it")
-		fs.Switch(&b.silent, "no-announce", "do not tell the others who comes and goes")
-		fs.Switch(&b.rooms.apart, "rooms", "clients of different paths are apart; TCP, UDP: path /")
-		fs.Size(&b.queue, "queue", "bytes that may wait for a client that is slow")
-		fs.Choice(&b.slow, "slow", "then: drop messages for it, or close it (1013)", "drop", "close")
+		fs.Switch(&b.exclude, "exclude-sender", "Sends a message to all but its sender.")
+		fs.Switch(&b.silent, "no-announce", "Does not tell the others who comes and goes.")
+		fs.Switch(&b.rooms.apart, "rooms", "Keeps clients of different paths apart; those of TCP and UDP are in /.")
+		fs.Size(&b.queue, "queue", "Lets SIZE bytes wait for a client that is slow.")
+		fs.Choice(&b.slow, "slow", "Drops messages for a client whose queue is full, or closes it with 1013.", "drop", "close")
 		fs.Check(func() error {
 			if b.queue < 1 || b.queue > 1<<30 {
 				return cli.Usagef("-queue: want 1 to 1G")

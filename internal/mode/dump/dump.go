@@ -34,12 +34,12 @@ var Mode = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		d := &dump{framing: "none", eol: "lf", udpIdle: 5 * time.Minute}
 		d.listeners = listen.AddListeners(fs, "", "1234", "1234", "1235")
-		fs.Duration(&d.udpIdle, "udp-idle", "UDP peers are forgotten after that")
+		fs.Duration(&d.udpIdle, "udp-idle", "Forgets a UDP peer that was silent for D.")
 		fs.Group("Talking back")
-		fs.Choice(&d.eol, "eol", "what send adds on TCP without -framing", "lf", "crlf", "none")
-		fs.Choice(&d.framing, "framing", "of TCP: none, line (LF), length (4 bytes, big-endian)", "none", "line", "length")
+		fs.Choice(&d.eol, "eol", "Ends what send writes to TCP clients so.", "lf", "crlf", "none")
+		fs.Choice(&d.framing, "framing", "Cuts what TCP clients send into messages: lines, or 4 bytes of length before each.", "none", "line", "length")
 		d.Answerer.Flags(fs)
-		fs.Switch(&d.batch, "batch", "at the first client: commands from stdin, then the end")
+		fs.Switch(&d.batch, "batch", "Waits for a first client, runs stdin as commands, lets answers come and ends.")
 		d.tls = listen.AddTLS(fs)
 		d.ws = listen.AddWebSocket(fs, true)
 		d.output = fs.Output()

@@ -30,7 +30,7 @@ var Mode = cli.Mode{
 		e := new(echo)
 		e.listeners = listen.AddListeners(fs, "127.0.0.1", "off", "off", "8008")
 		fs.Group("Echo")
-		fs.Choice(&e.framing, "framing", "of TCP: none, line (LF), length (4 bytes, big-endian)", "none", "line", "length")
+		fs.Choice(&e.framing, "framing", "Cuts what TCP clients send into messages: lines, or 4 bytes of length before each.", "none", "line", "length")
 		e.tls = listen.AddTLS(fs)
 		e.ws = listen.AddWebSocket(fs, true)
 		e.output = fs.Output()

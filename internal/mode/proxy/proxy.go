@@ -38,12 +38,12 @@ var Mode = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		p := new(wsProxy)
 		fs.Group("Proxy")
-		fs.Func("remote-host", "URL", "where to: ws://, wss://, tcp://host:port for its bytes", func(s string) (err error) {
+		fs.Func("remote-host", "URL", "Passes connections on to this target: ws://, wss:// or tcp://HOST:PORT.", func(s string) (err error) {
 			p.remote, err = parseProxyTarget(s)
 			return err
 		})
-		fs.String(&p.config, "config-path", "FILE", "lines HOST=URL, or JSON; -remote_host for other hosts")
-		fs.Switch(&p.trust, "trust-forwarded", "keep Forwarded, X-Forwarded-*, X-Real-IP of clients")
+		fs.String(&p.config, "config-path", "FILE", "Reads targets by Host from FILE: lines of HOST=URL, or JSON; -remote-host takes the others.")
+		fs.Switch(&p.trust, "trust-forwarded", "Keeps Forwarded, X-Forwarded-* and X-Real-IP as clients send them.")
 		p.listener = listen.AddListener(fs, "127.0.0.1", "8008")
 		p.ws = wsFlags(fs)
 		p.tls = listen.AddTLS(fs)
@@ -72,11 +72,11 @@ var Mode = cli.Mode{
 func wsFlags(fs *cli.Flags) *listen.WebSocket {
 	w := new(listen.WebSocket)
 	fs.Group("WebSocket")
-	fs.List(&w.Origins, "origin", "LIST", "allowed origins, * for all (same host and loopback)")
-	fs.List(&w.AllowHosts, "allow-host", "LIST", "other names of this machine in Host; * for any")
-	fs.Switch(&w.NoCompression, "x", "no compression")
-	fs.Func("auth", "USER:PASS", "", cli.SetUser(&w.User))
-	fs.String(&w.Token, "token", "T", "401 without that user or bearer token")
+	fs.List(&w.Origins, "origin", "LIST", "Takes clients of these origins; * takes all. Else those of the same host and of loopback.")
+	fs.List(&w.AllowHosts, "allow-host", "LIST", "Takes these names in Host too, beside addresses and the names of this machine; * takes any.")
+	fs.Switch(&w.NoCompression, "x", "Refuses compression (permessage-deflate).")
+	fs.Func("auth", "USER:PASS", "Answers 401 without this user and password.", cli.SetUser(&w.User))
+	fs.String(&w.Token, "token", "T", "Answers 401 without this bearer token, or this password of any user.")
 	fs.Hide("auth", "token")
 	return w
 }
@@ -86,10 +86,10 @@ func targetTLSFlags(fs *cli.Flags) *dial.TLS {
 	c := new(dial.TLS)
 	o := &c.Options
 	fs.Group("TLS to wss:// targets")
-	fs.Switch(&o.Insecure, "k insecure-backend", "trust any certificate")
-	fs.String(&o.CA, "backend-cacert", "FILE", "trust those only")
-	fs.String(&o.Cert, "backend-cert", "FILE", "")
-	fs.String(&o.Key, "backend-key", "FILE", "our own certificate and key in PEM")
+	fs.Switch(&o.Insecure, "k insecure-backend", "Trusts any certificate of a target.")
+	fs.String(&o.CA, "backend-cacert", "FILE", "Trusts targets with certificates signed by those in this PEM file only.")
+	fs.String(&o.Cert, "backend-cert", "FILE", "Shows targets the certificate in this PEM file.")
+	fs.String(&o.Key, "backend-key", "FILE", "Uses the key in this PEM file; that of -backend-cert may hold it too.")
 	fs.Check(func() error {
 		switch {
 		case !tlsconf.Available && fs.AnyGiven("TLS to wss:// targets"):

@@ -23,7 +23,7 @@ var Mode = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		s := new(selftest)
 		fs.Group("Checks")
-		fs.String(&s.only, "run", "TEXT", "only checks with TEXT in their names")
+		fs.String(&s.only, "run", "TEXT", "Runs only the checks with TEXT in their names.")
 		s.output = fs.Output()
 		return s.run
 	},

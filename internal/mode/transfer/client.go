@@ -35,9 +35,9 @@ func (c *endpoint) flags(fs *cli.Flags) {
 	c.timeout, c.retry = 30*time.Second, 10*time.Second
 	c.MaxMessage = wsproto.DefaultMaxMessage
 	c.Keepalive.Interval = pingInterval
-	fs.Duration(&c.timeout, "timeout", "silence after which the other end is given up")
-	fs.Duration(&c.retry, "reconnect", "how long a broken connection is tried again")
-	fs.Size(&c.MaxMessage, "max-message", "largest one: a file of -wire msgpack, half of pdu")
+	fs.Duration(&c.timeout, "timeout", "Gives up when the other end is silent for D.")
+	fs.Duration(&c.retry, "reconnect", "Tries for D to make a broken connection again.")
+	fs.Size(&c.MaxMessage, "max-message", "Takes messages of at most SIZE bytes; with -wire msgpack a whole file is one, with pdu two thirds of one.")
 	c.WS = dial.AddWebSocket(fs)
 	c.TLS = dial.AddTLS(fs)
 	c.Output = fs.Output()

@@ -28,11 +28,11 @@ var Receive = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		r := &receive{maxSize: 1 << 40, ackDelay: 700 * time.Millisecond}
 		fs.Group("Receiving")
-		fs.Switch(&r.keep, "keep", "go on after the files of one sender")
-		fs.Switch(&r.overwrite, "overwrite", "replace files that exist")
-		fs.Switch(&r.resume, "resume", "keep the part of a file that did not come whole, go on with it")
-		fs.Size(&r.maxSize, "max-size", "largest file taken")
-		fs.Duration(&r.ackDelay, "ack-delay", "before an answer to ws send, which misses early ones")
+		fs.Switch(&r.keep, "keep", "Goes on after the files of one sender.")
+		fs.Switch(&r.overwrite, "overwrite", "Replaces files that exist.")
+		fs.Switch(&r.resume, "resume", "Keeps the part of a file that did not come whole, and goes on with it the next time.")
+		fs.Size(&r.maxSize, "max-size", "Refuses larger files.")
+		fs.Duration(&r.ackDelay, "ack-delay", "Waits D before an answer to ws send, which misses early ones.")
 		r.flags(fs)
 		return r.run
 	},

@@ -31,11 +31,11 @@ var Send = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		s := &send{wire: "stream", receivers: 1, wait: time.Minute, window: 4 << 20}
 		fs.Group("Sending")
-		fs.Choice(&s.wire, "wire", "format: ours, or one of IXWebSocket's ws", "stream", "pdu", "msgpack")
-		fs.Int(&s.receivers, "receivers", "N", 1, maxPeers, "how many must have a file")
-		fs.Duration(&s.wait, "wait", "for receivers to come")
-		fs.String(&s.name, "name", "NAME", "send the one file under this name")
-		fs.Size(&s.window, "window", "how far to be ahead of the slowest receiver")
+		fs.Choice(&s.wire, "wire", "Speaks our format, or one of IXWebSocket's ws: pdu since 2026, msgpack up to 12.0.1.", "stream", "pdu", "msgpack")
+		fs.Int(&s.receivers, "receivers", "N", 1, maxPeers, "Ends when N receivers have each file.")
+		fs.Duration(&s.wait, "wait", "Waits D for receivers to come.")
+		fs.String(&s.name, "name", "NAME", "Sends the one file under this name.")
+		fs.Size(&s.window, "window", "Is never more than SIZE bytes ahead of the slowest receiver.")
 		s.flags(fs)
 		fs.Check(func() error {
 			if s.window < chunkSize || s.window > 1<<30 {

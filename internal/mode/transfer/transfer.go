@@ -39,7 +39,7 @@ var Transfer = cli.Mode{
 		t := &transfer{queue: 16 << 20}
 		t.listener = listen.AddListener(fs, "127.0.0.1", "8008")
 		fs.Group("Transfer")
-		fs.Size(&t.queue, "queue", "what may wait for a slow client; beyond it: 1013")
+		fs.Size(&t.queue, "queue", "Lets SIZE bytes wait for a client that is slow, and closes it with 1013 beyond that.")
 		t.tls = listen.AddTLS(fs)
 		t.ws = listen.AddWebSocket(fs, false)
 		t.output = fs.Output()
