@@ -146,7 +146,7 @@ func (c *conn) exchange() bool {
 	c.x = Exchange{Request: r, c: c}
 	x := &c.x
 	x.body, _ = r.Body.(*body)
-	x.close = r.Method == "CONNECT" || !r.KeepAlive() || c.s.closing.Load()
+	x.close = r.Method == "CONNECT" || !r.KeepAlive() || c.s.table.Stopping()
 	if r.Minor > 0 {
 		for _, expectation := range r.Header.List("Expect") {
 			if !equalFold(expectation, "100-continue") {
@@ -328,7 +328,7 @@ func (c *conn) beforeRead() error {
 	c.setReadDeadline()
 	if c.phase == atRequest {
 		c.waiting.Store(true)
-		if c.s.closing.Load() { // Shutdown may have looked before we waited
+		if c.s.table.Stopping() { // Shutdown may have looked before we waited
 			return errIdle
 		}
 	}

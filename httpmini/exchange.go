@@ -150,7 +150,7 @@ func (x *Exchange) take() {
 	c.flush()
 	c.phase = taken
 	c.nc.SetDeadline(time.Time{})
-	c.s.untrack(c)
+	c.s.table.Remove((*member)(c))
 	x.answered = true
 }
 

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"socketsrv/internal/accept"
@@ -42,11 +40,19 @@ type Server struct {
 	// answer, from several goroutines, and may be nil.
 	OnBadRequest func(peer net.Addr, raw string, err error)
 
-	closing atomic.Bool
-	mu      sync.Mutex
-	conns   map[*conn]struct{}
-	done    chan struct{} // closed when the last of conns is gone while closing
+	table accept.Table
 }
+
+// A member is a conn for the table of its server.
+type member conn
+
+func (m *member) Stop() {
+	if m.waiting.Load() {
+		m.nc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+func (m *member) Kill() { m.nc.Close() }
 
 // PanicError reports that a Handler panicked.
 type PanicError struct {
@@ -56,10 +62,13 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v\n%s", e.Value, e.Stack) }
 
-// Serve serves the connections of ln until ln is closed, and returns when the
-// last of them ended.
+// Serve serves the connections of ln until Shutdown or the end of ln, and returns
+// when the last of them ended, also of those that a handler took. It closes ln.
 func (s *Server) Serve(ln net.Listener) error {
-	return accept.Serve(ln, s.ServeConn, s.Log)
+	if err := s.table.Serve(ln, s.ServeConn, s.Log); err != accept.ErrStopped {
+		return err
+	}
+	return nil
 }
 
 // ServeConn serves the requests of one connection and closes it. It returns
@@ -67,12 +76,12 @@ func (s *Server) Serve(ln net.Listener) error {
 // it gave to Takeover returned; then the connection is theirs to close.
 func (s *Server) ServeConn(nc net.Conn) {
 	c := newConn(s, nc)
-	if !s.track(c) {
+	if _, ok := s.table.Add((*member)(c)); !ok {
 		c.end()
 		return
 	}
 	c.serve()
-	s.untrack(c)
+	s.table.Remove((*member)(c))
 	if f := c.x.takeover; f != nil {
 		s.handOver(f, nc, c.x.buffered) // for as long as that takes, c and all it holds are garbage
 	}
@@ -94,64 +103,11 @@ func (s *Server) log(nc net.Conn, err error) {
 	}
 }
 
-// Shutdown ends the connections: those that wait for a request at once, the
-// others with their next answer. It returns when all are gone, or closes them and
-// returns the context's error. Connections that a handler took are not concerned.
-// New ones are closed as they come.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing.Store(true)
-	for c := range s.conns {
-		if c.waiting.Load() {
-			c.nc.SetReadDeadline(time.Unix(1, 0))
-		}
-	}
-	if s.done == nil {
-		s.done = make(chan struct{})
-		if len(s.conns) == 0 {
-			close(s.done)
-		}
-	}
-	done := s.done
-	s.mu.Unlock()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.nc.Close()
-	}
-	return ctx.Err()
-}
-
-// track takes c in, unless the server is shutting down.
-func (s *Server) track(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Load() {
-		return false
-	}
-	if s.conns == nil {
-		s.conns = make(map[*conn]struct{})
-	}
-	s.conns[c] = struct{}{}
-	return true
-}
-
-func (s *Server) untrack(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.conns[c]; !ok {
-		return // a handler took it
-	}
-	delete(s.conns, c)
-	if s.done != nil && len(s.conns) == 0 {
-		close(s.done)
-	}
-}
+// Shutdown closes the listeners and ends the connections: those that wait for a
+// request at once, the others with their next answer. It returns when all are gone,
+// or closes them and returns the context's error. Connections that a handler took are
+// not concerned. New ones, of ServeConn, are closed as they come.
+func (s *Server) Shutdown(ctx context.Context) error { return s.table.Shutdown(ctx) }
 
 // Refuse answers 503 with Retry-After: 1 and closes the connection. It is meant
 // for accept loops that are full, and takes a second or two at the most.

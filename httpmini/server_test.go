@@ -622,6 +622,27 @@ func TestExchangeFigures(t *testing.T) {
 	}
 }
 
+// Shutdown closes the listeners, and then Serve returns nil; also one that comes late.
+func TestShutdownOfServe(t *testing.T) {
+	s := &Server{Handler: ok}
+	served := make(chan error, 2)
+	for range 2 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { served <- s.Serve(ln) }()
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown = %v", err)
+	}
+	for range 2 {
+		if err := <-served; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	}
+}
+
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all sync.WaitGroup

@@ -170,7 +170,7 @@ func (c *Conn) killed() error {
 // its own side is still there: it waits for the answers.
 func (c *Conn) Context() context.Context {
 	if c.ctx == nil {
-		c.ctx, c.cancelCtx = context.WithCancel(c.server.crew.ctx)
+		c.ctx, c.cancelCtx = context.WithCancel(c.server.crew.Context())
 	}
 	if c.b != nil && c.watching == nil {
 		c.watch()
@@ -218,8 +218,11 @@ func (c *Conn) cancel() {
 	}
 }
 
-func (c *Conn) stop() { c.end(endStopped) }
-func (c *Conn) kill() { c.end(endKilled) }
+// A member is a Conn for the table of its server.
+type member Conn
+
+func (m *member) Stop() { (*Conn)(m).end(endStopped) }
+func (m *member) Kill() { (*Conn)(m).end(endKilled) }
 
 // end makes the goroutine that serves the connection end it. Only that one closes:
 // it may be inside RawConn.Read, for which Close would wait.
@@ -272,7 +275,7 @@ func (c *Conn) handshake() error {
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(c.server.crew.ctx, handshakeTimeout)
+	ctx, cancel := context.WithTimeout(c.server.crew.Context(), handshakeTimeout)
 	defer cancel()
 	return shaking.HandshakeContext(ctx)
 }

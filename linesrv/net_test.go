@@ -216,6 +216,40 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// Who waits for its turn when the server is shut down sees an end, not a reset, also
+// where it has sent something.
+func TestWaitingAtShutdown(t *testing.T) {
+	connected := make(chan bool, 1)
+	server := &Server{OneAtATime: true, OnConnect: func(*Conn) { connected <- true }}
+	ln := &tellingListener{listen(t), make(chan bool, 2)}
+	addr := start(t, server, ln)
+	connect(t, addr)
+	<-connected
+	waits := connect(t, addr)
+	fmt.Fprintf(waits, "ping\n")
+	<-ln.accepted
+	<-ln.accepted
+	waits.SetDeadline(time.Now().Add(20 * time.Second))
+	go server.Shutdown(t.Context())
+	if got, err := io.ReadAll(waits); len(got) != 0 || err != nil {
+		t.Errorf("the client that waited read %q, %v; want the end", got, err)
+	}
+}
+
+// A tellingListener tells of each connection.
+type tellingListener struct {
+	net.Listener
+	accepted chan bool
+}
+
+func (l *tellingListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err == nil {
+		l.accepted <- true
+	}
+	return nc, err
+}
+
 // LS05, and commands that fill the read buffer more than once.
 func TestManyCommands(t *testing.T) {
 	addr := start(t, &Server{Handle: sample}, listen(t))

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"socketsrv/internal/accept"
 )
 
 // What a handler returns to ask for something. Wrapped ones count.
@@ -69,7 +71,7 @@ type Server struct {
 	OnDisconnect func(c *Conn, reason error)  // after OnConnect, once: io.EOF, ErrDisconnect, ErrShutdown or what went wrong
 	OnError      func(error)                  // of Accept, where it passes, once for each spell; of a TLS handshake
 
-	crew crew
+	crew accept.Table
 	turn turn
 }
 
@@ -91,7 +93,18 @@ func (s *Server) Serve(ln net.Listener) error {
 		s.turn.init(s.TurnTimeout)
 		ln = &gate{Listener: ln, server: s}
 	}
-	return s.crew.serve(ln, s.serveConn, s.report)
+	return serve(&s.crew, ln, s.serveConn, s.report)
+}
+
+// ErrServerStopped is returned by Serve when the server was stopped before.
+var ErrServerStopped = errors.New("linesrv: the server was stopped before")
+
+func serve(t *accept.Table, ln net.Listener, handle func(net.Conn), log func(error)) error {
+	err := t.Serve(ln, handle, log)
+	if err == accept.ErrStopped {
+		return ErrServerStopped
+	}
+	return err
 }
 
 func (s *Server) report(err error) {
@@ -105,22 +118,22 @@ func (s *Server) report(err error) {
 // nothing left to do. When ctx ends before that, Shutdown does what Close does and
 // returns the error of ctx. Not to be called by a handler, which it would wait for:
 // that is what ErrShutdown is for.
-func (s *Server) Shutdown(ctx context.Context) error { return s.crew.shutdown(ctx) }
+func (s *Server) Shutdown(ctx context.Context) error { return s.crew.Shutdown(ctx) }
 
 // Close ends everything now: listeners, connections, the context of handlers. It
 // does not wait for handlers; Serve does.
-func (s *Server) Close() { s.crew.kill() }
+func (s *Server) Close() { s.crew.Kill() }
 
 // serveConn owns nc.
 func (s *Server) serveConn(nc net.Conn) {
-	defer nc.Close()
 	c := newConn(s, nc)
+	defer s.crew.Remove((*member)(c)) // at the end: Shutdown waits for it
+	defer nc.Close()
 	defer c.leaveTurn()
-	id, ok := s.crew.add(c)
+	id, ok := s.crew.Add((*member)(c))
 	if !ok {
 		return
 	}
-	defer s.crew.remove(c)
 	c.id = id
 	defer c.cancel()
 	if err := c.handshake(); err != nil {
@@ -132,7 +145,7 @@ func (s *Server) serveConn(nc net.Conn) {
 	}
 	reason := c.finish(c.run())
 	if c.endAll {
-		s.crew.killAfter(orDefault(s.Grace, defaultGrace))
+		s.crew.KillAfter(orDefault(s.Grace, defaultGrace))
 	}
 	if s.OnDisconnect != nil {
 		s.OnDisconnect(c, reason)
@@ -176,11 +189,19 @@ func (g *gate) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !g.server.turn.take(g.server.crew.stopped) {
-		nc.Close()
+	if !g.server.turn.take(g.server.crew.Stopped()) {
+		g.refuse(nc)
 		return nil, net.ErrClosed
 	}
 	return nc, nil
+}
+
+// refuse ends a client that waited in vain so that it sees an end, not a reset.
+func (g *gate) refuse(nc net.Conn) {
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(lingerTime))
+	defer context.AfterFunc(g.server.crew.Context(), func() { nc.SetDeadline(past) })()
+	drain(nc, make([]byte, plainSize))
 }
 
 // A turn is the right to be served of a server that serves one at a time.

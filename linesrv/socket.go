@@ -8,9 +8,9 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/rawio"
 )
 
@@ -31,12 +31,6 @@ const (
 // firsts are buffers for the length and the first piece of what is sent.
 var firsts = sync.Pool{New: func() any { b := make([]byte, 0, lengthSize+piece); return &b }}
 
-// What a server has asked a Socket to do.
-const (
-	stopping int32 = iota + 1
-	killed
-)
-
 // SocketOptions are the limits of a Socket. The zero value is fine.
 type SocketOptions struct {
 	Timeout      time.Duration // of Receive where it is given none; 0 means 60 s, negative no limit
@@ -51,7 +45,7 @@ type SocketOptions struct {
 // number may send, and each message goes out whole. Close may be called from
 // anywhere.
 type Socket struct {
-	nc  net.Conn
+	nc  accept.Deadlines
 	opt SocketOptions
 	id  uint64
 
@@ -61,8 +55,6 @@ type Socket struct {
 
 	mu       sync.Mutex // of sending
 	writeErr error      // stays
-
-	state atomic.Int32
 }
 
 // DialSocket connects to addr, host:port or unix:path.
@@ -75,7 +67,9 @@ func DialSocket(ctx context.Context, addr string, opt SocketOptions) (*Socket, e
 }
 
 // NewSocket returns a Socket on nc, which belongs to it from then on.
-func NewSocket(nc net.Conn, opt SocketOptions) *Socket { return &Socket{nc: nc, opt: opt} }
+func NewSocket(nc net.Conn, opt SocketOptions) *Socket {
+	return &Socket{nc: accept.Deadlines{Conn: nc}, opt: opt}
+}
 
 // ID is the number of the client, counted from 0 for each SocketServer.
 func (s *Socket) ID() uint64 { return s.id }
@@ -97,23 +91,19 @@ func (s *Socket) Send(p []byte) error {
 	if s.writeErr != nil {
 		return s.writeErr
 	}
-	w := rawio.Writing{Stall: orDefault(s.opt.WriteTimeout, defaultWriteTimeout), Least: piece, Over: s.killedError}
+	w := rawio.Writing{Stall: orDefault(s.opt.WriteTimeout, defaultWriteTimeout), Least: piece, Over: s.nc.Killed}
 	// The length goes out with the first piece: one packet for a small message.
 	first := firsts.Get().(*[]byte)
 	defer firsts.Put(first)
 	n := min(len(p), piece)
 	*first = append(appendLength((*first)[:0], len(p)), p[:n]...)
-	if _, s.writeErr = w.Write(s.nc, *first); s.writeErr == nil {
-		_, s.writeErr = w.Write(s.nc, p[n:])
+	if _, s.writeErr = w.Write(s.nc.Conn, *first); s.writeErr == nil {
+		_, s.writeErr = w.Write(s.nc.Conn, p[n:])
+	}
+	if s.writeErr == accept.ErrStopped {
+		s.writeErr = ErrShutdown
 	}
 	return s.writeErr
-}
-
-func (s *Socket) killedError() error {
-	if s.state.Load() == killed {
-		return ErrShutdown
-	}
-	return nil
 }
 
 // Receive returns the next message, which is valid until the next call. It waits
@@ -140,10 +130,7 @@ func (s *Socket) Receive(timeout time.Duration) ([]byte, error) {
 		if s.readErr != nil {
 			return nil, s.explain(s.readErr)
 		}
-		if wait {
-			s.nc.SetReadDeadline(deadline(timeout))
-		}
-		if s.state.Load() > 0 { // looked at after its deadline may have been replaced
+		if wait && s.nc.ReadBy(deadline(timeout)) != nil || s.nc.Stopped() != nil {
 			return nil, ErrShutdown
 		}
 		before := s.w - s.r
@@ -191,7 +178,7 @@ func (s *Socket) makeRoom() {
 func (s *Socket) explain(err error) error {
 	timeout := errors.Is(err, os.ErrDeadlineExceeded)
 	switch have := s.w - s.r; {
-	case timeout && s.state.Load() > 0:
+	case timeout && s.nc.Stopped() != nil:
 		return ErrShutdown
 	case have == 0 || errors.Is(err, ErrMessageTooLong):
 		return err
@@ -211,14 +198,4 @@ func (s *Socket) soFar(err error) error {
 		return fmt.Errorf("%w: %d of the 4 bytes of its length", err, have)
 	}
 	return fmt.Errorf("%w: %d of %d bytes", err, have-lengthSize, size)
-}
-
-func (s *Socket) stop() {
-	s.state.CompareAndSwap(0, stopping)
-	s.nc.SetReadDeadline(past)
-}
-
-func (s *Socket) kill() {
-	s.state.Store(killed)
-	s.nc.SetDeadline(past)
 }

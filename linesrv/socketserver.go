@@ -8,6 +8,8 @@ import (
 	"net"
 	"runtime/debug"
 	"time"
+
+	"socketsrv/internal/accept"
 )
 
 // A SocketServer gives each client a Socket and a goroutine. The zero value sends
@@ -22,7 +24,7 @@ type SocketServer struct {
 	OnDisconnect func(s *Socket, reason error) // after OnConnect, once; io.EOF where Handle returned nil
 	OnError      func(error)                   // of Accept, where it passes, once for each spell
 
-	crew crew
+	crew accept.Table
 }
 
 // EchoHandler sends every message back until the client ends the connection.
@@ -43,27 +45,27 @@ func EchoHandler(s *Socket) error {
 // called for several listeners. It closes ln. A stopped server stays so:
 // ErrServerStopped.
 func (s *SocketServer) Serve(ln net.Listener) error {
-	return s.crew.serve(ln, s.serveConn, s.OnError)
+	return serve(&s.crew, ln, s.serveConn, s.OnError)
 }
 
 // Shutdown closes the listeners and makes every Receive that waits, or has to,
 // return ErrShutdown. It returns when Serve has nothing left to do. When ctx ends
 // before that, Shutdown does what Close does and returns the error of ctx. Not to be
 // called by a handler, which it would wait for.
-func (s *SocketServer) Shutdown(ctx context.Context) error { return s.crew.shutdown(ctx) }
+func (s *SocketServer) Shutdown(ctx context.Context) error { return s.crew.Shutdown(ctx) }
 
 // Close makes every Receive and Send return now. It does not wait for handlers;
 // Serve does.
-func (s *SocketServer) Close() { s.crew.kill() }
+func (s *SocketServer) Close() { s.crew.Kill() }
 
 func (s *SocketServer) serveConn(nc net.Conn) {
-	defer nc.Close()
 	sock := NewSocket(nc, s.Options)
-	id, ok := s.crew.add(sock)
+	defer s.crew.Remove(&sock.nc) // at the end: Shutdown waits for it
+	defer nc.Close()
+	id, ok := s.crew.Add(&sock.nc)
 	if !ok {
 		return
 	}
-	defer s.crew.remove(sock)
 	sock.id = id
 	if s.OnConnect != nil {
 		s.OnConnect(sock)
@@ -101,8 +103,8 @@ func (s *Socket) linger() {
 		return
 	}
 	s.nc.SetDeadline(time.Now().Add(lingerTime))
-	if s.state.Load() != killed {
-		drain(s.nc, make([]byte, socketBuffer))
+	if s.nc.Killed() == nil { // looked at after its deadline may have been replaced
+		drain(s.nc.Conn, make([]byte, socketBuffer))
 	}
 }
 
@@ -141,7 +143,7 @@ func selfTest(ctx context.Context, addr string) (string, error) {
 		return "", err
 	}
 	defer s.Close()
-	defer context.AfterFunc(ctx, s.kill)()
+	defer context.AfterFunc(ctx, s.nc.Kill)()
 	var text string
 	for _, want := range []string{"", string(make([]byte, 1<<20)), selfTestText} {
 		if err := s.Send([]byte(want)); err != nil {

@@ -1,9 +1,31 @@
-// Package accept runs the accept loops of servers: it goes on after errors
-// that pass, waits for what it started, and bounds how many connections are
-// open at once.
+// Package accept has what every server does with connections before it knows what
+// they say: it accepts them, goes on after errors that pass, bounds how many are
+// open, names them, ends them, and waits for what it started.
+//
+// A connection comes out of a listener, bounded by a Bound and perhaps with TLS on
+// top, gets a goroutine from Table.Serve, and is noted in the Table until its end:
+//
+//	var table accept.Table
+//	bound := accept.Bound{Max: 1024, Full: func() { log("as many connections as allowed") }}
+//	go table.Serve(bound.Listen(ln), func(nc net.Conn) {
+//		defer nc.Close()
+//		c := &client{Deadlines: accept.Deadlines{Conn: nc}}
+//		id, ok := table.Add(c)
+//		if !ok {
+//			return // it came as the server stopped
+//		}
+//		defer table.Remove(c)
+//		c.serve(id, accept.Proto(nc), accept.Peer(nc.RemoteAddr()))
+//	}, logError)
+//	...
+//	table.Shutdown(ctx) // Stop for each, Kill when ctx ends, and waits for both
+//
+// Deadlines is the Member of a connection whose reads and writes are plain; other
+// members have a Stop and a Kill of their own.
 package accept
 
 import (
+	"context"
 	"errors"
 	"net"
 	"slices"
@@ -37,6 +59,10 @@ var passing = []syscall.Errno{
 func Serve(ln net.Listener, handle func(net.Conn), log func(error)) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
+	return loop(ln, func(c net.Conn) { handlers.Go(func() { handle(c) }) }, log)
+}
+
+func loop(ln net.Listener, each func(net.Conn), log func(error)) error {
 	var pause time.Duration
 	var last time.Time // of an error that passed
 	for {
@@ -44,7 +70,7 @@ func Serve(ln net.Listener, handle func(net.Conn), log func(error)) error {
 		switch {
 		case err == nil:
 			pause = 0
-			handlers.Go(func() { handle(c) })
+			each(c)
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case !passes(err):
@@ -65,46 +91,79 @@ func passes(err error) bool {
 	return ok && slices.Contains(passing, no)
 }
 
-// Limit bounds the connections of ln that are open at once; max <= 0 means no
-// bound. A connection gives its place back with its first Close. Those beyond the
-// bound never come out of Accept: they are given to refuse, which has one second
-// and need not close them, or are closed at once where refuse is nil or 16
-// refusals are under way. Close of the listener waits for the refusals.
+// A Bound is how many connections may be open at once, of all the listeners it is
+// given. Its fields are set before and not changed later.
+//
+// A connection gives its place back with its first Close. Those beyond the bound
+// never come out of Accept: they are given to Refuse, which has one second and need
+// not close them, or are closed at once where Refuse is nil or 16 refusals are under
+// way. Close of a listener waits for its refusals.
 //
 // The connections keep the methods of *net.TCPConn or *net.UnixConn (ReadFrom,
-// CloseWrite, SyscallConn) where they are such.
-func Limit(ln net.Listener, max int, refuse func(net.Conn)) net.Listener {
-	if max <= 0 {
-		return ln
-	}
-	return &limited{Listener: ln, max: int64(max), refuse: refuse, refusals: make(chan struct{}, maxRefusals)}
+// CloseWrite, SyscallConn) where they are such, and CloseWrite, NetConn and
+// HandshakeContext where they are of TLS.
+type Bound struct {
+	Max    int            // <= 0: no bound
+	Refuse func(net.Conn) // nil: they are closed
+	Full   func()         // called for the first that is turned away, and again after 5 s without one; nil: nobody is told
+
+	open, turnedAway atomic.Int64
+	mu               sync.Mutex
+	last             time.Time // one was turned away
 }
 
-type limited struct {
+// TurnedAway is the number of connections that were beyond the bound.
+func (b *Bound) TurnedAway() int64 { return b.turnedAway.Load() }
+
+// Listen returns a listener of the connections of ln within the bound.
+func (b *Bound) Listen(ln net.Listener) net.Listener {
+	if b.Max <= 0 {
+		return ln
+	}
+	return &bounded{Listener: ln, Bound: b, refusals: make(chan struct{}, maxRefusals)}
+}
+
+// Limit is Listen of a Bound of which no more is asked.
+func Limit(ln net.Listener, max int, refuse func(net.Conn)) net.Listener {
+	return (&Bound{Max: max, Refuse: refuse}).Listen(ln)
+}
+
+type bounded struct {
 	net.Listener
-	max      int64
-	open     atomic.Int64
-	refuse   func(net.Conn)
+	*Bound
 	refusals chan struct{} // holds one element for each refusal under way
 	once     sync.Once
 }
 
-func (l *limited) Accept() (net.Conn, error) {
+func (l *bounded) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		if l.open.Add(1) <= l.max {
+		if l.open.Add(1) <= int64(l.Max) {
 			return l.wrap(c), nil
 		}
 		l.open.Add(-1)
+		l.count()
 		l.turnAway(c)
 	}
 }
 
+// count notes one that is turned away.
+func (b *Bound) count() {
+	b.turnedAway.Add(1)
+	b.mu.Lock()
+	begins := time.Since(b.last) >= spell
+	b.last = time.Now()
+	b.mu.Unlock()
+	if begins && b.Full != nil {
+		b.Full()
+	}
+}
+
 // Close closes the listener and returns when no refusal is under way.
-func (l *limited) Close() error {
+func (l *bounded) Close() error {
 	err := l.Listener.Close()
 	l.once.Do(func() {
 		for range maxRefusals { // and keeps the places, so that none begins
@@ -114,8 +173,8 @@ func (l *limited) Close() error {
 	return err
 }
 
-func (l *limited) turnAway(c net.Conn) {
-	if l.refuse == nil {
+func (l *bounded) turnAway(c net.Conn) {
+	if l.Refuse == nil {
 		c.Close()
 		return
 	}
@@ -129,18 +188,29 @@ func (l *limited) turnAway(c net.Conn) {
 		defer func() { <-l.refusals }()
 		defer c.Close()
 		c.SetDeadline(time.Now().Add(refuseTime))
-		l.refuse(c)
+		l.Refuse(c)
 	}()
 }
 
-func (l *limited) wrap(c net.Conn) net.Conn {
+func (l *bounded) wrap(c net.Conn) net.Conn {
 	switch c := c.(type) {
 	case *net.TCPConn:
 		return &tcpConn{TCPConn: c, place: place{open: &l.open}}
 	case *net.UnixConn:
 		return &unixConn{UnixConn: c, place: place{open: &l.open}}
 	}
+	if c, ok := c.(secure); ok {
+		return &secureConn{secure: c, place: place{open: &l.open}}
+	}
 	return &otherConn{Conn: c, place: place{open: &l.open}}
+}
+
+// secure is a connection of TLS.
+type secure interface {
+	net.Conn
+	CloseWrite() error
+	NetConn() net.Conn
+	HandshakeContext(context.Context) error
 }
 
 // A place is one of the max connections.
@@ -165,6 +235,11 @@ type unixConn struct {
 	place place
 }
 
+type secureConn struct {
+	secure
+	place place
+}
+
 type otherConn struct {
 	net.Conn
 	place place
@@ -178,6 +253,11 @@ func (c *tcpConn) Close() error {
 func (c *unixConn) Close() error {
 	defer c.place.giveBack()
 	return c.UnixConn.Close()
+}
+
+func (c *secureConn) Close() error {
+	defer c.place.giveBack()
+	return c.secure.Close()
 }
 
 func (c *otherConn) Close() error {

@@ -209,7 +209,15 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Close() error {
+	select {
+	case <-p.closed:
+	default:
+		close(p.closed)
+	}
+	return nil
+}
+
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // connect hands a connection to the listener and returns the client's end.
