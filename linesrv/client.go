@@ -80,7 +80,7 @@ func dial(ctx context.Context, addr string, dial dialFunc) (net.Conn, error) {
 // NewClient returns a Client for a connection made elsewhere, and not proved.
 func NewClient(nc net.Conn, opt ClientOptions) *Client {
 	return &Client{nc: nc, timeout: orDefault(opt.Timeout, defaultClientTimeout),
-		lines: Cutter{MaxLine: opt.MaxLine, KeepCR: opt.KeepCR}}
+		lines: Cutter{Framing: Framing{KeepCR: opt.KeepCR}, Max: opt.MaxLine}}
 }
 
 func (c *Client) prove(ctx context.Context) error {

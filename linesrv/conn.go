@@ -72,7 +72,7 @@ type Conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *Conn {
-	c := &Conn{server: s, nc: nc, lines: Cutter{MaxLine: s.MaxLine, KeepCR: s.KeepCR}}
+	c := &Conn{server: s, nc: nc, lines: Cutter{Framing: Framing{KeepCR: s.KeepCR}, Max: s.MaxLine}}
 	if s.OneAtATime {
 		s.turn.holder.Store(c)
 	}

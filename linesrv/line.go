@@ -5,11 +5,14 @@
 // lines, a line ends in LF. "ping" is answered by "pong", "disconnect" ends the
 // connection, "shutdown" the server; every other command goes to a handler,
 // which answers with no, one or many lines. A server never speaks unasked.
-// Server and Client speak it; Cutter is its framing alone.
+// Server and Client speak it.
 //
 // Message sockets are those of gruv_socks: four bytes of length, the most
 // significant first, then that many bytes. Socket and SocketServer speak it;
 // AppendMessage and ParseMessage are its framing alone.
+//
+// Framing has these two and the other ways in which devices tell messages apart, to
+// be chosen by name; Cutter cuts a stream by any of them.
 //
 // Lines are for people and devices, messages for programs. The package prints
 // nothing, and starts nothing that it does not stop.
@@ -46,73 +49,34 @@ func newCommand(line []byte) Command {
 	return Command{Line: line, Invalid: !utf8.Valid(line)}
 }
 
-// A Cutter cuts a stream of bytes into lines. The zero value cuts lines of up to
-// DefaultMaxLine bytes and drops a CR before the LF.
-type Cutter struct {
-	MaxLine int  // in bytes before the LF, a CR included; 0 means DefaultMaxLine
-	KeepCR  bool // a CR before the LF belongs to the line
-
-	part []byte // of a line whose LF has not come
+// A ProtocolError is a rule that the peer broke, and the bytes that broke it.
+type ProtocolError struct {
+	Err    error  // the rule: ErrLineTooLong, ErrMessageTooLong, ErrLength, ErrComma, ErrEscape, ErrHTTP
+	Bytes  []byte // the first of the line or frame, as they came, at most 64
+	Offset int64  // of Bytes in the stream
 }
 
-// keepPart is how much storage a Cutter begins with, and keeps between two lines.
-const keepPart = 1 << 10
+// maxShown is how many bytes a ProtocolError has.
+const maxShown = 64
 
-// Next returns the first line that ends in b, which begins with what earlier
-// calls kept, and what follows it in b. When no line ends in b, ok is false and b
-// is kept. The line is valid until the next call. The error is ErrLineTooLong;
-// the Cutter is of no use after it.
-func (k *Cutter) Next(b []byte) (line, rest []byte, ok bool, err error) {
-	end := bytes.IndexByte(b, '\n')
-	if end < 0 {
-		return nil, nil, false, k.keep(b)
-	}
-	if len(k.part)+end > k.max() {
-		return nil, nil, false, ErrLineTooLong
-	}
-	line, rest = b[:end], b[end+1:]
-	if len(k.part) > 0 {
-		line = k.complete(line)
-	}
-	if n := len(line) - 1; n >= 0 && line[n] == '\r' && !k.KeepCR {
-		line = line[:n]
-	}
-	return line, rest, true, nil
-}
+func (e *ProtocolError) Error() string { return e.Err.Error() }
+func (e *ProtocolError) Unwrap() error { return e.Err }
 
-// complete returns the part with its end, and keeps storage of a usual size.
-func (k *Cutter) complete(end []byte) (line []byte) {
-	line = append(k.part, end...)
-	k.part = line[:0]
-	if cap(line) > keepPart {
-		k.part = nil
-	}
-	return line
-}
+// ErrHTTP says that the first line is one that browsers send, not people: a page can
+// have them connect to any port, and the lines of what it posts are no commands.
+var ErrHTTP = errors.New("an HTTP request where lines are expected")
 
-// Pending returns the beginning of a line that has not ended yet. It is valid
-// until the next call of Next.
-func (k *Cutter) Pending() []byte { return k.part }
-
-func (k *Cutter) max() int {
-	if k.MaxLine > 0 {
-		return k.MaxLine
+// LooksLikeHTTP reports whether line is the request line of HTTP (RFC 9112 §3), of any
+// version that has one, or a Host field. It is for the first line of a connection, with
+// or without its CR, where lines lead to actions.
+func LooksLikeHTTP(line []byte) bool {
+	if len(line) >= 5 && bytes.EqualFold(line[:5], []byte("host:")) {
+		return true
 	}
-	return DefaultMaxLine
-}
-
-// keep adds b to the part. Its storage doubles with the bytes that come, but not
-// beyond the longest line.
-func (k *Cutter) keep(b []byte) error {
-	need := len(k.part) + len(b)
-	if need > k.max() {
-		return ErrLineTooLong
+	fields := bytes.SplitN(bytes.TrimRight(line, "\r"), []byte(" "), 4)
+	if len(fields) != 3 || len(fields[0]) == 0 || len(fields[1]) == 0 {
+		return false
 	}
-	if need > cap(k.part) {
-		bigger := make([]byte, len(k.part), max(need, min(max(2*cap(k.part), keepPart), k.max())))
-		copy(bigger, k.part)
-		k.part = bigger
-	}
-	k.part = append(k.part, b...)
-	return nil
+	version, ok := bytes.CutPrefix(fields[2], []byte("HTTP/"))
+	return ok && len(version) == 3 && version[1] == '.'
 }

@@ -68,7 +68,7 @@ func TestCutter(t *testing.T) {
 		in := []byte(tt.in)
 		check := func(how string, pieces ...[]byte) {
 			t.Helper()
-			got := cutPieces(&Cutter{MaxLine: 8, KeepCR: tt.keepCR}, pieces...)
+			got := cutPieces(&Cutter{Framing: Framing{KeepCR: tt.keepCR}, Max: 8}, pieces...)
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("%s, %s: %q cut into %q, want %q", tt.name, how, tt.in, got, tt.want)
 			}
@@ -114,8 +114,8 @@ func FuzzCutter(f *testing.F) {
 		if max = max % 100; max < 1 {
 			max = 1
 		}
-		whole := cutPieces(&Cutter{MaxLine: max, KeepCR: keepCR}, in)
-		bytewise := cutPieces(&Cutter{MaxLine: max, KeepCR: keepCR}, single(in)...)
+		whole := cutPieces(&Cutter{Framing: Framing{KeepCR: keepCR}, Max: max}, in)
+		bytewise := cutPieces(&Cutter{Framing: Framing{KeepCR: keepCR}, Max: max}, single(in)...)
 		if !slices.Equal(whole, bytewise) {
 			t.Errorf("limit %d, keep CR %v: %q whole is %q, byte by byte %q", max, keepCR, in, whole, bytewise)
 		}

@@ -51,15 +51,9 @@ func ParseMessage(b []byte, max int) (p []byte, n int, err error) {
 
 // parseLength returns the length at the start of b, if it is there.
 func parseLength(b []byte, max int) (size int, ok bool, err error) {
-	if len(b) < lengthSize {
-		return 0, false, nil
-	}
 	if max <= 0 {
 		max = DefaultMaxMessage
 	}
-	claim := binary.BigEndian.Uint32(b)
-	if uint64(claim) > uint64(max) {
-		return 0, false, fmt.Errorf("%w: %d bytes, the limit is %d", ErrMessageTooLong, claim, max)
-	}
-	return int(claim), true, nil
+	n, size, err := Framing{Kind: KindLength}.head(b, max)
+	return size, n > 0, err
 }

@@ -139,7 +139,7 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 		opt := linesrv.SocketOptions{Timeout: -1, MaxMessage: int(c.MaxMessage), WriteTimeout: cli.WriteStall}
 		return &socketLink{linesrv.NewSocket(nc, opt), nc, c.Linger}, nil
 	case t.framing == "line":
-		return &lineLink{streamLink{nc: nc, linger: c.Linger}, linesrv.Cutter{MaxLine: int(c.MaxMessage)}, nil, nil}, nil
+		return &lineLink{streamLink{nc: nc, linger: c.Linger}, linesrv.Cutter{Max: int(c.MaxMessage)}, nil, nil}, nil
 	}
 	return &streamLink{nc: nc, linger: c.Linger}, nil
 }

@@ -236,7 +236,7 @@ func (s *lineServer) serveConn(nc net.Conn) {
 
 // read has the room hear every line that ends.
 func (s *lineServer) read(c *lineClient) error {
-	cutter := linesrv.Cutter{MaxLine: int(min(s.listeners.MaxMessage, math.MaxInt32))}
+	cutter := linesrv.Cutter{Max: int(min(s.listeners.MaxMessage, math.MaxInt32))}
 	buf := make([]byte, 16<<10)
 	for {
 		if d := s.listeners.IdleTimeout; d > 0 && !s.deadline(c, d) {

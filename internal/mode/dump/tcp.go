@@ -444,7 +444,7 @@ type cutter interface {
 func newDumpCutter(framing string, limit int) cutter {
 	switch framing {
 	case "line":
-		return &lineCutter{linesrv.Cutter{MaxLine: limit}}
+		return &lineCutter{linesrv.Cutter{Max: limit}}
 	case "length":
 		return &lengthCutter{max: limit}
 	}

@@ -122,7 +122,7 @@ func (t *tcpEcho) bytes(p []byte) ([]byte, error) { return p, nil }
 
 // lines returns an answer that sends only whole lines back.
 func (t *tcpEcho) lines() func(p []byte) ([]byte, error) {
-	cutter := &linesrv.Cutter{KeepCR: true}
+	cutter := &linesrv.Cutter{Framing: linesrv.Framing{KeepCR: true}}
 	var back []byte
 	return func(p []byte) ([]byte, error) {
 		back = back[:0]

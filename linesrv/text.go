@@ -1,0 +1,162 @@
+package linesrv
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// ParseBytes reads bytes in hexadecimal digits, in any of the ways in which people
+// have them: 0d0a, 0d 0a, 0d:0a, 0d-0a, 0x0d,0x0a, \x0d\x0a, $0D$0A, 0dh 0ah,
+// {0x0d, 0x0a}, and with text in quotes between, which has the escapes of
+// ParseEscapes: 02 "AB\r" 03. A digit that stands alone is a byte. The error says
+// which character is wrong, counted from 1.
+func ParseBytes(s string) ([]byte, error) {
+	b := []byte{}
+	from, end := 0, len(s)
+	if t := strings.TrimSpace(s); strings.HasPrefix(t, "{") && strings.HasSuffix(t, "}") {
+		from, end = strings.IndexByte(s, '{')+1, strings.LastIndexByte(s, '}')
+	}
+	separated := true // so that no mark may stand here
+	for i := from; i < end; {
+		switch c := s[i]; {
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+			i++
+		case strings.IndexByte(":-,", c) >= 0:
+			if separated {
+				return nil, wrongByte(s, i, "no byte before %q")
+			}
+			separated = true
+			i++
+		default:
+			var n int
+			var err error
+			if b, n, err = appendPart(b, s[:end], i); err != nil {
+				return nil, err
+			}
+			i += n
+			separated = false
+		}
+	}
+	return b, nil
+}
+
+// wrongByte is an error about the character at s[i]; it stands in for the %q of what.
+func wrongByte(s string, i int, what string) error {
+	r, _ := utf8.DecodeRuneInString(s[i:])
+	return fmt.Errorf("character %d: "+what, utf8.RuneCountInString(s[:i])+1, r)
+}
+
+// appendPart appends what the digits or the quoted text at s[i] stand for, and returns
+// how long that is.
+func appendPart(b []byte, s string, i int) ([]byte, int, error) {
+	rest := s[i:]
+	if rest[0] == '"' {
+		b, n, err := appendEscapes(b, rest[1:], '"')
+		if err == nil && n == len(rest)-1 {
+			err = fmt.Errorf("no quote after %s", rest)
+		}
+		return b, n + 2, err
+	}
+	prefix := 0
+	if len(rest) > 1 && (rest[:2] == "0x" || rest[:2] == "0X" || rest[:2] == `\x`) {
+		prefix = 2
+	} else if rest[0] == '$' {
+		prefix = 1
+	}
+	n := prefix
+	for n < len(rest) && isHex(rest[n]) {
+		n++
+	}
+	digits := rest[prefix:n]
+	switch {
+	case digits == "" && n == len(rest):
+		return nil, 0, fmt.Errorf("a hexadecimal digit is missing after %q", s)
+	case digits == "":
+		return nil, 0, wrongByte(s, i+n, "%q is not a hexadecimal digit")
+	case len(digits) == 1:
+		digits = "0" + digits
+	case len(digits)%2 != 0:
+		return nil, 0, fmt.Errorf("a hexadecimal digit is missing: there are %d in %q", len(digits), digits)
+	}
+	for ; digits != ""; digits = digits[2:] {
+		v, _ := strconv.ParseUint(digits[:2], 16, 8)
+		b = append(b, byte(v))
+	}
+	if prefix == 0 && n < len(rest) && (rest[n] == 'h' || rest[n] == 'H') {
+		n++
+	}
+	return b, n, nil
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// ParseEscapes reads text with the escapes \n \r \t \0 \\ \", \xHH for a byte, and
+// \u{HEX} for a character, also as \uHHHH and \UHHHHHHHH. Everything else stands for
+// itself. The error says which backslash begins none of them, counted from 1.
+func ParseEscapes(s string) ([]byte, error) {
+	b, _, err := appendEscapes(make([]byte, 0, len(s)), s, 0)
+	return b, err
+}
+
+// simpleEscapes are those of one letter, and what they stand for.
+var simpleEscapes = map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', '0': 0, '\\': '\\', '"': '"'}
+
+// appendEscapes goes to the end of s, or to quote, and returns how far that is.
+func appendEscapes(b []byte, s string, quote byte) (_ []byte, n int, err error) {
+	for n < len(s) && (quote == 0 || s[n] != quote) {
+		if s[n] != '\\' {
+			b = append(b, s[n])
+			n++
+			continue
+		}
+		var length int
+		if b, length = appendEscape(b, s[n:]); length == 0 {
+			escape := []rune(s[n:min(n+10, len(s))])
+			return nil, n, fmt.Errorf(`character %d: %s is no escape: those are \n \r \t \0 \xHH \u{HEX} \\`,
+				utf8.RuneCountInString(s[:n])+1, string(escape[:min(len(escape), 2)]))
+		}
+		n += length
+	}
+	return b, n, nil
+}
+
+// appendEscape appends what the escape at the start of s stands for, and returns how
+// long it is: 0 if it is none.
+func appendEscape(b []byte, s string) ([]byte, int) {
+	if len(s) < 2 {
+		return b, 0
+	}
+	if c, ok := simpleEscapes[s[1]]; ok {
+		return append(b, c), 2
+	}
+	from, end := 2, 0
+	switch s[1] {
+	case 'x':
+		end = 4
+	case 'u':
+		if end = 6; len(s) > 2 && s[2] == '{' {
+			from, end = 3, strings.IndexByte(s, '}')
+		}
+	case 'U':
+		end = 10
+	}
+	if end < from || end > len(s) {
+		return b, 0
+	}
+	v, err := strconv.ParseUint(s[from:end], 16, 32)
+	switch {
+	case err != nil:
+		return b, 0
+	case s[1] == 'x':
+		return append(b, byte(v)), end
+	case v > utf8.MaxRune || !utf8.ValidRune(rune(v)):
+		return b, 0
+	case from == 3:
+		end++
+	}
+	return utf8.AppendRune(b, rune(v)), end
+}
