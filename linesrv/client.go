@@ -28,6 +28,10 @@ type ClientOptions struct {
 	KeepCR  bool          // a CR before the LF belongs to the answer
 	NoPing  bool          // do not prove the connection
 
+	// SayDisconnect makes Close send "disconnect" first: socket-oneline's own server
+	// serves nobody any more after a connection that ends without it.
+	SayDisconnect bool
+
 	// Dial connects; nil is that of net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -36,6 +40,7 @@ type ClientOptions struct {
 // another receives; Close may be called from anywhere.
 type Client struct {
 	nc      net.Conn
+	opt     ClientOptions
 	timeout time.Duration
 	lines   Cutter
 	in      [readSize]byte
@@ -79,7 +84,7 @@ func dial(ctx context.Context, addr string, dial dialFunc) (net.Conn, error) {
 
 // NewClient returns a Client for a connection made elsewhere, and not proved.
 func NewClient(nc net.Conn, opt ClientOptions) *Client {
-	return &Client{nc: nc, timeout: orDefault(opt.Timeout, defaultClientTimeout),
+	return &Client{nc: nc, opt: opt, timeout: orDefault(opt.Timeout, defaultClientTimeout),
 		lines: Cutter{Framing: Framing{KeepCR: opt.KeepCR}, Max: opt.MaxLine}}
 }
 
@@ -129,9 +134,9 @@ func (c *Client) write(command string) error {
 // means the time-out of the options, negative no limit. Errors:
 //
 //   - io.EOF: the server ended the connection after a whole answer
-//   - io.ErrUnexpectedEOF: it ended in the middle of one
+//   - io.ErrUnexpectedEOF: it ended in the middle of one, whose beginning is returned with the first such error
 //   - os.ErrDeadlineExceeded, wrapped: nothing came in time; Receive may be called again and loses nothing
-//   - ErrLineTooLong: what comes after it cannot be read
+//   - a *ProtocolError of ErrLineTooLong: what comes after it cannot be read
 func (c *Client) Receive(timeout time.Duration) (string, error) {
 	c.nc.SetReadDeadline(deadline(orDefault(timeout, c.timeout)))
 	return c.receive()
@@ -154,12 +159,14 @@ func (c *Client) receive() (string, error) {
 		}
 		if err != nil {
 			c.readErr = err
+		} else if c.readErr != nil {
+			line, _ = c.lines.Finish()
 		}
-		if c.readErr == io.EOF && len(c.lines.Pending()) > 0 {
+		if c.readErr == io.EOF && len(line) > 0 {
 			c.readErr = io.ErrUnexpectedEOF
 		}
 		if c.readErr != nil {
-			return "", c.readErr
+			return string(line), c.readErr
 		}
 		n, err := c.nc.Read(c.in[:])
 		c.rest = c.in[:n]
@@ -184,10 +191,12 @@ func (c *Client) Request(command string, n int, timeout time.Duration) ([]string
 	var answers []string
 	for len(answers) < n {
 		answer, err := c.receive()
+		if err == nil || answer != "" {
+			answers = append(answers, answer)
+		}
 		if err != nil {
 			return answers, err
 		}
-		answers = append(answers, answer)
 	}
 	return answers, nil
 }
@@ -231,5 +240,11 @@ func (c *Client) lastWord(command string) (last string, err error) {
 	return last, nil
 }
 
-// Close closes the connection without a word.
-func (c *Client) Close() error { return c.nc.Close() }
+// Close closes the connection, without a word unless SayDisconnect.
+func (c *Client) Close() error {
+	if c.opt.SayDisconnect {
+		c.nc.SetWriteDeadline(time.Now().Add(c.timeout))
+		c.nc.Write([]byte("disconnect\n"))
+	}
+	return c.nc.Close()
+}

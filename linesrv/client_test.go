@@ -82,6 +82,39 @@ func TestReceive(t *testing.T) {
 	}
 }
 
+// A last line without LF is returned, once, with the error that says so (A12).
+func TestReceiveCut(t *testing.T) {
+	for _, end := range []error{io.EOF, os.ErrClosed} {
+		want := end
+		if end == io.EOF {
+			want = io.ErrUnexpectedEOF
+		}
+		c := NewClient(&readsOnce{b: "one\nERROR 17", err: end}, ClientOptions{})
+		one, err := c.Receive(0)
+		cut, cutErr := c.Receive(0)
+		then, thenErr := c.Receive(0)
+		if one != "one" || err != nil || cut != "ERROR 17" || cutErr != want || then != "" || thenErr != want {
+			t.Errorf("%v: %q, %v, then %q, %v, then %q, %v", end, one, err, cut, cutErr, then, thenErr)
+		}
+	}
+}
+
+// Who asks for it says "disconnect" at its end.
+func TestSayDisconnect(t *testing.T) {
+	for say, want := range map[bool]string{true: "disconnect\n", false: ""} {
+		c, peer := client(t, ClientOptions{SayDisconnect: say})
+		got := make(chan string)
+		go func() {
+			b, _ := io.ReadAll(peer)
+			got <- string(b)
+		}()
+		c.Close()
+		if got := <-got; got != want {
+			t.Errorf("SayDisconnect %v: %q, want %q", say, got, want)
+		}
+	}
+}
+
 // After a time-out nothing is lost.
 func TestReceiveAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

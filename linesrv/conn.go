@@ -1,6 +1,7 @@
 package linesrv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -57,6 +58,7 @@ type Conn struct {
 	b      *buffers  // nil while the connection waits
 	writes int       // that went well
 	outErr error     // of a write: nothing is written after it
+	heard  bool      // the first line
 	cut    bool      // the connection ends though commands may be left
 	failed bool      // the handler did not do its work
 	endAll bool      // a command asked for the end of the server
@@ -361,6 +363,11 @@ func (c *Conn) execute(p []byte) (some bool, err error) {
 		if !some {
 			some = true
 			c.steps.Add(1)
+		}
+		if !c.heard {
+			if c.heard = true; LooksLikeHTTP(line) {
+				return some, &ProtocolError{Err: ErrHTTP, Bytes: bytes.Clone(line[:min(len(line), maxShown)])}
+			}
 		}
 		if err := c.command(handle, line); err != nil {
 			return some, err

@@ -511,7 +511,7 @@ func TestTLS(t *testing.T) {
 			return c.Context().Err()
 		}
 		return sample(c, cmd)
-	}, OnError: func(err error) { errs <- err }}
+	}, Log: func(err error) { errs <- err }}
 	addr := start(t, server, tls.NewListener(listen(t), serverTLS))
 
 	c, err := Dial(t.Context(), addr, ClientOptions{Timeout: patience,
@@ -531,7 +531,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("without TLS: %q", got)
 	}
 	if err := <-errs; !strings.HasPrefix(err.Error(), "handshake with 127.0.0.1:") {
-		t.Errorf("OnError: %v", err)
+		t.Errorf("Log: %v", err)
 	}
 }
 

@@ -19,8 +19,9 @@ var (
 	ErrShutdown   = errors.New("shutdown")   // end the server
 )
 
-// Why a connection ended, beside io.EOF, ErrDisconnect, ErrShutdown,
-// ErrLineTooLong and what its handler returned.
+// Why a connection ended, beside io.EOF, ErrDisconnect, ErrShutdown, what its handler
+// returned, and a *ProtocolError: ErrLineTooLong, or ErrHTTP where LooksLikeHTTP says
+// so of the first line, which gets no answer.
 var (
 	ErrIdle  = errors.New("no command came in time")
 	ErrReset = errors.New("connection lost while a handler ran")
@@ -69,7 +70,10 @@ type Server struct {
 	OnCommand    func(c *Conn, cmd Command)   // built-in ones too, before they are carried out
 	OnSend       func(c *Conn, packet []byte) // each answer, without its LF
 	OnDisconnect func(c *Conn, reason error)  // after OnConnect, once: io.EOF, ErrDisconnect, ErrShutdown or what went wrong
-	OnError      func(error)                  // of Accept, where it passes, once for each spell; of a TLS handshake
+
+	// Log is told of errors of Accept that pass, once for each spell, and of a TLS
+	// handshake. It is called from several goroutines.
+	Log func(error)
 
 	crew accept.Table
 	turn turn
@@ -108,8 +112,8 @@ func serve(t *accept.Table, ln net.Listener, handle func(net.Conn), log func(err
 }
 
 func (s *Server) report(err error) {
-	if s.OnError != nil {
-		s.OnError(err)
+	if s.Log != nil {
+		s.Log(err)
 	}
 }
 

@@ -174,6 +174,9 @@ var conversations = []struct {
 	{"several in one write, in order", &Server{}, "ping\ncmd01\nping\n", "pong\nack\npong\n", stays},
 	{"two commands in one packet (tp006)", &Server{}, "ping\ncmd01\n", "pong\nack\n", stays},
 	{"unknown", &Server{}, "cmd02\n", nak, stays},
+	{"a page posts commands", &Server{}, "POST / HTTP/1.1\r\nHost: a\r\n\r\nping\nshutdown\n", "", left},
+	{"a page whose request line was lost", &Server{}, "Host: a\r\nping\n", "", left},
+	{"a later line is a command", &Server{}, "ping\nGET / HTTP/1.1\n", "pong\n" + nak, stays},
 	{"a part is not a command", &Server{}, "ping\npin", "pong\n", stays},
 	{"nothing is said unasked", &Server{}, "", "", stays},
 	{"not UTF-8 (LS02)", &Server{}, "\xff\xfe\nping\n", "invalid\npong\n", stays},
@@ -461,14 +464,14 @@ func TestShutdownNotGraceful(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 			defer cancel()
 			if err := s.Shutdown(ctx); err != context.DeadlineExceeded {
-				s.OnError(err)
+				s.Log(err)
 			}
 		},
 		"command": func(_ *Server, other *guest) { other.send("shutdown\n") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := &Server{Handle: hang, OnError: func(err error) { t.Error(err) }}
+				server := &Server{Handle: hang, Log: func(err error) { t.Error(err) }}
 				h := newHouse(t, server.Serve)
 				nc, theirs := net.Pipe()
 				h.ln.conns <- theirs
@@ -564,6 +567,30 @@ func TestHooks(t *testing.T) {
 }
 
 // The stack of a panic is that of the handler.
+// The reason of an end that the peer's bytes caused has the bytes.
+func TestReasonsWithBytes(t *testing.T) {
+	for _, tt := range []struct {
+		send   string
+		err    error
+		bytes  string
+		offset int64
+	}{
+		{"POST /x HTTP/1.1\r\nping\n", ErrHTTP, "POST /x HTTP/1.1", 0},
+		{"ping\n" + strings.Repeat("x", 100), ErrLineTooLong, strings.Repeat("x", 64), 5},
+	} {
+		reasons := make(chan error, 1)
+		server := &Server{MaxLine: 80, OnDisconnect: func(_ *Conn, err error) { reasons <- err }}
+		nc := connect(t, start(t, server, listen(t)))
+		io.WriteString(nc, tt.send)
+		err := <-reasons
+		e, ok := errors.AsType[*ProtocolError](err)
+		if !ok || !errors.Is(err, tt.err) || string(e.Bytes) != tt.bytes || e.Offset != tt.offset {
+			t.Errorf("%.20q: %#v; want %v, %q at %d", tt.send, err, tt.err, tt.bytes, tt.offset)
+		}
+		server.Close()
+	}
+}
+
 func TestPanicError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reason error

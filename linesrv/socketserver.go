@@ -22,7 +22,7 @@ type SocketServer struct {
 
 	OnConnect    func(s *Socket)
 	OnDisconnect func(s *Socket, reason error) // after OnConnect, once; io.EOF where Handle returned nil
-	OnError      func(error)                   // of Accept, where it passes, once for each spell
+	Log          func(error)                   // told of errors of Accept that pass, once for each spell
 
 	crew accept.Table
 }
@@ -45,7 +45,7 @@ func EchoHandler(s *Socket) error {
 // called for several listeners. It closes ln. A stopped server stays so:
 // ErrServerStopped.
 func (s *SocketServer) Serve(ln net.Listener) error {
-	return serve(&s.crew, ln, s.serveConn, s.OnError)
+	return serve(&s.crew, ln, s.serveConn, s.Log)
 }
 
 // Shutdown closes the listeners and makes every Receive that waits, or has to,

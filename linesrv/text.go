@@ -70,14 +70,15 @@ func appendPart(b []byte, s string, i int) ([]byte, int, error) {
 		n++
 	}
 	digits := rest[prefix:n]
+	odd := len(digits) != 1 && len(digits)%2 != 0
 	switch {
 	case digits == "" && n == len(rest):
 		return nil, 0, fmt.Errorf("a hexadecimal digit is missing after %q", s)
-	case digits == "":
+	case digits == "", odd && n < len(rest) && strings.IndexByte(" \t\r\n:-,\"", rest[n]) < 0:
 		return nil, 0, wrongByte(s, i+n, "%q is not a hexadecimal digit")
 	case len(digits) == 1:
 		digits = "0" + digits
-	case len(digits)%2 != 0:
+	case odd:
 		return nil, 0, fmt.Errorf("a hexadecimal digit is missing: there are %d in %q", len(digits), digits)
 	}
 	for ; digits != ""; digits = digits[2:] {

@@ -52,7 +52,8 @@ var bytesTests = []struct {
 	{"02,,03", "", `character 4: no byte before ','`},
 	{":02", "", `character 1: no byte before ':'`},
 	{"{00", "", `character 1: '{' is not`},
-	{"0b1h1", "", `there are 3 in "0b1"`},
+	{"0b1h1", "", `character 4: 'h' is not`},
+	{"0b1 00", "", `there are 3 in "0b1"`},
 	{"hello", "", `character 1: 'h' is not`},
 }
 

@@ -221,7 +221,7 @@ func (e *echo) stream() (serve func(net.Listener) error, stop func(context.Conte
 		s := &linesrv.SocketServer{
 			Handle:       e.echoMessages,
 			Options:      linesrv.SocketOptions{MaxMessage: int(l.MaxMessage)},
-			OnError:      e.con.Error,
+			Log:          e.con.Error,
 			OnConnect:    func(s *linesrv.Socket) { e.opened(e.socket(s.ID(), s.RemoteAddr()), nil) },
 			OnDisconnect: func(s *linesrv.Socket, err error) { e.closed(e.socket(s.ID(), s.RemoteAddr()), err) },
 		}

@@ -122,7 +122,7 @@ func (m *line) run(ctx context.Context, env *cli.Env, args []string) error {
 		LocalShutdown: !m.allowShutdown,
 		IdleTimeout:   m.listener.IdleTimeout,
 		Grace:         m.listener.Grace,
-		OnError:       con.Error,
+		Log:           con.Error,
 	}
 	if m.output.JSON || !m.output.Quiet {
 		m.tell(s)
