@@ -82,51 +82,19 @@ func (p *parsed) member(key string, dec *json.Decoder) error {
 
 // place is where the value of key goes; nil if key is none of ours.
 func (p *parsed) place(key string) any {
-	switch key {
-	case "time":
-		return &p.Time
-	case "event":
-		return &p.Event.Event
-	case "proto":
-		return &p.Proto
-	case "client":
-		return &p.Client
-	case "id":
-		return &p.ID
-	case "peer":
-		return &p.Peer
-	case "path":
-		return &p.Path
-	case "addr":
-		return &p.Addr
-	case "dir":
-		return &p.Dir
-	case "opcode":
-		return &p.Opcode
-	case "size":
-		return &p.Size
-	case "text":
-		return &p.text
-	case "base64":
-		return &p.Payload
-	case "cut":
-		return &p.cut
-	case "code":
-		return &p.Code
-	case "reason":
-		return &p.Reason
-	case "error":
-		return &p.Err
-	case "head":
-		return &p.Head
-	case "head_base64":
-		return &p.headBase64
-	case "fragments":
-		return &p.Fragments
-	case "compressed":
-		return &p.Compressed
-	case "offset":
-		return &p.Offset
+	for _, m := range [...]struct {
+		key string
+		to  any
+	}{
+		{"time", &p.Time}, {"event", &p.Event.Event}, {"proto", &p.Proto}, {"client", &p.Client}, {"id", &p.ID},
+		{"peer", &p.Peer}, {"path", &p.Path}, {"addr", &p.Addr}, {"dir", &p.Dir}, {"opcode", &p.Opcode},
+		{"size", &p.Size}, {"text", &p.text}, {"base64", &p.Payload}, {"cut", &p.cut}, {"code", &p.Code},
+		{"reason", &p.Reason}, {"error", &p.Err}, {"head", &p.Head}, {"head_base64", &p.headBase64},
+		{"fragments", &p.Fragments}, {"compressed", &p.Compressed}, {"offset", &p.Offset},
+	} {
+		if m.key == key {
+			return m.to
+		}
 	}
 	return nil
 }
