@@ -163,12 +163,12 @@ const FlushTime = 2 * time.Second // for a reader that stalls to take some more
 
 // Close waits for what is still being written, though not for ever.
 func (c *Console) Close() error {
-	err := c.FlushFor(FlushTime)
+	err := c.Flush(FlushTime)
 	if n := c.Dropped(); n > 0 {
 		c.Line(fmt.Sprintf("%s: stdout was not read: %s dropped", Program, Plural(n, "line")))
 	}
 	if c.waiting != nil {
-		c.waiting.FlushFor(FlushTime) // in a time of its own: stdout may have used up the other
+		c.waiting.Flush(FlushTime) // in a time of its own: stdout may have used up the other
 	}
 	if c.log != nil {
 		c.log.Close()

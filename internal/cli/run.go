@@ -21,14 +21,14 @@ func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
 	here := *env
 	opt := event.StreamOptions{Context: ctx, Patience: FlushTime}
 	stderr := event.NewStream(env.Stderr, opt)
-	defer stderr.FlushFor(FlushTime)
+	defer stderr.Flush(FlushTime)
 	opt.OnError = func(err error) { lostStdout(stderr, err, cancel) }
 	stdout := event.NewStream(env.Stdout, opt)
 	here.Stdout, here.Stderr, here.Modes = stdout, stderr, t
 
 	defer here.watchSignals(cancel)()
 	err := t.run(ctx, argv, &here)
-	lost := stdout.FlushFor(FlushTime)
+	lost := stdout.Flush(FlushTime)
 	if lost != stdout.Err() {
 		lostStdout(stderr, lost, cancel) // nobody reads
 	}

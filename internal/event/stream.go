@@ -127,45 +127,29 @@ func (s *Stream) Do(write func() (int64, error)) (int64, error) {
 }
 
 // Flush returns when all that was given before is written, and the first error of
-// all writes; or when ctx ends, with its error.
-func (s *Stream) Flush(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.done.Broadcast()
-	})()
+// all writes; or ErrNotRead, when no Write has ended for stall.
+func (s *Stream) Flush(stall time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.pending) > 0 {
 		s.run()
 	}
-	for s.running && s.err == nil && ctx.Err() == nil {
-		s.done.Wait()
-	}
-	if s.err == nil && s.running {
-		return ctx.Err()
-	}
-	return s.err
-}
-
-// FlushFor is Flush as long as something is taken: it gives up with ErrNotRead when
-// no Write has ended for stall.
-func (s *Stream) FlushFor(stall time.Duration) error {
-	for before := -1; ; {
+	writes, since := s.writes, time.Now()
+	watch := time.AfterFunc(stall, func() {
 		s.mu.Lock()
-		writes := s.writes
-		s.mu.Unlock()
-		if writes == before {
+		defer s.mu.Unlock()
+		s.done.Broadcast()
+	})
+	defer watch.Stop()
+	for ; s.running && s.err == nil; s.done.Wait() {
+		if s.writes > writes {
+			writes, since = s.writes, time.Now()
+			watch.Reset(stall)
+		} else if time.Since(since) >= stall {
 			return ErrNotRead
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), stall)
-		err := s.Flush(ctx)
-		cancel()
-		if err != context.DeadlineExceeded {
-			return err
-		}
-		before = writes
 	}
+	return s.err
 }
 
 // Err returns the first error of all writes.

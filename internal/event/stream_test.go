@@ -78,13 +78,13 @@ func TestStreamSlow(t *testing.T) {
 		if n := <-read; n != lines*100 {
 			t.Errorf("%d bytes were read", n)
 		}
-		if err := s.FlushFor(2 * time.Second); err != nil {
-			t.Errorf("FlushFor = %v", err)
+		if err := s.Flush(2 * time.Second); err != nil {
+			t.Errorf("Flush = %v", err)
 		}
 		go s.Write([]byte("x"))
 		synctest.Wait()
-		if err := s.FlushFor(time.Second); err != ErrNotRead {
-			t.Errorf("FlushFor while nobody reads = %v", err)
+		if err := s.Flush(time.Second); err != ErrNotRead {
+			t.Errorf("Flush while nobody reads = %v", err)
 		}
 		r.Close()
 	})
@@ -107,7 +107,7 @@ func TestStreamFails(t *testing.T) {
 		s := NewStream(out, StreamOptions{OnError: func(err error) { told <- err }})
 		_, err := s.Write([]byte("x"))
 		_, again := s.Write([]byte("x"))
-		if !errors.Is(err, want[name]) && runtime.GOOS != "windows" || err == nil || again != err || <-told != err || len(told) > 0 || s.Flush(t.Context()) != err {
+		if !errors.Is(err, want[name]) && runtime.GOOS != "windows" || err == nil || again != err || <-told != err || len(told) > 0 || s.Flush(time.Hour) != err {
 			t.Errorf("%s: %v, then %v, want %v", name, err, again, want[name])
 		}
 		out.Close()
@@ -134,7 +134,7 @@ func TestStreamFile(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := s.Flush(t.Context()); err != nil {
+	if err := s.Flush(time.Hour); err != nil {
 		t.Error(err)
 	}
 	if b, _ := os.ReadFile(f.Name()); string(b) != strings.Repeat("line\n", 4000) {
@@ -191,7 +191,7 @@ func TestStreamPieces(t *testing.T) {
 			s.Write([]byte(line))
 		}
 		close(g.pass)
-		if err := s.Flush(t.Context()); err != nil || g.all() != want.String() {
+		if err := s.Flush(time.Hour); err != nil || g.all() != want.String() {
 			t.Errorf("%v, %d bytes, want %d", err, len(g.all()), want.Len())
 		}
 		for i, p := range g.writes {

@@ -2,7 +2,6 @@ package event
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,10 +63,10 @@ func TestWriter(t *testing.T) {
 	st.Time = true
 	w.SetStyle(st)
 	w.Add(errorEvent("five"))
-	if err := w.Flush(t.Context()); err != nil {
+	if err := w.Flush(time.Hour); err != nil {
 		t.Error(err)
 	}
-	if err := w.Flush(t.Context()); err != nil { // nothing to do
+	if err := w.Flush(time.Hour); err != nil { // nothing to do
 		t.Error(err)
 	}
 	want := []string{"X one\n", "X two\nX three\nX four\n", "answer\n", "2026-11-20 12:00:00.123456 X five\n"}
@@ -127,7 +126,7 @@ func TestWriterAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := w.Flush(t.Context()); err != nil {
+	if err := w.Flush(time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range g.writes {
@@ -168,13 +167,11 @@ func TestWriterGathers(t *testing.T) {
 		if got := g.all(); got != "X first\n" {
 			t.Errorf("after the first write: %q", got)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := w.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := w.Flush(time.Second); err != ErrNotRead {
 			t.Errorf("Flush on an output that takes nothing: %v", err)
 		}
 		close(g.pass)
-		if err := w.Flush(t.Context()); err != nil {
+		if err := w.Flush(time.Hour); err != nil {
 			t.Error(err)
 		}
 		if want := []string{"X first\n", "X then 0\nX then 1\nX then 2\n"}; fmt.Sprint(g.writes) != fmt.Sprint(want) {
@@ -206,7 +203,7 @@ func TestWriterBound(t *testing.T) {
 		w.mu.Unlock()
 		close(g.pass)
 		wg.Wait()
-		if err := w.Flush(t.Context()); err != nil {
+		if err := w.Flush(time.Hour); err != nil {
 			t.Error(err)
 		}
 		if n := strings.Count(g.all(), "\n"); n != 4*events {
@@ -233,11 +230,11 @@ func TestWriterLossy(t *testing.T) {
 			t.Errorf("%d of %d dropped, told %d times", dropped, events, told)
 		}
 		close(g.pass)
-		if err := w.Flush(t.Context()); err != nil {
+		if err := w.Flush(time.Hour); err != nil {
 			t.Error(err)
 		}
 		w.Write([]byte("there is room again\n"))
-		if err := w.Flush(t.Context()); err != nil {
+		if err := w.Flush(time.Hour); err != nil {
 			t.Error(err)
 		}
 		if n := strings.Count(g.all(), "\n"); n != events-int(dropped)+1 || w.Dropped() != dropped {
@@ -281,7 +278,7 @@ func TestWriterError(t *testing.T) {
 		var w *Writer
 		w = NewWriter(NewStream(tt.out, StreamOptions{OnError: func(err error) {
 			told++
-			if err != tt.want || w.Err() != tt.want || w.Flush(context.Background()) != tt.want {
+			if err != tt.want || w.Err() != tt.want || w.Flush(time.Hour) != tt.want {
 				t.Errorf("%s: told of %v, want %v", tt.name, err, tt.want)
 			}
 		}}), Options{})
@@ -292,7 +289,7 @@ func TestWriterError(t *testing.T) {
 				t.Errorf("%s: Write = %d, %v", tt.name, n, err)
 			}
 		}
-		if err := w.Flush(t.Context()); err != tt.want || told != 1 || len(tt.out.writes) > 1 {
+		if err := w.Flush(time.Hour); err != tt.want || told != 1 || len(tt.out.writes) > 1 {
 			t.Errorf("%s: Flush = %v, told %d times, %d writes", tt.name, err, told, len(tt.out.writes))
 		}
 	}
@@ -314,7 +311,7 @@ func TestWriterErrorFreesAll(t *testing.T) {
 		synctest.Wait()
 		r.CloseWithError(io.ErrClosedPipe)
 		wg.Wait()
-		if err := w.Flush(t.Context()); err != io.ErrClosedPipe {
+		if err := w.Flush(time.Hour); err != io.ErrClosedPipe {
 			t.Errorf("Flush = %v", err)
 		}
 	})

@@ -1,0 +1,257 @@
+package event
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+)
+
+// A capture is a pcapng file (draft-ietf-opsawg-pcapng) of IP packets that never
+// were: a Recorder makes TCP segments of what a connection reads and writes, with
+// addresses of its own where there are none, so that no right to capture is needed.
+// The secrets of TLS stand before the bytes that need them.
+
+const (
+	captureIP = 101 // LINKTYPE_RAW: packets begin with the IP header
+	tlsKeyLog = 0x544c534b
+
+	protoTCP, protoUDP = 6, 17
+
+	fin, syn, rst, psh, ack = 1, 2, 4, 8, 16
+
+	segment = 16 << 10 // bytes at most; after as many the other end confirms
+)
+
+func appendCaptureHead(dst []byte) []byte {
+	dst = appendCaptureBlock(dst, 0x0a0d0d0a, nil, 0x1a2b3c4d, 1, ^uint32(0), ^uint32(0))
+	return appendCaptureBlock(dst, 1, nil, captureIP, 0)
+}
+
+// appendCaptureBlock appends a block of a kind: fixed fields, then data.
+func appendCaptureBlock(dst []byte, kind uint32, data []byte, fields ...uint32) []byte {
+	le, pad := binary.LittleEndian, -len(data)&3
+	n := uint32(12 + 4*len(fields) + len(data) + pad)
+	dst = le.AppendUint32(le.AppendUint32(dst, kind), n)
+	for _, v := range fields {
+		dst = le.AppendUint32(dst, v)
+	}
+	dst = append(append(dst, data...), "\x00\x00\x00"[:pad]...)
+	return le.AppendUint32(dst, n)
+}
+
+// appendPacket appends a packet with the header head of proto, whose checksum goes
+// to sumAt, and the data p.
+func (r *Recorder) appendPacket(dst []byte, proto byte, from, to netip.AddrPort, head []byte, sumAt int, p []byte) []byte {
+	be, src, dest := binary.BigEndian, from.Addr().AsSlice(), to.Addr().AsSlice()
+	n := len(head) + len(p)
+	b := r.packet[:0]
+	if from.Addr().Is4() {
+		b = append(be.AppendUint16(append(b, 0x45, 0), uint16(20+n)), 0, 0, 0x40, 0, 64, proto, 0, 0) // may not be fragmented
+		b = append(append(b, src...), dest...)
+		be.PutUint16(b[10:], checksum(0, b))
+	} else {
+		b = append(be.AppendUint16(append(b, 0x60, 0, 0, 0), uint16(n)), proto, 64)
+		b = append(append(b, src...), dest...)
+	}
+	at := len(b)
+	b = append(append(b, head...), p...)
+	sum := checksum(sumOf(sumOf(uint32(proto)+uint32(n), src), dest), b[at:])
+	if sum == 0 && proto == protoUDP {
+		sum = 0xffff // 0 is no checksum (RFC 768)
+	}
+	be.PutUint16(b[at+sumAt:], sum)
+	r.packet = b
+	now, size := uint64(r.opt.Now().UnixMicro()), uint32(len(b))
+	return appendCaptureBlock(dst, 6, b, 0, uint32(now>>32), uint32(now), size, size)
+}
+
+// sumOf adds p to a sum in ones' complement (RFC 1071), checksum ends it.
+func sumOf(sum uint32, p []byte) uint32 {
+	for ; len(p) > 1; p = p[2:] {
+		sum += uint32(p[0])<<8 | uint32(p[1])
+	}
+	if len(p) > 0 {
+		sum += uint32(p[0]) << 8
+	}
+	return sum>>16 + sum&0xffff
+}
+
+func checksum(sum uint32, p []byte) uint16 {
+	sum = sumOf(sum, p)
+	return ^uint16(sum>>16 + sum&0xffff)
+}
+
+// addresses returns what stands in packets for the peer and for us: their own
+// addresses, and made-up ones where there are none of the same family.
+func (r *Recorder) addresses(peer, ours net.Addr) (p, o netip.AddrPort) {
+	p, o = addrPort(peer), addrPort(ours)
+	if !p.IsValid() {
+		p = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 1}), uint16(49152+r.flows.Add(1)%16384))
+	}
+	if !o.IsValid() || o.Addr().IsUnspecified() || o.Addr().Is4() != p.Addr().Is4() {
+		own := netip.AddrFrom4([4]byte{10, 0, 0, 2})
+		if p.Addr().Is6() {
+			own = netip.AddrFrom16([16]byte{0: 0xfd, 15: 2})
+		}
+		o = netip.AddrPortFrom(own, max(o.Port(), 1))
+	}
+	return p, o
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if a, ok := a.(interface{ AddrPort() netip.AddrPort }); ok {
+		return netip.AddrPortFrom(a.AddrPort().Addr().Unmap().WithZone(""), a.AddrPort().Port())
+	}
+	return netip.AddrPort{}
+}
+
+// Datagram keeps a datagram of UDP that was received from peer at ours, or sent.
+func (r *Recorder) Datagram(peer, ours net.Addr, received bool, p []byte) {
+	if r == nil || !r.capture {
+		return
+	}
+	from, to := r.addresses(peer, ours)
+	if !received {
+		from, to = to, from
+	}
+	be := binary.BigEndian
+	head := be.AppendUint16(be.AppendUint16(nil, from.Port()), to.Port())
+	head = append(be.AppendUint16(head, uint16(8+len(p))), 0, 0)
+	r.keep(func(dst []byte) []byte { return r.appendPacket(dst, protoUDP, from, to, head, 6, p) })
+}
+
+// KeyLog is for tls.Config.KeyLogWriter; nil if this is no capture.
+func (r *Recorder) KeyLog() io.Writer {
+	if r == nil || !r.capture {
+		return nil
+	}
+	return keyLog{r}
+}
+
+type keyLog struct{ *Recorder }
+
+func (k keyLog) Write(line []byte) (int, error) {
+	k.keep(func(dst []byte) []byte { return appendCaptureBlock(dst, 10, line, tlsKeyLog, uint32(len(line))) })
+	return len(line), nil
+}
+
+// Conn returns c, or in a capture a connection that keeps what is read from and
+// written to c: what is below TLS, so that KeyLog's secrets fit. accepted says that
+// the peer opened it.
+func (r *Recorder) Conn(c net.Conn, accepted bool) net.Conn {
+	if r == nil || !r.capture {
+		return c
+	}
+	k := &capturedConn{Conn: c, r: r}
+	k.ends[peer], k.ends[us] = r.addresses(c.RemoteAddr(), c.LocalAddr())
+	client := us
+	if accepted {
+		client = peer
+	}
+	k.send(client, syn, nil)
+	k.send(1-client, syn|ack, nil)
+	k.send(client, ack, nil)
+	return k
+}
+
+// The two ends of a capturedConn.
+const us, peer = 0, 1
+
+type capturedConn struct {
+	net.Conn
+	r    *Recorder
+	ends [2]netip.AddrPort
+
+	mu      sync.Mutex
+	next    [2]uint32 // sequence numbers
+	waiting [2]int    // bytes that the other end has not confirmed
+	ended   [2]bool
+	held    []byte // read last; in TLS it yields secrets, which come first
+}
+
+func (c *capturedConn) Read(p []byte) (int, error) {
+	c.keep(nil)
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	c.held = append(c.held, p[:n]...)
+	c.mu.Unlock()
+	switch {
+	case err == io.EOF:
+		c.end(peer, fin)
+	case errors.Is(err, syscall.ECONNRESET):
+		c.end(peer, rst)
+	}
+	return n, err
+}
+
+func (c *capturedConn) Write(p []byte) (int, error) {
+	c.keep(p) // before the peer can answer it
+	return c.Conn.Write(p)
+}
+
+func (c *capturedConn) CloseWrite() error {
+	c.end(us, fin)
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *capturedConn) Close() error {
+	c.end(us, fin)
+	return c.Conn.Close()
+}
+
+// keep keeps what was read before, and p, which is written.
+func (c *capturedConn) keep(p []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sendData(peer, c.held)
+	c.held = c.held[:0]
+	c.sendData(us, p)
+}
+
+func (c *capturedConn) end(from int, flag byte) {
+	c.keep(nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended[from] {
+		return
+	}
+	c.ended[from] = true
+	if c.send(from, flag|ack, nil); flag == fin {
+		c.send(1-from, ack, nil)
+	}
+}
+
+// sendData sends p in segments. c.mu is held, as in send.
+func (c *capturedConn) sendData(from int, p []byte) {
+	for n := 0; len(p) > 0 && !c.ended[from]; p = p[n:] {
+		n = min(len(p), segment)
+		c.send(from, psh|ack, p[:n])
+		if c.waiting[from] += n; c.waiting[from] >= segment {
+			c.send(1-from, ack, nil)
+		}
+	}
+}
+
+func (c *capturedConn) send(from int, flags byte, p []byte) {
+	be, to := binary.BigEndian, 1-from
+	head := be.AppendUint16(be.AppendUint16(make([]byte, 0, 20), c.ends[from].Port()), c.ends[to].Port())
+	head = be.AppendUint32(head, c.next[from])
+	if flags&ack != 0 {
+		head, c.waiting[to] = be.AppendUint32(head, c.next[to]), 0
+	} else {
+		head = append(head, 0, 0, 0, 0)
+	}
+	head = append(head, 5<<4, flags, 0xff, 0xff, 0, 0, 0, 0) // a header of five words, a window of 64 KiB
+	c.next[from] += uint32(len(p))
+	if flags&(syn|fin) != 0 {
+		c.next[from]++
+	}
+	c.r.keep(func(dst []byte) []byte { return c.r.appendPacket(dst, protoTCP, c.ends[from], c.ends[to], head, 16, p) })
+}
