@@ -75,7 +75,7 @@ type Connection struct {
 	Secured       time.Time // when TLS was ready
 }
 
-// Do sends r to rawURL (http or https, see ParseURL) and reads answers until the
+// Do sends r to rawURL (http or https, see ParseWhere) and reads answers until the
 // head of the final one (RFC 9110 §15.2). It follows no redirects and knows no
 // cookies. The context governs the exchange until Answer.Close.
 //
@@ -154,6 +154,7 @@ func (c *Client) Get(ctx context.Context, rawURL string) (*Answer, error) {
 
 // A prepared is a request as it goes out.
 type prepared struct {
+	where Where
 	url   *url.URL
 	route route
 	r     Request
@@ -166,12 +167,15 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 	if err := ctx.Err(); err != nil {
 		return &OpError{Op: "connect", Err: err}
 	}
-	u, err := ParseURL(rawURL)
+	w, err := ParseWhere(rawURL, "")
+	if err == nil && w.Scheme != "http" && w.Scheme != "https" {
+		err = ErrScheme
+	}
 	if err != nil {
 		return err
 	}
-	x.url, x.body, x.start = u, r.Body, -1
-	x.route = route{scheme: u.Scheme, addr: address(u), host: u.Hostname()}
+	x.where, x.url, x.body, x.start = w, w.URL(), r.Body, -1
+	x.route = route{scheme: w.Scheme, addr: w.Address(), host: w.Host}
 	if err := c.chooseProxy(x); err != nil {
 		return &OpError{Op: "proxy", Err: err}
 	}
@@ -180,9 +184,9 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 		x.r.Minor = 0 // the connection is not kept
 	}
 	if x.r.Target == "" {
-		x.r.Target = originForm(u)
+		x.r.Target = w.Target()
 		if x.route.proxy != nil && !x.route.tunnel {
-			x.r.Target = u.Scheme + "://" + hostField(u) + x.r.Target
+			x.r.Target = w.Scheme + "://" + w.Authority() + x.r.Target
 		}
 	}
 	x.header(r.Header)
@@ -209,7 +213,7 @@ func (c *Client) chooseProxy(x *prepared) error {
 	case p.Hostname() == "":
 		return ErrURL
 	}
-	x.route.proxy, x.route.tunnel = p, c.Tunnel || x.url.Scheme == "https"
+	x.route.proxy, x.route.tunnel = p, c.Tunnel || x.where.Secure()
 	return nil
 }
 
@@ -217,7 +221,7 @@ func (c *Client) chooseProxy(x *prepared) error {
 func (x *prepared) header(h Header) {
 	out := make(Header, 0, len(h)+3)
 	if !h.Has("Host") {
-		out.Add("Host", hostField(x.url))
+		out.Add("Host", x.where.Authority())
 	}
 	for _, f := range h {
 		if equalFold(f.Name, "Content-Length") || equalFold(f.Name, "Transfer-Encoding") ||
@@ -226,8 +230,8 @@ func (x *prepared) header(h Header) {
 		}
 		out = append(out, f)
 	}
-	if auth := basic(x.url.User); auth != "" && !h.Has("Authorization") {
-		out.Add("Authorization", auth)
+	if x.where.HasUser && !h.Has("Authorization") {
+		out.Add("Authorization", Basic(x.where.Credentials()))
 	}
 	if p := x.route.proxy; p != nil && !x.route.tunnel && p.User != nil && !h.Has("Proxy-Authorization") {
 		out.Add("Proxy-Authorization", basic(p.User))
@@ -292,7 +296,7 @@ func (c *Client) try(l *link, a *Answer) error {
 		c.Trace.Connected(l.info)
 	}
 	c.sent(&a.x.r)
-	a.URL, a.Conn, a.l, a.Sending = a.x.url, l.info, l, time.Now()
+	a.Where, a.URL, a.Conn, a.l, a.Sending = a.x.where, a.x.url, l.info, l, time.Now()
 	a.up = upload{l: l, x: &a.x}
 	l.up = &a.up
 	a.up.start()

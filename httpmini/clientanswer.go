@@ -18,8 +18,9 @@ import (
 // used by one goroutine.
 type Answer struct {
 	*Response
-	URL  *url.URL // what was asked for
-	Conn Connection
+	Where Where    // what was asked for
+	URL   *url.URL // likewise
+	Conn  Connection
 
 	Started time.Time // when Do was called
 	Sending time.Time // when the request began to go out

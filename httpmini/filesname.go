@@ -74,19 +74,21 @@ func unescape(s string) (string, bool) {
 	if strings.IndexByte(s, '%') < 0 {
 		return s, true
 	}
-	if !validEscapes(s) {
-		return "", false
-	}
+	return unescapeAny(s), validEscapes(s)
+}
+
+// unescapeAny leaves percent signs that escape nothing as they are.
+func unescapeAny(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c == '%' {
+		if c == '%' && i+2 < len(s) && all(s[i+1:i+3], isHex) {
 			c = byte(hexValue(s[i+1])<<4 | hexValue(s[i+2]))
 			i += 2
 		}
 		b = append(b, c)
 	}
-	return string(b), true
+	return string(b)
 }
 
 // onWindows is a variable for tests.

@@ -2,7 +2,6 @@ package httpmini
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -52,9 +51,9 @@ func (p Redirects) Follow(a *Answer, r *Request) (next string, nr *Request, err 
 		nr.Method, nr.Body, nr.ContentLength, nr.Trailer = "GET", nil, 0, nil
 		nr.Header = slices.DeleteFunc(nr.Header, func(f Field) bool { return ofBody(f.Name) })
 	}
-	same := to.Scheme == a.URL.Scheme && to.Host == a.URL.Host
-	if auth := basic(a.URL.User); auth != "" && !nr.Header.Has("Authorization") {
-		nr.Header.Add("Authorization", auth)
+	same := to.SameOrigin(a.Where)
+	if a.Where.HasUser && !nr.Header.Has("Authorization") {
+		nr.Header.Add("Authorization", Basic(a.Where.Credentials()))
 	}
 	if !same {
 		nr.Header.Del("Host")
@@ -75,27 +74,20 @@ func (p Redirects) Follow(a *Answer, r *Request) (next string, nr *Request, err 
 }
 
 // target returns where a leads.
-func (p Redirects) target(a *Answer) (*url.URL, error) {
+func (p Redirects) target(a *Answer) (to Where, err error) {
 	locations := a.Header.Values("Location")
 	if slices.ContainsFunc(locations, func(l string) bool { return l != locations[0] }) {
-		return nil, fmt.Errorf("%w: two Locations", ErrRedirect)
+		return to, fmt.Errorf("%w: two Locations", ErrRedirect)
 	}
-	ref, err := url.Parse(locations[0])
-	if err != nil {
-		return nil, fmt.Errorf("%w: malformed Location", ErrURL)
+	to, err = a.Where.Resolve(locations[0])
+	switch {
+	case err != nil:
+	case to.Scheme != "http" && to.Scheme != "https":
+		err = ErrScheme
+	case a.Where.Secure() && !to.Secure() && !p.Downgrade:
+		err = ErrDowngrade
 	}
-	to := a.URL.ResolveReference(ref)
-	to.User, to.Fragment, to.RawFragment = nil, "", ""
-	if to.Scheme != "http" && to.Scheme != "https" {
-		return nil, ErrScheme
-	}
-	if to, err = ParseURL(to.String()); err != nil {
-		return nil, err
-	}
-	if a.URL.Scheme == "https" && to.Scheme == "http" && !p.Downgrade {
-		return nil, ErrDowngrade
-	}
-	return to, nil
+	return to, err
 }
 
 // becomesGET reports whether the next request is a GET without a body (RFC 9110

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -16,11 +15,11 @@ import (
 // redirect makes the answer to r from rawURL.
 func redirect(t *testing.T, rawURL string, status int, locations ...string) *Answer {
 	t.Helper()
-	u, err := ParseURL(rawURL)
+	w, err := ParseWhere(rawURL, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Answer{Response: &Response{Status: status}, URL: u, x: prepared{start: -1}}
+	a := &Answer{Response: &Response{Status: status}, Where: w, x: prepared{start: -1}}
 	for _, l := range locations {
 		a.Header.Add("Location", l)
 	}
@@ -39,24 +38,30 @@ func TestFollowURL(t *testing.T) {
 		{base, "../t", "http://a/t", nil},
 		{base, "?q", "http://a/x/y?q", nil},
 		{base, "//b/t", "http://b/t", nil},
-		{base, "http://b", "http://b", nil},
+		{base, "http://b", "http://b/", nil},
 		{base, "HTTPS://B:443/", "https://b/", nil},
-		{base, "/a b", "http://a/a%20b", nil},         // HC30
-		{base, "/t#f", "http://a/t", nil},             //
-		{base, "http://v:q@a/t", "http://a/t", nil},   // HC30
-		{base, "http://v:q@b/t", "http://b/t", nil},   // HC30
-		{base, "", "", nil},                           // HC30
-		{base, "http://[::1", "", ErrURL},             // HC30
-		{base, "http://127.1/", "", ErrURL},           //
-		{base, "http:///t", "", ErrURL},               //
-		{base, "http://b:0/", "", ErrURL},             //
-		{base, "file:///etc/passwd", "", ErrScheme},   // HC27
-		{base, "ftp://a/", "", ErrScheme},             // HC27
-		{base, "gopher://a/", "", ErrScheme},          // HC27
-		{base, "ws://a/", "", ErrScheme},              // HC27
-		{base, "javascript:alert(1)", "", ErrScheme},  // HC27
-		{base, "data:text/plain,x", "", ErrScheme},    // HC27
-		{"https://a/", "http://a/", "", ErrDowngrade}, // HC28
+		{base, "/a b", "http://a/a%20b", nil},          // HC30
+		{base, "/b?q=a b", "http://a/b?q=a%20b", nil},  // L1
+		{base, "/100%", "http://a/100%", nil},          // L3
+		{base, "/%zz?%", "http://a/%zz?%", nil},        // L3
+		{base, `\\b\c`, "http://a/x/%5C%5Cb%5Cc", nil}, //
+		{base, "/\xfc", "http://a/%FC", nil},           //
+		{base, "http:t", "", ErrURL},                   //
+		{base, "/t#f", "http://a/t", nil},              //
+		{base, "http://v:q@a/t", "http://a/t", nil},    // HC30
+		{base, "http://v:q@b/t", "http://b/t", nil},    // HC30
+		{base, "", "", nil},                            // HC30
+		{base, "http://[::1", "", ErrURL},              // HC30
+		{base, "http://127.1/", "", ErrURL},            //
+		{base, "http:///t", "", ErrURL},                //
+		{base, "http://b:0/", "", ErrURL},              //
+		{base, "file:///etc/passwd", "", ErrScheme},    // HC27
+		{base, "ftp://a/", "", ErrScheme},              // HC27
+		{base, "gopher://a/", "", ErrScheme},           // HC27
+		{base, "ws://a/", "", ErrScheme},               // HC27
+		{base, "javascript:alert(1)", "", ErrScheme},   // HC27
+		{base, "data:text/plain,x", "", ErrScheme},     // HC27
+		{"https://a/", "http://a/", "", ErrDowngrade},  // HC28
 		{"https://a/", "//b/", "https://b/", nil},
 	} {
 		next, r, err := Redirects{}.Follow(redirect(t, tt.base, 302, tt.location), &Request{Method: "GET"})
@@ -217,11 +222,11 @@ func FuzzFollow(f *testing.F) {
 			if err != nil || nr == nil {
 				return
 			}
-			u, err := url.Parse(next)
-			if err != nil || u.User != nil {
+			u, err := ParseWhere(next, "")
+			if err != nil || u.HasUser {
 				t.Fatalf("%q leads to %q, %v", location, next, err)
 			}
-			left = left || u.Scheme != "http" || u.Host != "a"
+			left = left || u.Address() != "a:80" || u.Secure()
 			for _, f := range nr.Header {
 				if left && (f.Value == "secret" || f.Name == "Authorization" || f.Name == "Host") {
 					t.Fatalf("%q: %q goes to %s", locations, f, next)

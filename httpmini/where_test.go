@@ -1,0 +1,212 @@
+package httpmini
+
+import (
+	"cmp"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestParseURL(t *testing.T) {
+	for _, tt := range []struct {
+		raw, want string
+		err       error
+	}{
+		{"http://a", "http://a", nil},
+		{"HTTP://EXAMPLE.com:80/A?B#c", "http://example.com/A?B#c", nil},
+		{"https://a:443/", "https://a/", nil},
+		{"https://a:80/", "https://a:80/", nil},
+		{"http://a:/", "http://a/", nil},
+		{"http://a:0080/", "http://a/", nil},
+		{"http://a:65535/", "http://a:65535/", nil},
+		{"http://u:p%40@a/", "http://u:p%40@a/", nil},
+		{"http://[::1]:8080/x", "http://[::1]:8080/x", nil},
+		{"http://[0:0:0:0:0:0:0:1]/", "http://[::1]/", nil},
+		{"http://[fe80::1%25eth0]/", "http://[fe80::1%25eth0]/", nil},
+		{"http://127.0.0.1/", "http://127.0.0.1/", nil},
+		{"http://a_b-c.example./", "http://a_b-c.example./", nil},
+		{"http://xn--bcher-kva.example/", "http://xn--bcher-kva.example/", nil},
+		{"http://a/%zz?%zz", "", ErrURL},
+		{"http://a/b c", "", ErrURL},             // HC33
+		{"http://a/\r\nX: y", "", ErrURL},        // HC33
+		{"http://a/\x00", "", ErrURL},            // HC33
+		{"http://a@b@c/", "", ErrURL},            // HC33
+		{"http://h:99999/", "", ErrURL},          // HC33
+		{"http://h:0/", "", ErrURL},              // HC33
+		{"http://h:-1/", "", ErrURL},             // HC33
+		{"http://[::1", "", ErrURL},              // HC33
+		{"http://h:80:90/", "", ErrURL},          // HC33
+		{"http://127.1/", "", ErrURL},            // HC34
+		{"http://0x7f.1/", "", ErrURL},           // HC34
+		{"http://2130706433/", "", ErrURL},       // HC34
+		{"http://0177.0.0.1/", "", ErrURL},       // HC34
+		{"http://1.2.3.4.5/", "", ErrURL},        // HC34
+		{"http://[127.0.0.1]/", "", ErrURL},      // HC34
+		{"http://[::1]x/", "", ErrURL},           //
+		{"http://::1/", "", ErrURL},              //
+		{"http://[fe80::1%25a%5d]/", "", ErrURL}, //
+		{"http:///x", "", ErrURL},
+		{"http://:80/", "", ErrURL},
+		{"http://a..b/", "", ErrURL},
+		{"http://" + strings.Repeat("a", 64) + "/", "", ErrURL},
+		{"http://" + strings.Repeat("a.", 127) + "/", "", ErrURL},
+		{"http://ü/", "", ErrURL},
+		{"http://a%41/", "", ErrURL},
+		{"http://a\\b/", "", ErrURL},
+		{"http://a/\x7f", "", ErrURL},
+		{"http:a", "", ErrURL},
+		{"a", "", ErrURL},
+		{"", "", ErrURL},
+		{"ftp://a/", "", ErrScheme},
+		{"file:///etc/passwd", "", ErrScheme},
+		{"://a/", "", ErrScheme},
+	} {
+		u, err := ParseURL(tt.raw)
+		if !errors.Is(err, tt.err) || err == nil && u.String() != tt.want {
+			t.Errorf("ParseURL(%q) = %v, %v; want %q, %v", tt.raw, u, err, tt.want, tt.err)
+		}
+	}
+}
+
+// What we accept, net/url reads in the same way, and a request can be made of it.
+func FuzzParseURL(f *testing.F) {
+	for _, s := range []string{"http://u:p@EXAMPLE.com:80/a%2fb?c#d", "https://[::1%25x]:8443", "http://127.0.0.1?", "http://a/ü{}|^\"<>`", "http://1.2.3.4.:1/"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := ParseURL(raw)
+		if err != nil {
+			if u != nil || !errors.Is(err, ErrURL) && err != ErrScheme {
+				t.Errorf("ParseURL(%q) = %v, %v", raw, u, err)
+			}
+			return
+		}
+		std, err := url.Parse(raw)
+		if err != nil || !strings.EqualFold(std.Scheme, u.Scheme) || std.EscapedPath() != u.EscapedPath() || std.RawQuery != u.RawQuery || std.User.String() != u.User.String() {
+			t.Errorf("ParseURL(%q) = %v; net/url: %v, %v", raw, u, std, err)
+		}
+		if !strings.Contains(u.Host, ":") && !strings.EqualFold(std.Hostname(), u.Hostname()) {
+			t.Errorf("ParseURL(%q): host %q; net/url: %q", raw, u.Host, std.Host)
+		}
+		if again, err := ParseURL(u.String()); err != nil || again.String() != u.String() {
+			t.Errorf("ParseURL(%q) = %v, which is parsed as %v, %v", raw, u, again, err)
+		}
+		w, _ := ParseWhere(raw, "")
+		if again := w.URL(); again.Path != u.Path && u.Path != "" || again.Host != u.Host || (u.User == nil) != (again.User == nil) && u.User.String() != "" {
+			t.Errorf("ParseURL(%q) = %v; ParseWhere: %v", raw, u, again)
+		}
+		r := Request{Method: "GET", Target: w.Target(), Header: Header{{"Host", w.Authority()}}}
+		if err := r.Check(); err != nil || !validTarget("GET", r.Target) && validEscapes(r.Target) || !validAuthority(r.Header[0].Value, false) {
+			t.Errorf("%q gives the request %q: %v", raw, r.AppendHead(nil), err)
+		}
+	})
+}
+
+// The one reader of all that is dialed.
+func TestParseWhere(t *testing.T) {
+	for _, tt := range []struct {
+		raw, scheme                     string
+		network, address, host, request string // what is dialed, Host and target
+		credentials                     string
+		err                             error
+	}{
+		{"http://a", "", "tcp", "a:80", "a", "/", "", nil},
+		{"WSS://A:443/x?y#z", "", "tcp", "a:443", "a", "/x?y", "", nil},
+		{"ws://a:443", "", "tcp", "a:443", "a:443", "/", "", nil},
+		{"a:8080", "ws", "tcp", "a:8080", "a:8080", "/", "", nil},
+		{"a", "http", "tcp", "a:80", "a", "/", "", nil},
+		{"a/x?u=http://b/", "http", "tcp", "a:80", "a", "/x?u=http://b/", "", nil},
+		{"a:80/x?u=http://b/", "http", "tcp", "a:80", "a", "/x?u=http://b/", "", nil},
+		{"http://[fe80::1%eth0]:81/", "", "tcp", "[fe80::1%eth0]:81", "[fe80::1]:81", "/", "", nil},
+		{"http://[FE80::1%25eth0]/", "", "tcp", "[fe80::1%eth0]:80", "[fe80::1]", "/", "", nil},
+		{"http://u@a/", "", "tcp", "a:80", "a", "/", "u:", nil},
+		{"http://u:p:q%40%zz@a/", "", "tcp", "a:80", "a", "/", "u:p:q@%zz", nil},
+		{"http://@a/", "", "tcp", "a:80", "a", "/", "", nil},
+		{"http://:p@a/", "", "tcp", "a:80", "a", "/", ":p", nil},
+		{"http://a/100%?%&%2", "", "tcp", "a:80", "a", "/100%?%&%2", "", nil},
+		{"http://a/?filter={}|^`\"<>[]", "", "tcp", "a:80", "a", "/?filter={}|^`\"<>[]", "", nil},
+		{`http://a/b\c?d\e`, "", "tcp", "a:80", "a", "/b%5Cc?d%5Ce", "", nil}, // GB
+		{"http://a/é?q=é", "", "tcp", "a:80", "a", "/%C3%A9?q=%C3%A9", "", nil},
+		{"http://a?q", "", "tcp", "a:80", "a", "/?q", "", nil},
+		{"http://a/.././b", "", "tcp", "a:80", "a", "/.././b", "", nil},
+		{"tcp://a:1", "", "tcp", "a:1", "a:1", "", "", nil},
+		{"tcp:[::1]:1/", "", "tcp", "[::1]:1", "[::1]:1", "", "", nil},
+		{"tls:a:1", "ws", "tcp", "a:1", "a:1", "", "", nil},
+		{"udp:127.0.0.1:53", "ws", "udp", "127.0.0.1:53", "127.0.0.1:53", "", "", nil},
+		{"line://a:7", "", "tcp", "a:7", "a:7", "", "", nil},
+		{"unix:/run/a b.sock", "ws", "unix", "/run/a b.sock", "localhost", "", "", nil},
+		{"unix:///run/x", "", "unix", "/run/x", "localhost", "", "", nil},
+		{"unixgram:x", "", "unixgram", "x", "localhost", "", "", nil},
+		{"ws+unix:/run/x", "", "unix", "/run/x", "localhost", "/", "", nil},
+		{"ws+unix:/run/x:/chat?y", "", "unix", "/run/x", "localhost", "/chat?y", "", nil},
+		{"socks5h://u:p@a", "", "tcp", "a:1080", "a", "/", "u:p", nil},
+
+		{"a:8080", "", "", "", "", "", "", ErrURL},
+		{"http:a", "", "", "", "", "", "", ErrURL},
+		{"tcp://a", "", "", "", "", "", "", ErrURL},
+		{"tcp://a:0", "", "", "", "", "", "", ErrURL},
+		{"tcp://a:1/x", "", "", "", "", "", "", ErrURL},
+		{"udp://u@a:1", "", "", "", "", "", "", ErrURL},
+		{"unix:", "", "", "", "", "", "", ErrURL},
+		{"unix:/a\x00b", "", "", "", "", "", "", ErrURL},
+		{"ws+unix:/a:/b\nc", "", "", "", "", "", "", ErrURL},
+		{`http://a\b/`, "", "", "", "", "", "", ErrURL},
+		{"http://a\u212a/", "", "", "", "", "", "", ErrURL},
+		{"http://u%0a@a/", "", "", "", "", "", "", ErrURL},
+		{"http://a/b c", "http", "", "", "", "", "", ErrURL},
+		{"ftp://a/", "http", "", "", "", "", "", ErrScheme},
+	} {
+		w, err := ParseWhere(tt.raw, tt.scheme)
+		if !errors.Is(err, tt.err) {
+			t.Errorf("ParseWhere(%q, %q): %v, want %v", tt.raw, tt.scheme, err, tt.err)
+		}
+		if err != nil {
+			continue
+		}
+		if got := [...]string{w.Network(), w.Address(), w.Authority(), w.Target(), w.Credentials()}; got != [...]string{tt.network, tt.address, tt.host, tt.request, tt.credentials} {
+			t.Errorf("ParseWhere(%q, %q) = %+v: %q", tt.raw, tt.scheme, w, got)
+		}
+	}
+}
+
+// What is read comes out so that it is read again, and can be sent; references mean
+// what they mean to net/url, as far as that takes them.
+func FuzzParseWhere(f *testing.F) {
+	for _, s := range []string{"http://u:p@EXAMPLE.com:80/a%2fb?c#d", "wss://[::1%25x]:8443/%", "tcp:a:1", "ws+unix:/a:/b?c", "unix:/a", "http://a/\\{}?\\ü", "a:1"} {
+		for _, ref := range []string{"", "b/../c", "?q", "//h:1/x", "https://h", "/ü%zz d", "#f", "./", "..", "x:y"} {
+			f.Add(s, ref)
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw, ref string) {
+		w, err := ParseWhere(raw, "ws")
+		if err != nil {
+			return
+		}
+		again, err := ParseWhere(w.String(), "")
+		if err != nil || again.String() != w.String() || again.Address() != w.Address() || again.Target() != w.Target() {
+			t.Errorf("ParseWhere(%q) = %+v, whose String %q is read as %+v, %v", raw, w, w, again, err)
+		}
+		r := Request{Method: "GET", Target: w.Target(), Header: Header{{"Host", w.Authority()}}}
+		if err := r.Check(); err != nil && w.Path != "" || !validAuthority(w.Authority(), false) {
+			t.Errorf("%q gives the request %q: %v", raw, r.AppendHead(nil), err)
+		}
+		to, err := w.Resolve(ref)
+		if err != nil || to.Network() != "tcp" || to.Path == "" || w.Network() != "tcp" {
+			return
+		}
+		base, err := url.Parse(w.String())
+		if err != nil {
+			return
+		}
+		std, err := base.Parse(strings.NewReplacer(`\`, "%5C", " ", "%20", "\t", "%09").Replace(ref))
+		if err != nil || std.Opaque != "" || std.Host == "" || strings.Contains(to.Path, "//") { // net/url drops an empty segment where RFC 3986 §5.2.4 keeps it
+			return
+		}
+		want := (&url.URL{Path: std.Path, RawPath: std.RawPath, RawQuery: std.RawQuery, ForceQuery: std.ForceQuery}).RequestURI()
+		got := to.Target()
+		if u, err := url.ParseRequestURI(got); err != nil || u.Path != cmp.Or(std.Path, "/") || u.RawQuery != escapeRest(std.RawQuery) || !strings.EqualFold(std.Hostname(), to.Host) && !strings.Contains(to.Host, ":") {
+			t.Errorf("%s and %q lead to %+v; net/url: %v (%s)", w, ref, to, std, want)
+		}
+	})
+}
