@@ -5,13 +5,15 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"socketsrv/internal/event"
 )
 
 // ParseBytes reads bytes in hexadecimal digits, in any of the ways in which people
 // have them: 0d0a, 0d 0a, 0d:0a, 0d-0a, 0x0d,0x0a, \x0d\x0a, $0D$0A, 0dh 0ah,
 // {0x0d, 0x0a}, and with text in quotes between, which has the escapes of
-// ParseEscapes: 02 "AB\r" 03. A digit that stands alone is a byte. The error says
-// which character is wrong, counted from 1.
+// ParseEscapes: 02 "AB\r" 03; a quote in it is \x22. A digit that stands alone is a
+// byte. The error says which character is wrong, counted from 1.
 func ParseBytes(s string) ([]byte, error) {
 	b := []byte{}
 	from, end := 0, len(s)
@@ -53,11 +55,12 @@ func wrongByte(s string, i int, what string) error {
 func appendPart(b []byte, s string, i int) ([]byte, int, error) {
 	rest := s[i:]
 	if rest[0] == '"' {
-		b, n, err := appendEscapes(b, rest[1:], '"')
-		if err == nil && n == len(rest)-1 {
-			err = fmt.Errorf("no quote after %s", rest)
+		text, _, ok := strings.Cut(rest[1:], `"`)
+		if !ok {
+			return nil, 0, fmt.Errorf("no quote after %s", rest)
 		}
-		return b, n + 2, err
+		b, err := event.AppendUnescaped(b, text)
+		return b, len(text) + 2, err
 	}
 	prefix := 0
 	if len(rest) > 1 && (rest[:2] == "0x" || rest[:2] == "0X" || rest[:2] == `\x`) {
@@ -95,69 +98,7 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// ParseEscapes reads text with the escapes \n \r \t \0 \\ \", \xHH for a byte, and
-// \u{HEX} for a character, also as \uHHHH and \UHHHHHHHH. Everything else stands for
-// itself. The error says which backslash begins none of them, counted from 1.
-func ParseEscapes(s string) ([]byte, error) {
-	b, _, err := appendEscapes(make([]byte, 0, len(s)), s, 0)
-	return b, err
-}
-
-// simpleEscapes are those of one letter, and what they stand for.
-var simpleEscapes = map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', '0': 0, '\\': '\\', '"': '"'}
-
-// appendEscapes goes to the end of s, or to quote, and returns how far that is.
-func appendEscapes(b []byte, s string, quote byte) (_ []byte, n int, err error) {
-	for n < len(s) && (quote == 0 || s[n] != quote) {
-		if s[n] != '\\' {
-			b = append(b, s[n])
-			n++
-			continue
-		}
-		var length int
-		if b, length = appendEscape(b, s[n:]); length == 0 {
-			escape := []rune(s[n:min(n+10, len(s))])
-			return nil, n, fmt.Errorf(`character %d: %s is no escape: those are \n \r \t \0 \xHH \u{HEX} \\`,
-				utf8.RuneCountInString(s[:n])+1, string(escape[:min(len(escape), 2)]))
-		}
-		n += length
-	}
-	return b, n, nil
-}
-
-// appendEscape appends what the escape at the start of s stands for, and returns how
-// long it is: 0 if it is none.
-func appendEscape(b []byte, s string) ([]byte, int) {
-	if len(s) < 2 {
-		return b, 0
-	}
-	if c, ok := simpleEscapes[s[1]]; ok {
-		return append(b, c), 2
-	}
-	from, end := 2, 0
-	switch s[1] {
-	case 'x':
-		end = 4
-	case 'u':
-		if end = 6; len(s) > 2 && s[2] == '{' {
-			from, end = 3, strings.IndexByte(s, '}')
-		}
-	case 'U':
-		end = 10
-	}
-	if end < from || end > len(s) {
-		return b, 0
-	}
-	v, err := strconv.ParseUint(s[from:end], 16, 32)
-	switch {
-	case err != nil:
-		return b, 0
-	case s[1] == 'x':
-		return append(b, byte(v)), end
-	case v > utf8.MaxRune || !utf8.ValidRune(rune(v)):
-		return b, 0
-	case from == 3:
-		end++
-	}
-	return utf8.AppendRune(b, rune(v)), end
-}
+// ParseEscapes reads text with the escapes \n \r \t \0 \\, \xHH for a byte, and \u{HEX},
+// \uHHHH or \UHHHHHHHH for a character. Everything else stands for itself. The error
+// says which byte is a backslash that begins none of them, counted from 1.
+func ParseEscapes(s string) ([]byte, error) { return event.AppendUnescaped(nil, s) }
