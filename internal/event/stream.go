@@ -220,6 +220,7 @@ func (s *Stream) writeAll() {
 func (s *Stream) write() {
 	b := s.pending
 	s.pending, s.spare = s.spare[:0], nil
+	s.done.Broadcast() // there is room
 	for rest := b; len(rest) > 0 && s.err == nil; {
 		p := rest[:pieceLen(rest)]
 		rest = rest[len(p):]
