@@ -63,6 +63,11 @@ type Assembler struct {
 	inflated  *block // the last compressed message, inflated
 	control   []byte // what has come of a control frame that came in pieces
 	misled    bool   // Lenient knows of the masking
+
+	// stream has data handed out piece by piece, still compressed, and nothing held:
+	// then there are no limits. It is set between two messages.
+	stream bool
+	passed int64 // bytes of the message handed out so
 }
 
 // Check judges the header of the next frame, before its payload is read. The
@@ -117,10 +122,13 @@ func (a *Assembler) checkData(h Header) error {
 			return broke(StatusProtocolError, ErrMessageNotEnded, h)
 		}
 		a.message, a.deflated = h.Opcode, h.Rsv1
-		a.text, a.fragments = utf8Start, 0
+		a.text, a.fragments, a.passed = utf8Start, 0, 0
 		if a.buf != nil {
 			a.buf.b = a.buf.b[:headroom]
 		}
+	}
+	if a.stream {
+		return nil
 	}
 	if a.fragments++; a.fragments > a.maxFragments() {
 		return broke(StatusPolicyViolation, fmt.Errorf("%w of %d", ErrTooManyFragments, a.maxFragments()), h)
@@ -156,13 +164,17 @@ func (a *Assembler) Add(p []byte) (m Message, done bool, err error) {
 		return a.addControl(p)
 	}
 	if a.message == OpText && !a.deflated && a.text != utf8Bad {
+		before := a.text
 		if a.text = a.text.next(p); a.text == utf8Bad {
-			if err := a.forgive(a.badText(a.kept(), p)); err != nil {
+			if err := a.forgive(a.badText(before, p)); err != nil {
 				return m, false, err
 			}
 		}
 	}
 	last := a.left == 0 && a.h.Fin
+	if a.stream {
+		return a.piece(p, last)
+	}
 	if !last || a.buffered() > 0 {
 		a.keep(p)
 		if !last {
@@ -172,6 +184,19 @@ func (a *Assembler) Add(p []byte) (m Message, done bool, err error) {
 	}
 	m, err = a.end(p)
 	return m, err == nil, err
+}
+
+// piece hands out p, a part of a message, where nothing is held.
+func (a *Assembler) piece(p []byte, last bool) (m Message, done bool, err error) {
+	m = Message{a.message, p}
+	a.passed += int64(len(p))
+	if last {
+		a.message = 0
+		if m.Opcode == OpText && !a.deflated && a.text != utf8Start && a.text != utf8Bad {
+			err = a.forgive(a.badText(a.text, nil))
+		}
+	}
+	return m, last && err == nil, err
 }
 
 // end hands out the message whose last byte came; p is all of it.
@@ -189,7 +214,7 @@ func (a *Assembler) end(p []byte) (Message, error) {
 		}
 	}
 	if m.Opcode == OpText && a.text != utf8Start && (a.deflated || a.text != utf8Bad) {
-		return m, a.forgive(a.badText(nil, m.Data))
+		return m, a.forgive(a.badText(utf8Start, m.Data))
 	}
 	return m, nil
 }
@@ -329,9 +354,17 @@ func (a *Assembler) maxFragments() int {
 	return a.MaxFragments
 }
 
-// badText is the error of a text message that is kept, what came before, and p, the
-// rest. It points to the first byte of what is no character.
-func (a *Assembler) badText(kept, p []byte) error {
+// badText is the error of a text message that goes on with p and is invalid then;
+// before is the state in which p began. It points to the first byte of what is no
+// character, where that is still there.
+func (a *Assembler) badText(before utf8State, p []byte) error {
+	if a.stream {
+		pe := brokeAt(StatusInvalidFramePayloadData, ErrInvalidUTF8, p, before.badAt(p))
+		pe.Header = a.h
+		pe.Offset += a.passed
+		return pe
+	}
+	kept := a.kept()
 	from := max(0, len(kept)-maxShown)
 	for n := 0; from > 0 && n < utf8.UTFMax && !utf8.RuneStart(kept[from]); n++ {
 		from++

@@ -22,6 +22,10 @@ type Config struct {
 	IdleTimeout  time.Duration // ends a connection on which no message came for so long; 0 means never
 	NoPong       bool          // pings are not answered: against RFC 6455 §5.5.2, to test peers
 
+	// OnPong, if not nil, is given the payload of each pong by whoever reads, and must
+	// not read or close the Conn. The payload is valid until it returns.
+	OnPong func(payload []byte)
+
 	// Lenient, if not nil, is told of faults of the peer that nothing depends on, and the
 	// connection goes on: text that is not UTF-8, which is handed out as it came, masking
 	// on the wrong side (the first time), a Close frame's payload. err is a *ProtocolError
@@ -69,6 +73,7 @@ type Conn struct {
 	inFrame bool               // asm has a frame whose payload is not complete
 	size    int                // of the next read where the buffer is held
 	ended   error              // why nothing more will be read
+	stream  *messageReader     // of the message that NextReader began
 	stepped error              // the outcome of readStep
 	step    func(fd uintptr) bool
 
@@ -76,6 +81,7 @@ type Conn struct {
 	dead     atomic.Pointer[error] // why abort was called
 	heard    atomic.Uint32         // counts reads that brought something
 	messages atomic.Uint32         // counts messages read, if Config.IdleTimeout is set
+	closed   atomic.Bool           // Close was called
 	keep     *keepalive
 	wake     func() // starts a reader where none waits, if not nil
 }
@@ -126,8 +132,19 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.nc.SetReadDeadline(
 // broke a rule (it has been sent a Close frame with the error's code), io.EOF
 // when the stream ended between two messages without one, io.ErrUnexpectedEOF
 // wrapped with ErrMessageCut when it ended inside one, or an error of the stream.
-// After any but a time-out, call Close.
+// After any but a time-out, call Close. Once that was called, the error wraps
+// ErrClosed as well.
 func (c *Conn) ReadMessage() (Message, error) {
+	if c.stream != nil {
+		if err := c.skipStream(); err != nil {
+			return Message{}, err
+		}
+	}
+	return c.readNext()
+}
+
+// readNext returns the next message, or the next piece of it while there is a stream.
+func (c *Conn) readNext() (Message, error) {
 	c.lockReading()
 	defer c.unlockReading()
 	for c.ended == nil {
@@ -146,8 +163,17 @@ func (c *Conn) ReadMessage() (Message, error) {
 			c.fail(err)
 		}
 	}
+	if c.closed.Load() {
+		return Message{}, closedError{c.ended}
+	}
 	return Message{}, c.ended
 }
+
+// closedError is what ended a connection that was closed by us.
+type closedError struct{ cause error }
+
+func (e closedError) Error() string   { return ErrClosed.Error() }
+func (e closedError) Unwrap() []error { return []error{ErrClosed, e.cause} }
 
 // lockReading waits until no other goroutine reads.
 func (c *Conn) lockReading() {
@@ -194,6 +220,10 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 		if err != nil {
 			return Message{}, false, err
 		}
+		if c.asm.stream && !m.Opcode.IsControl() && (done || len(m.Data) > 0) {
+			c.inFrame, c.whole = c.asm.Left() > 0, nil
+			return m, true, nil
+		}
 		if c.asm.Left() > 0 {
 			return m, false, nil
 		}
@@ -235,6 +265,10 @@ func (c *Conn) control(m Message) error {
 	case OpPing:
 		if !c.cfg.NoPong {
 			c.queuePong(m.Data)
+		}
+	case OpPong:
+		if c.cfg.OnPong != nil {
+			c.cfg.OnPong(m.Data)
 		}
 	case OpClose:
 		code, reason, err := ParseClose(m.Data)
@@ -401,6 +435,7 @@ func (c *Conn) Pong(p []byte) error { return c.writeControl(OpPong, p) }
 // It must not be called between ReadMessage and the last use of its message. The error is nil unless the peer had to be
 // cut off.
 func (c *Conn) Close(code StatusCode, reason string) error {
+	c.closed.Store(true)
 	c.queueClose(AppendClose(nil, code, closeReason(reason)))
 	c.out.mu.Lock()
 	c.flush(false)
@@ -466,9 +501,7 @@ func (c *Conn) linger() {
 	case closed && c.role == RoleServer && len(c.p) == 0:
 		return // the server closes first (§7.1.1), and the peer sends no more
 	case c.role == RoleServer:
-		if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
-			w.CloseWrite()
-		}
+		endWriting(c.nc)
 	}
 	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
 	v := getBlock(plainReadSize)

@@ -213,6 +213,7 @@ const contextLevel = 2
 const (
 	syncTail   = "\x00\x00\xff\xff"
 	finalBlock = "\x01\x00\x00\xff\xff"
+	wholeTail  = syncTail + finalBlock
 )
 
 // A deflater is a flate.Writer, 1.2 MiB, and where it writes to.
@@ -288,7 +289,7 @@ func (d *Deflate) Decompress(dst, p []byte, limit int64) ([]byte, error) {
 	}
 	z := inflaters.Get().(*inflater)
 	defer inflaters.Put(z)
-	out, err := z.inflate(dst, payload{p: p, tail: syncTail + finalBlock}, d.window(), limit)
+	out, err := z.inflate(dst, payload{p: p, tail: wholeTail}, d.window(), limit)
 	if err == nil && z.src.odd && !z.endsWith(p, len(out)-len(dst), d.window()) {
 		err = errCut
 	}
@@ -429,15 +430,39 @@ type payload struct {
 	at   int  // in p, then in the tail
 	one  bool // the last thing asked for was a byte
 	odd  bool
+
+	more func() ([]byte, error) // what follows p, nil for nothing; nil if p is all
 }
 
 // ended reports whether a stream of DEFLATE that ends here is the last one: the
 // tail's, or one that ends with p, whose sender left out the 00 that should follow
 // (RFC 7692 §7.2.3.4), so that the tail makes no block.
-func (s *payload) ended() bool { return s.at == len(s.p) || s.at == len(s.p)+len(s.tail) }
+func (s *payload) ended() bool {
+	s.refill()
+	return s.at == len(s.p) || s.at == len(s.p)+len(s.tail)
+}
+
+// refill gets more of a payload that comes in pieces when p has been read.
+func (s *payload) refill() error {
+	for s.more != nil && s.at == len(s.p) {
+		p, err := s.more()
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			s.more = nil
+			break
+		}
+		s.p, s.at = p, 0
+	}
+	return nil
+}
 
 func (s *payload) ReadByte() (byte, error) {
 	s.one = true
+	if err := s.refill(); err != nil {
+		return 0, err
+	}
 	at := s.at
 	if at < len(s.p) {
 		s.at++
@@ -452,6 +477,9 @@ func (s *payload) ReadByte() (byte, error) {
 }
 
 func (s *payload) Read(b []byte) (n int, err error) {
+	if err := s.refill(); err != nil {
+		return 0, err
+	}
 	if s.at < len(s.p) {
 		n = copy(b, s.p[s.at:])
 	} else {

@@ -37,6 +37,7 @@ var (
 	ErrIdleTimeout  = errors.New("wsproto: nothing came for the idle timeout")
 	ErrQueueFull    = errors.New("wsproto: the peer does not read: its queue is full")
 	ErrClosed       = errors.New("wsproto: the connection is closed")
+	ErrMessageOpen  = errors.New("wsproto: a message of NextWriter is not ended") // §5.4
 )
 
 // A ProtocolError says that the peer broke a rule of RFC 6455 or RFC 7692, or

@@ -4,16 +4,26 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
 )
 
+// A hole is a stream that has ended, and takes everything.
+type hole struct{ net.Conn }
+
+func newHole() hole {
+	nc, _ := net.Pipe()
+	return hole{nc}
+}
+
+func (hole) Read([]byte) (int, error)    { return 0, io.EOF }
+func (hole) Write(p []byte) (int, error) { return len(p), nil }
+
 // readsOf returns the messages of a Conn to which wire comes, and how it ends.
 func readsOf(role Role, ag Agreement, cfg Config, wire []byte) (got []Message, err error) {
-	nc, peer := net.Pipe()
-	peer.Close()
-	c := NewConn(nc, wire, role, ag, cfg)
+	c := NewConn(newHole(), wire, role, ag, cfg)
 	defer c.Close(0, "")
 	for {
 		m, err := c.ReadMessage()

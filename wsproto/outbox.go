@@ -18,6 +18,7 @@ type outbox struct {
 	buf      *block    // frames in order; nil when there are none
 	writing  bool      // somebody is writing what was taken
 	closing  bool      // a Close frame is in buf or sent
+	open     bool      // a message of NextWriter is not ended
 	err      error     // of the stream: nothing can be sent any more
 	pongs    int       // pongs in buf
 	frames   int       // frames in buf
@@ -93,6 +94,9 @@ func (c *Conn) write(op Opcode, p []byte, now bool) error {
 	}
 	if err := o.usable(); err != nil {
 		return err
+	}
+	if o.open {
+		return ErrMessageOpen
 	}
 	h := Header{Fin: true, Opcode: op}
 	if z, err := c.deflate(p); err != nil {

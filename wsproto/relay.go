@@ -644,8 +644,8 @@ func (s *relaySide) settle() {
 		return
 	}
 	s.settled = true
-	if half, ok := s.conn.nc.(interface{ CloseWrite() error }); ok && s.conn.role == RoleServer {
-		half.CloseWrite()
+	if s.conn.role == RoleServer {
+		endWriting(s.conn.nc)
 	}
 	s.conn.nc.SetReadDeadline(time.Now().Add(lingerTime))
 	if s.conn.dead.Load() != nil {

@@ -98,6 +98,17 @@ func (s utf8State) next(p []byte) utf8State {
 	return s
 }
 
+// badAt returns where in p, which begins in s, there is no way on; len(p) if nowhere.
+func (s utf8State) badAt(p []byte) (at int) {
+	for at < len(p) {
+		if s = s.next(p[at : at+1]); s == utf8Bad {
+			break
+		}
+		at++
+	}
+	return at
+}
+
 // validText returns how many bytes at the start of p are whole characters.
 func validText(p []byte) (n int) {
 	for n < len(p) {
