@@ -1,3 +1,5 @@
+//go:build !custom
+
 // Command socketsrv tests and debugs low-level network protocols: it listens,
 // shows what comes and talks back; it echoes, broadcasts, serves files and lines;
 // it is a client for all of that, and for HTTP. Its help says how:
@@ -5,13 +7,12 @@
 //	socketsrv -h
 //	socketsrv -help MODE
 //
-// What a mode does is one folder in internal/mode; here stands which there are.
+// What a mode does is one folder in internal/mode; here stands which there are. A
+// smaller program leaves modes out: delete their rows, or build with -tags custom
+// and a main of your own that gives cli.Main another table.
 package main
 
 import (
-	"context"
-	"os"
-
 	"socketsrv/internal/cli"
 	"socketsrv/internal/mode/broadcast"
 	"socketsrv/internal/mode/chat"
@@ -27,8 +28,7 @@ import (
 	"socketsrv/internal/mode/transfer"
 )
 
-// modes is what the program can do. The first is what it does when not told. A row
-// that is deleted, with its import, leaves its mode out of the program.
+// modes is what the program can do. The first is what it does when not told.
 var modes = cli.Table{
 	dump.Mode,
 	echo.Mode,
@@ -46,13 +46,4 @@ var modes = cli.Table{
 	selftest.Mode,
 }
 
-func main() {
-	env := cli.System()
-	env.Signals = cli.Signals()
-	os.Exit(run(context.Background(), os.Args, env))
-}
-
-// run runs a command line, the program's name first, and returns the exit code.
-func run(ctx context.Context, argv []string, env *cli.Env) int {
-	return modes.Run(ctx, argv, env)
-}
+func main() { cli.Main(modes) }

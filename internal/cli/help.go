@@ -4,12 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"unicode/utf8"
-
-	"socketsrv/internal/tlsconf"
 )
 
 const about = "test and debug low-level network protocols"
@@ -18,7 +14,7 @@ const about = "test and debug low-level network protocols"
 // help, man page and completion.
 var asks = []struct{ names, arg, usage string }{
 	{"h help", "[MODE [FLAG]|TOPIC]", "this screen, a mode's flags, more of one flag; topics: exit-codes, recipes, from PROGRAM"},
-	{"V version", "", "version, Go version, commit, system, TLS or not"},
+	{"V version", "[-sbom]", "version, Go version, commit, system, TLS or not; as a bill of materials"},
 	{"completion", "bash|zsh|fish", "completion script for a shell"},
 	{"man", "", "manual page"},
 }
@@ -40,6 +36,9 @@ func (t Table) ask(env *Env, args []string) (done bool, err error) {
 	case "h", "help":
 		return true, t.help(env, args[1:])
 	case "V", "version":
+		if topic == "-sbom" || topic == "sbom" {
+			return true, writeSBOM(env.Stdout)
+		}
 		return true, writeVersion(env.Stdout)
 	case "completion":
 		return true, writeCompletion(env.Stdout, topic)
@@ -276,29 +275,4 @@ func (t Table) writeExitCodes(w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// writeVersion is one line of what the build knows of itself.
-func writeVersion(w io.Writer) error {
-	version, commit, dirty := "(devel)", "unknown", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				commit = s.Value
-			case s.Key == "vcs.modified" && s.Value == "true":
-				dirty = " (modified)"
-			}
-		}
-	}
-	tls := "no"
-	if tlsconf.Available {
-		tls = "yes"
-	}
-	_, err := fmt.Fprintf(w, "%s %s, %s, commit %s%s, %s/%s, TLS %s\n",
-		Program, version, runtime.Version(), commit, dirty, runtime.GOOS, runtime.GOARCH, tls)
-	return err
 }

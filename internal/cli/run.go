@@ -13,6 +13,14 @@ import (
 	"socketsrv/internal/event"
 )
 
+// Main is the program with the modes of t: it runs the command line of the process
+// and ends it. The topics are what -help has beside modes.
+func Main(t Table, topics ...Topic) {
+	env := System()
+	env.Signals, env.Topics = Signals(), topics
+	os.Exit(t.Run(context.Background(), os.Args, env))
+}
+
 // Run runs a whole command line, the program's name first, and returns the exit
 // code. Errors end as one line on env.Stderr.
 func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
