@@ -3,6 +3,7 @@ package httpmini
 import (
 	"bufio"
 	"io"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -292,7 +293,9 @@ func sendBody(write func([]byte) error, head []byte, body io.Reader, chunked boo
 		if n > 0 {
 			end += before + n
 			if chunked {
-				putChunkSize(buf[at:], n)
+				zeros := putChunkSize(buf[at:], n)
+				copy(buf[at:], buf[at+zeros:end])
+				end -= zeros
 				end += copy(buf[end:], "\r\n")
 			}
 		}
@@ -308,11 +311,12 @@ func sendBody(write func([]byte) error, head []byte, body io.Reader, chunked boo
 	}
 }
 
-// putChunkSize writes n in four digits and CRLF.
-func putChunkSize(b []byte, n int) {
+// putChunkSize writes n in four digits and CRLF; zeros of them are before its first.
+func putChunkSize(b []byte, n int) (zeros int) {
 	const digits = "0123456789abcdef"
 	b[0], b[1], b[2], b[3] = digits[n>>12], digits[n>>8&15], digits[n>>4&15], digits[n&15]
 	b[4], b[5] = '\r', '\n'
+	return (16 - bits.Len16(uint16(n))) / 4
 }
 
 func unlessEOF(err error) error {

@@ -80,8 +80,8 @@ type Connection struct {
 // cookies. The context governs the exchange until Answer.Close.
 //
 // r is not changed. An empty Method is GET. An empty Target is taken from the URL.
-// Host, Content-Length and Transfer-Encoding are added; the two of these last that
-// r.Header has are not sent. So is Authorization if the URL names a user and
+// Host, Content-Length and Transfer-Encoding are added; where r.Header has the one of
+// these last that is right, it stands there with the right value, others are not sent. So is Authorization if the URL names a user and
 // r.Header has none. A body of ContentLength bytes or, with -1, of any length, in
 // chunks, is read from Body while it goes out; one that has bytes with a length of
 // 0 is an ErrBodyLength. nil is none, and then -1 leaves Content-Length out where it
@@ -179,7 +179,7 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 	if err := c.chooseProxy(x); err != nil {
 		return &OpError{Op: "proxy", Err: err}
 	}
-	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, HTTP10: r.HTTP10, ContentLength: r.ContentLength, Trailer: r.Trailer}
+	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, HTTP10: r.HTTP10, NoHost: r.NoHost, ContentLength: r.ContentLength, Trailer: r.Trailer}
 	if r.HTTP10 {
 		x.r.Minor = 0 // the connection is not kept
 	}
@@ -220,15 +220,18 @@ func (c *Client) chooseProxy(x *prepared) error {
 // header makes the fields that are sent of h.
 func (x *prepared) header(h Header) {
 	out := make(Header, 0, len(h)+3)
-	if !h.Has("Host") {
+	if !h.Has("Host") && !x.r.NoHost {
 		out.Add("Host", x.where.Authority())
 	}
+	framing := x.framing()
 	for _, f := range h {
-		if equalFold(f.Name, "Content-Length") || equalFold(f.Name, "Transfer-Encoding") ||
-			x.route.tunnel && equalFold(f.Name, "Proxy-Authorization") {
-			continue
+		switch {
+		case framing.Name != "" && equalFold(f.Name, framing.Name):
+			out, framing = append(out, Field{f.Name, framing.Value}), Field{}
+		case isFraming(f.Name), x.route.tunnel && equalFold(f.Name, "Proxy-Authorization"):
+		default:
+			out = append(out, f)
 		}
-		out = append(out, f)
 	}
 	if x.where.HasUser && !h.Has("Authorization") {
 		out.Add("Authorization", Basic(x.where.Credentials()))
@@ -236,15 +239,24 @@ func (x *prepared) header(h Header) {
 	if p := x.route.proxy; p != nil && !x.route.tunnel && p.User != nil && !h.Has("Proxy-Authorization") {
 		out.Add("Proxy-Authorization", basic(p.User))
 	}
-	switch length := x.r.ContentLength; {
-	case x.body != nil && length < 0:
-		out.Add("Transfer-Encoding", "chunked")
-	case x.body != nil:
-		out.Add("Content-Length", strconv.FormatInt(length, 10))
-	case length == 0 && slices.Contains([]string{"POST", "PUT", "PATCH"}, x.r.Method): // RFC 9110 §8.6
-		out.Add("Content-Length", "0")
+	if framing.Name != "" {
+		out = append(out, framing)
 	}
 	x.r.Header = out
+}
+
+// framing is the field that says where the body ends, none if there is nothing to
+// say.
+func (x *prepared) framing() Field {
+	switch length := x.r.ContentLength; {
+	case x.body != nil && length < 0:
+		return Field{"Transfer-Encoding", "chunked"}
+	case x.body != nil:
+		return Field{"Content-Length", strconv.FormatInt(length, 10)}
+	case length == 0 && slices.Contains([]string{"POST", "PUT", "PATCH"}, x.r.Method): // RFC 9110 §8.6
+		return Field{"Content-Length", "0"}
+	}
+	return Field{}
 }
 
 // checkBody finds out whether the body can be sent again, and that there is none

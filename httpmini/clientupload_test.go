@@ -48,10 +48,10 @@ func TestClientRequests(t *testing.T) {
 		{"length", "http://a/", put(strings.NewReader("tea"), 3), "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\ntea"},
 		{"length of a part", "http://a/", put(strings.NewReader("teatime"), 3), "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\ntea"},
 		{"length of a stream", "http://a/", put(stream("tea"), 3), "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\ntea"},
-		{"chunks", "http://a/", put(strings.NewReader("tea"), -1), "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0003\r\ntea\r\n0\r\n\r\n"},
+		{"chunks", "http://a/", put(strings.NewReader("tea"), -1), "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntea\r\n0\r\n\r\n"},
 		{"chunks of nothing", "http://a/", put(stream(""), -1), "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
 		{"trailer", "http://a/", &Request{Method: "PUT", Body: strings.NewReader("x"), ContentLength: -1, Trailer: Header{{"Sum", "1"}}},
-			"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0001\r\nx\r\n0\r\nSum: 1\r\n\r\n"},
+			"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nSum: 1\r\n\r\n"},
 		{"framing is ours", "http://a/", put(strings.NewReader("tea"), 3, Field{"Content-Length", "9"}, Field{"transfer-encoding", "chunked"}),
 			"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\ntea"},
 	} {

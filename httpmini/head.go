@@ -59,6 +59,7 @@ type Request struct {
 	Method, Target string // Target as it stands in the request line (RFC 9112 §3.2)
 	Minor          int    // of the version HTTP/1.x it came with; not looked at in sending
 	HTTP10         bool   // is sent as one of HTTP/1.0; wants a body of known length
+	NoHost         bool   // a Client adds no Host field, as RFC 9112 §3.2 demands
 	Header         Header
 	Body           io.Reader // never nil after ReadRequest; see there
 	ContentLength  int64     // in bytes; -1: unknown until the body's end

@@ -136,7 +136,8 @@ func appendField(dst []byte, name, value string) []byte {
 		return dst
 	}
 	dst = append(dst, name...)
-	dst = append(dst, ": "...)
+	// Nothing is no value: a blank would stand before none.
+	dst = append(dst, ": "[:min(1+len(value), 2)]...)
 	return append(appendClean(dst, value), '\r', '\n')
 }
 

@@ -106,7 +106,7 @@ func TestCheck(t *testing.T) {
 		{"no target", with(func(r *Request) { r.Target = "" }), ErrTarget, "GET  HTTP/1.1\r\nX_Y!#$: a\tb \xff\r\n\r\n"},
 		{"line end in the target", with(func(r *Request) { r.Target = "/\r\nA:b" }), ErrTarget, "GET /  A:b HTTP/1.1\r\nX_Y!#$: a\tb \xff\r\n\r\n"},
 		{"line end in a value", with(func(r *Request) { r.Header = Header{{"A", "b\r\nX: y\x00"}} }), ErrField, "GET / HTTP/1.1\r\nA: b  X: y \r\n\r\n"},
-		{"line end in a name", with(func(r *Request) { r.Header = Header{{"A\n", "b"}, {"", ""}, {"B", ""}} }), ErrField, "GET / HTTP/1.1\r\nB: \r\n\r\n"},
+		{"line end in a name", with(func(r *Request) { r.Header = Header{{"A\n", "b"}, {"", ""}, {"B", ""}} }), ErrField, "GET / HTTP/1.1\r\nB:\r\n\r\n"},
 		{"colon in a name", with(func(r *Request) { r.Header = Header{{"A:", "b"}} }), ErrField, "GET / HTTP/1.1\r\n\r\n"},
 	} {
 		if err := tt.r.Check(); !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {

@@ -46,7 +46,7 @@ func (p Redirects) Follow(a *Answer, r *Request) (next string, nr *Request, err 
 	if err != nil {
 		return "", nil, err
 	}
-	nr = &Request{Method: r.Method, HTTP10: r.HTTP10, Header: slices.Clone(r.Header), Body: r.Body, ContentLength: r.ContentLength, Trailer: r.Trailer, followed: r.followed + 1}
+	nr = &Request{Method: r.Method, HTTP10: r.HTTP10, NoHost: r.NoHost, Header: slices.Clone(r.Header), Body: r.Body, ContentLength: r.ContentLength, Trailer: r.Trailer, followed: r.followed + 1}
 	if p.becomesGET(a.Status, r.Method) {
 		nr.Method, nr.Body, nr.ContentLength, nr.Trailer = "GET", nil, 0, nil
 		nr.Header = slices.DeleteFunc(nr.Header, func(f Field) bool { return ofBody(f.Name) })

@@ -341,7 +341,7 @@ func TestPanic(t *testing.T) {
 		{"after the answer", func(x *Exchange) { ok(x); panic("boom") }, ok2, false},
 		{"within the answer", send(func() *Response {
 			return &Response{Status: 200, Body: io.MultiReader(strings.NewReader("begun"), panicking{})}
-		}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0005\r\nbegun\r\n", true},
+		}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n", true},
 		{"second answer", func(x *Exchange) { ok(x); ok(x) }, ok2, false},
 		{"wrong length", func(x *Exchange) { x.Send(&Response{Status: 200, Header: Header{{"Content-Length", "-1"}}}) },
 			"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\nConnection: close\r\n\r\nInternal Server Error: no answer\n", false},
@@ -415,10 +415,10 @@ func TestAnswers(t *testing.T) {
 		{"HTTP/1.0 has no Expect", "GET / HTTP/1.0\r\nExpect: banana\r\n\r\n", ok, ok2Close, true},
 		{"stream in chunks, with a trailer", getEmpty, send(func() *Response {
 			return &Response{Status: 200, Reason: "Fine", Header: Header{{"Trailer", "X"}}, Body: iotest.OneByteReader(strings.NewReader("ok")), Trailer: Header{{"X", "y"}}}
-		}), "HTTP/1.1 200 Fine\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n0001\r\no\r\n0001\r\nk\r\n0\r\nX: y\r\n\r\n", false},
+		}), "HTTP/1.1 200 Fine\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\nX: y\r\n\r\n", false},
 		{"EOF with the data", getEmpty, send(func() *Response {
 			return &Response{Status: 200, Body: iotest.DataErrReader(strings.NewReader("ok"))}
-		}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0002\r\nok\r\n0\r\n\r\n", false},
+		}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
 		{"empty stream", getEmpty, send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("")} }),
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
 		{"length in the header", getEmpty, send(func() *Response {
@@ -433,12 +433,12 @@ func TestAnswers(t *testing.T) {
 		}), "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\no", true},
 		{"body breaks", getEmpty, send(func() *Response {
 			return &Response{Status: 200, Body: io.MultiReader(strings.NewReader("o"), iotest.ErrReader(broken))}
-		}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0001\r\no\r\n", true},
+		}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n", true},
 		{"long body", getEmpty, func(x *Exchange) { x.Respond(200, nil, bytes.Repeat([]byte("x"), 20000)) },
 			"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 20000), false},
 		{"long head", getEmpty, send(func() *Response {
 			return &Response{Status: 200, Header: Header{{"A", strings.Repeat("a", 40000)}}, Body: strings.NewReader("ok")}
-		}), "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 40000) + "\r\nTransfer-Encoding: chunked\r\n\r\n0002\r\nok\r\n0\r\n\r\n", false},
+		}), "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 40000) + "\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
 		{"file over a pipe", getEmpty, send(func() *Response {
 			file.Seek(0, io.SeekStart)
 			return &Response{Status: 200, Body: file, ContentLength: 20000}
@@ -752,10 +752,10 @@ func TestEcho(t *testing.T) {
 	for _, tt := range []struct{ name, fields, body, before, after string }{
 		{"length", "Content-Length: 3\r\n", "tea", "", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntea"},
 		{"chunks", "Transfer-Encoding: chunked\r\n", "3\r\ntea\r\n0\r\n\r\n", "",
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0003\r\ntea\r\n0\r\n\r\n"},
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\ntea\r\n0\r\n\r\n"},
 		{"length, expected", "Content-Length: 3\r\nExpect: 100-continue\r\n", "tea", goOn, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\ntea"},
 		{"chunks, expected", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", "3\r\ntea\r\n0\r\n\r\n", goOn,
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0003\r\ntea\r\n0\r\n\r\n"},
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\ntea\r\n0\r\n\r\n"},
 	} {
 		converse(t, &Server{Handler: echo}, func(k *conversation) {
 			k.send(getEmpty + post + tt.fields + "\r\n")

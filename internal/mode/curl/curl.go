@@ -108,6 +108,7 @@ type options struct {
 	protoDefault  string
 	protocols     []string // allowed ones; nil: all
 	maxRedirects  int      // -1: no limit
+	obey          bool     // --follow: a redirect may change the method of -X
 	http10        bool
 	asIs          bool // --path-as-is
 	noGlob        bool
@@ -116,23 +117,24 @@ type options struct {
 	follow    bool
 	redirects httpmini.Redirects
 
-	fail, failBody bool
-	include        bool
-	dumpHeader     string
-	dumps          int // heads written there
-	raw            bool
-	remoteAll      bool
-	remoteHeader   bool
-	remoteTime     bool
-	createDirs     bool
-	outputDir      string
-	writeOut       string
-	maxFile        int64
-	limitRate      int64
-	speedLimit     int
-	speedTime      time.Duration
-	maxTime        time.Duration
-	expectWait     time.Duration
+	fail, failBody  bool
+	include         bool
+	dumpHeader      string
+	dumps           int // heads written there
+	raw             bool
+	suppressConnect bool // --suppress-connect-headers
+	remoteAll       bool
+	remoteHeader    bool
+	remoteTime      bool
+	createDirs      bool
+	outputDir       string
+	writeOut        string
+	maxFile         int64
+	limitRate       int64
+	speedLimit      int
+	speedTime       time.Duration
+	maxTime         time.Duration
+	expectWait      time.Duration
 
 	retries      int
 	retryDelay   time.Duration

@@ -28,6 +28,11 @@ func (t *transfer) deliver(a *httpmini.Answer) error {
 		if err := t.copy(a); err != nil {
 			return err
 		}
+		if a.RawTrailer != "" {
+			if t.showHead(strings.TrimSuffix(a.RawTrailer, "\r\n")); t.headErr != nil {
+				return t.headErr
+			}
+		}
 	}
 	if a.Status < 300 {
 		if err := a.Wait(); err != nil {

@@ -201,8 +201,8 @@ func (u *location) String() string {
 	return u.scheme + "://" + host + u.target()
 }
 
-// parseable is String with the percent signs that escape nothing escaped
-// themselves, which servers get to see as they are.
+// parseable is String with the backslashes, and the percent signs that escape
+// nothing, escaped themselves; servers get to see them as they are.
 func (u *location) parseable() string {
 	escaped := *u
 	for i := len(u.path) - 1; i >= 0; i-- {
@@ -210,7 +210,43 @@ func (u *location) parseable() string {
 			escaped.path = escaped.path[:i] + "%25" + escaped.path[i+1:]
 		}
 	}
-	return escaped.String()
+	return strings.ReplaceAll(escaped.String(), `\`, "%5C")
+}
+
+// parsed is what those want that know URLs of the standard library only.
+func (u *location) parsed() *url.URL {
+	return &url.URL{Scheme: u.scheme, Host: u.authority(), Path: u.path}
+}
+
+// origin is the scheme, host and port: who else is there is somebody else.
+func (u *location) origin() string { return u.scheme + "://" + u.host + ":" + u.realPort() }
+
+// resolve reads the reference in a Location (RFC 3986 §5.2) as curl does: a blank
+// and what is not ASCII are escaped, all else stays as it came.
+func (u *location) resolve(ref string) (*location, error) {
+	ref, fragment := cutBefore(strings.TrimSpace(ref), '#')
+	before, query := cutBefore(ref, '?')
+	ref = strings.ReplaceAll(before, " ", "%20") + strings.ReplaceAll(query, " ", "+")
+	to := location{scheme: u.scheme, host: u.host, port: u.port}
+	name, rest, absolute := strings.Cut(ref, ":")
+	switch {
+	case strings.HasPrefix(ref, "//"):
+		return parseURL(u.scheme+":"+ref, "", false)
+	case absolute && name != "" && !strings.ContainsAny(name, "/?") && !strings.HasPrefix(rest, "//"):
+		return nil, errURLScheme // mailto:, or one that lacks its host
+	case absolute && !strings.ContainsAny(name, "/?"):
+		return parseURL(ref, "", false)
+	case ref == "":
+		to.path, to.query = u.path, u.query
+	case ref[0] == '?':
+		to.path, to.query = u.path, ref
+	case ref[0] == '/':
+		to.path, to.query = cutBefore(ref, '?')
+	default:
+		to.path, to.query = cutBefore(u.path[:strings.LastIndexByte(u.path, '/')+1]+ref, '?')
+	}
+	to.path, to.query, to.fragment = onlyASCII(withoutDots(to.path)), onlyASCII(to.query), fragment
+	return &to, to.checkTarget()
 }
 
 // remoteName is the last segment of the path: what -O calls the file.
@@ -220,3 +256,14 @@ func (u *location) remoteName() string {
 	}
 	return path.Base(u.path)
 }
+
+// checkTarget refuses what cannot stand in a request line.
+func (u *location) checkTarget() error {
+	if (&httpmini.Request{Method: "GET", Target: u.target()}).Check() != nil {
+		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
+	}
+	return nil
+}
+
+// shown is the whole URL as the user has it.
+func (u *location) shown() string { return u.String() + u.fragment }

@@ -3,6 +3,7 @@ package curl
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -255,11 +256,22 @@ func parseCondition(s string) (at time.Time, ok bool) {
 	return time.Time{}, false
 }
 
+// cookieURL is the URL that cookies are for: curl goes by a Host that -H gives.
+func (t *transfer) cookieURL() *url.URL {
+	u := t.at.parsed()
+	for _, f := range t.o.headers {
+		if strings.EqualFold(f.name, "Host") && !f.remove && t.at.origin() == t.url.origin() {
+			u.Host = f.value
+		}
+	}
+	return u
+}
+
 // cookieField is what the jar has for the URL, and what -b says.
 func (t *transfer) cookieField() string {
 	var all []string
 	if t.jar != nil {
-		all = append(all, t.jar.Header(t.at.parsed(), t.env.Now()))
+		all = append(all, t.jar.Header(t.cookieURL(), t.env.Now()))
 	}
 	if t.atHome {
 		all = append(all, t.given...)
@@ -292,8 +304,8 @@ func (t *transfer) setCookies(h *httpmini.Header) {
 
 // proxied says whether the request goes to an HTTP proxy as it is.
 func (t *transfer) proxied() bool {
-	p, err := t.proxyOf(t.url.scheme, t.url.host, t.url.port)
-	return err == nil && p != nil && !p.Socks && !t.tunnel && t.url.scheme == "http"
+	p, err := t.proxyOf(t.at.scheme, t.at.host, t.at.port)
+	return err == nil && p != nil && !p.Socks && !t.tunnel && t.at.scheme == "http"
 }
 
 func (t *transfer) proxyAuthorization() string {
@@ -303,14 +315,3 @@ func (t *transfer) proxyAuthorization() string {
 	}
 	return p.Authorization()
 }
-
-// checkTarget refuses what cannot stand in a request line.
-func (u *location) checkTarget() error {
-	if (&httpmini.Request{Method: "GET", Target: u.target()}).Check() != nil {
-		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
-	}
-	return nil
-}
-
-// shown is the whole URL as the user has it.
-func (u *location) shown() string { return u.String() + u.fragment }

@@ -33,41 +33,47 @@ func (t *transfer) sent(r *httpmini.Request) {
 	head := r.AppendHead(nil)
 	t.requestSize += int64(len(head))
 	if t.verbose {
-		line, _, _ := strings.Cut(string(head), "\r\n")
-		t.verboseHead("> ", line, r.Header, httpmini.IsSecret)
+		t.verboseHead("> ", string(head), httpmini.IsSecret)
 	}
 }
 
 func (t *transfer) received(r *httpmini.Response) {
-	head := []byte(statusText(r) + "\r\n")
-	for _, f := range r.Header {
-		head = fmt.Appendf(head, "%s: %s\r\n", f.Name, f.Value)
-	}
-	head = append(head, "\r\n"...)
-	t.headerSize += int64(len(head))
+	t.headerSize += int64(len(r.Raw))
 	t.fields = len(r.Header)
 	t.toCome.Store(r.ContentLength)
+	if t.asked == "CONNECT" {
+		t.connectStatus = r.Status
+		if t.o.suppressConnect {
+			return
+		}
+	}
+	t.showHead(r.Raw)
+}
+
+// showHead passes on what came of a head, byte for byte.
+func (t *transfer) showHead(head string) {
 	if t.verbose {
-		t.verboseHead("< ", statusText(r), r.Header, func(name string) bool { return strings.EqualFold(name, "Set-Cookie") })
+		t.verboseHead("< ", head, func(name string) bool { return strings.EqualFold(name, "Set-Cookie") })
 	}
 	if t.o.include || t.o.head {
-		if _, err := t.out.Write(head); err != nil {
+		if _, err := t.out.Write([]byte(head)); err != nil {
 			t.headErr = err
 		}
 	}
 	if t.o.dumpHeader != "" {
-		if err := t.dumpHead(head); err != nil {
+		if err := t.dumpHead([]byte(head)); err != nil {
 			t.headErr = &errOutput{err}
 		}
 	}
-	if t.asked == "CONNECT" {
-		t.connectStatus = r.Status
-	}
 }
 
-// statusText is the status line as it came.
-func statusText(r *httpmini.Response) string {
-	return fmt.Sprintf("HTTP/1.%d %d %s", r.Minor, r.Status, r.Reason)
+// showRefused shows the head that err refuses, or what came of it.
+func (t *transfer) showRefused(err error) {
+	if op, ok := errors.AsType[*httpmini.OpError](err); ok && op.Raw != "" {
+		t.showHead(op.Raw)
+	} else if bad, ok := errors.AsType[*httpmini.Error](err); ok && bad.Raw != "" && bad.Err != httpmini.ErrNotHTTP {
+		t.showHead(bad.Raw)
+	}
 }
 
 // dumpHead is for -D. The first head of an option set begins the file.
@@ -93,16 +99,16 @@ func (t *transfer) dumpHead(head []byte) error {
 }
 
 // verboseHead shows a head, what is secret in it concealed.
-func (t *transfer) verboseHead(mark, line string, h httpmini.Header, secret func(name string) bool) {
+func (t *transfer) verboseHead(mark, head string, secret func(name string) bool) {
 	var b strings.Builder
-	b.WriteString(mark + event.Escape(line) + "\n")
-	for _, f := range h {
-		if secret(f.Name) && !t.showSecrets {
-			f.Value = "***"
+	for line := range strings.Lines(head) {
+		line = strings.TrimRight(line, "\r\n")
+		if name, _, ok := strings.Cut(line, ":"); ok && secret(strings.TrimSpace(name)) && !t.showSecrets {
+			line = name + ": ***"
 		}
-		b.WriteString(mark + event.Escape(f.Name+": "+f.Value) + "\n")
+		b.WriteString(mark + event.Escape(line) + "\n")
 	}
-	io.WriteString(t.env.Stderr, b.String()+mark+"\n")
+	io.WriteString(t.env.Stderr, b.String())
 }
 
 // info is a line of -v that begins with a star.

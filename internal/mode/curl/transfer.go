@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +33,7 @@ type transfer struct {
 // A attempt is what can be told of the last try of a transfer.
 type attempt struct {
 	url       *location // what was asked for
-	at        place     // where the redirects have led
+	at        *location // where the redirects have led
 	atHome    bool      // that is still the same scheme, host and port
 	body      *body
 	resumeAt  int64
@@ -66,27 +65,6 @@ type attempt struct {
 
 	exit    int
 	message string
-}
-
-// A place is where a request goes.
-type place struct {
-	raw, scheme, host, port string
-}
-
-func placeOf(u *url.URL) place {
-	return place{raw: u.String(), scheme: u.Scheme, host: u.Hostname(), port: u.Port()}
-}
-
-func (p place) parsed() *url.URL {
-	u, err := url.Parse(p.raw)
-	if err != nil {
-		u = &url.URL{}
-	}
-	return u
-}
-
-func (p place) realPort() string {
-	return (&location{scheme: p.scheme, port: p.port}).realPort()
 }
 
 // run does the transfer, again and again where --retry says so, and what comes
@@ -188,6 +166,7 @@ func (t *transfer) try(ctx context.Context) (why *failure) {
 		t.up = t.answer.Sent()
 	}
 	if err != nil {
+		t.showRefused(err)
 		return t.explain(err)
 	}
 	return nil
@@ -196,17 +175,18 @@ func (t *transfer) try(ctx context.Context) (why *failure) {
 // begin finds out what is wrong before anything is sent.
 func (t *transfer) begin() (err error) {
 	t.url, err = parseURL(t.raw, t.o.protoDefault, t.o.asIs)
+	if t.at = t.url; t.at == nil {
+		t.at = &location{}
+	}
 	if err == nil && len(t.o.protocols) > 0 && !slices.Contains(t.o.protocols, t.url.scheme) {
 		err = errURLScheme
 	}
 	switch {
 	case err == errURLScheme:
-		t.at.scheme = t.url.scheme
 		return failf(exitUnsupported, "Protocol %q not supported or disabled", t.url.scheme)
 	case err != nil:
 		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
 	}
-	t.at = place{raw: t.url.String(), scheme: t.url.scheme, host: t.url.host, port: t.url.port}
 	if t.url.secure() {
 		if err := t.makeConfig(); err != nil {
 			return err
@@ -250,13 +230,12 @@ func (t *transfer) openOutput() error {
 	return nil
 }
 
-// exchange sends the request and follows redirects.
+// exchange sends the request, proves who asks for it and follows redirects.
 func (t *transfer) exchange(ctx context.Context) error {
 	r, err := t.prepare()
 	if err != nil {
 		return err
 	}
-	t.at.raw = t.url.parseable()
 	policy := t.o.redirects
 	switch policy.Max = t.o.maxRedirects; {
 	case policy.Max < 0:
@@ -264,14 +243,16 @@ func (t *transfer) exchange(ctx context.Context) error {
 	case policy.Max == 0:
 		policy.Max = -1
 	}
-	for next := t.at.raw; ; {
-		a, err := t.send(ctx, next, r)
+	for {
+		a, err := t.send(ctx, r)
 		if err != nil {
 			return err
 		}
-		to, nr, err := policy.Follow(a, r)
-		if to == "" && err == nil || !t.o.follow {
-			t.redirectURL = to
+		to, nr, err := t.next(a, r, policy)
+		if to != nil {
+			t.redirectURL = to.String()
+		}
+		if nr == nil && err == nil || !t.o.follow {
 			err = t.deliver(a)
 			a.Close()
 			return err
@@ -281,25 +262,43 @@ func (t *transfer) exchange(ctx context.Context) error {
 			return err
 		}
 		t.redirected(a, to, nr)
-		next, r = to, nr
+		r = nr
 	}
 }
 
-// send does one request. -X names its method, whatever redirects made of it.
-func (t *transfer) send(ctx context.Context, rawURL string, r *httpmini.Request) (*httpmini.Answer, error) {
+// next is where a redirects to, and the request that may be sent there. The
+// Location is read as curl reads it before the policy sees it.
+func (t *transfer) next(a *httpmini.Answer, r *httpmini.Request, policy httpmini.Redirects) (to *location, nr *httpmini.Request, err error) {
+	came := a.Header
+	defer func() { a.Header = came }()
+	a.Header = slices.Clone(came)
+	for i, f := range a.Header {
+		if strings.EqualFold(f.Name, "Location") && a.Status/100 == 3 {
+			if l, err := t.at.resolve(f.Value); err == nil {
+				to, a.Header[i].Value = l, l.parseable()
+			}
+		}
+	}
+	_, nr, err = policy.Follow(a, r)
+	return to, nr, err
+}
+
+// send does one request. -X names its method, whatever redirects made of it, unless
+// that is --follow.
+func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Answer, error) {
 	t.sentReferer = r.Header.Get("Referer")
 	sent := *r
-	if t.o.method != "" {
+	if t.o.method != "" && (t.redirects == 0 || !t.o.obey) {
 		sent.Method = t.o.method
 	}
 	if sent.Body == nil {
 		sent.ContentLength = -1 // no Content-Length: 0 where the user gave no data
 	}
-	if t.redirects == 0 && sent.Target == "" {
+	if sent.Target == "" {
 		sent.Target = t.targetForm()
 	}
 	t.method = sent.Method
-	a, err := t.client.Do(ctx, rawURL, &sent)
+	a, err := t.client.Do(ctx, t.at.parseable(), &sent)
 	if err != nil {
 		return nil, err
 	}
@@ -312,40 +311,37 @@ func (t *transfer) send(ctx context.Context, rawURL string, r *httpmini.Request)
 		r.Header.Del("Expect")
 		if s, ok := r.Body.(io.Seeker); ok {
 			if _, err := s.Seek(0, io.SeekStart); err == nil {
-				return t.send(ctx, rawURL, r)
+				return t.send(ctx, r)
 			}
 		}
 	}
 	t.answer, t.response = a, a.Response
 	if t.jar != nil {
-		t.jar.Store(a.URL, a.Header, t.env.Now())
+		t.jar.Store(t.cookieURL(), a.Header, t.env.Now())
 	}
 	return a, nil
 }
 
-// targetForm is the target of the first request: the path as it was typed, behind
-// the whole URL for a proxy.
+// targetForm is the target of a request: the path as it was typed, behind the whole
+// URL for a proxy.
 func (t *transfer) targetForm() string {
 	if t.proxied() {
-		return t.url.scheme + "://" + t.url.authority() + t.url.target()
+		return t.at.scheme + "://" + t.at.authority() + t.at.target()
 	}
-	return t.url.target()
+	return t.at.target()
 }
 
 // redirected notes a redirect, and makes the next request right for where it goes.
-func (t *transfer) redirected(a *httpmini.Answer, to string, r *httpmini.Request) {
+func (t *transfer) redirected(a *httpmini.Answer, to *location, r *httpmini.Request) {
 	before := t.at
-	u, err := url.Parse(to)
-	if err == nil {
-		t.at = placeOf(u)
-	}
-	if t.at.scheme != before.scheme || t.at.host != before.host || t.at.realPort() != before.realPort() {
+	t.at, t.redirectURL = to, ""
+	if to.origin() != before.origin() {
 		t.atHome = t.atHome && t.o.redirects.Trusted
 	}
 	t.redirects++
 	t.redirectTime = t.env.Now().Sub(t.begun)
 	if strings.HasSuffix(t.o.referer, ";auto") {
-		r.Header.Set("Referer", before.raw)
+		r.Header.Set("Referer", before.String())
 	}
 	r.Header.Del("Proxy-Authorization") // the client has it
 	if t.at.scheme != "http" {
@@ -390,7 +386,7 @@ func (t *transfer) effective() string {
 	if t.redirects == 0 && t.url != nil {
 		return t.url.shown()
 	}
-	return t.at.raw
+	return t.at.String()
 }
 
 func (t *transfer) fileName() string {
