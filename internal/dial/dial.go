@@ -20,7 +20,7 @@ import (
 // A Dialer is what the flags of outgoing connections said.
 type Dialer struct {
 	ConnectTimeout time.Duration // for name, connection, proxy and handshakes together; 0: no limit
-	NoProxy        string        // hosts that are reached directly, beside those of no_proxy
+	NoProxy        string        // hosts that are reached directly, in place of those of no_proxy
 
 	Proxy    *Proxy // nil: what the environment says
 	resolved map[string][]netip.Addr

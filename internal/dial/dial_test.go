@@ -236,12 +236,11 @@ func TestProxyFor(t *testing.T) {
 		{env("ws_proxy=http://w", "http_proxy=http://h"), "", "ws", "w:1080"},
 		{env("ALL_PROXY=socks5://s"), "", "ws", "s:1080"},
 		{env("all_proxy=socks5h://s"), "", "tcp", "s:1080"},
-		{env("HTTP_PROXY=http://p"), "", "http", "p:1080"},
-		{env("HTTP_PROXY=http://evil", "REQUEST_METHOD=GET"), "", "http", ""}, // a field of a CGI request
+		{env("HTTP_PROXY=http://evil"), "", "http", ""}, // a field of a CGI request
 		{env("http_proxy=http://p"), "-proxy http://flag:1", "http", "flag:1"},
 		{env("http_proxy=http://p", "no_proxy=example.com"), "", "http", ""},
 		{env("http_proxy=http://p", "NO_PROXY=*"), "", "http", ""},
-		{env("no_proxy=*"), "-proxy http://flag:1", "http", "flag:1"},
+		{env("no_proxy=*"), "-proxy http://flag:1", "http", ""},
 	}
 	for _, tt := range tests {
 		var fs cli.Flags
@@ -266,18 +265,20 @@ func TestProxyFor(t *testing.T) {
 
 func TestParseProxy(t *testing.T) {
 	for in, want := range map[string]Proxy{
-		"http://p:3128":     {false, "p", "3128", nil},
-		"http://p:3128/":    {false, "p", "3128", nil},
-		"p:3128":            {false, "p", "3128", nil},
-		"p":                 {false, "p", "1080", nil},
-		"socks5://[::1]:99": {true, "::1", "99", nil},
-		"SOCKS5H://p":       {true, "p", "1080", nil},
+		"http://p:3128":     {Host: "p", Port: "3128"},
+		"http://p:3128/x":   {Host: "p", Port: "3128"},
+		"p:3128":            {Host: "p", Port: "3128"},
+		"p":                 {Host: "p", Port: "1080"},
+		"https://p":         {TLS: true, Host: "p", Port: "443"},
+		"socks4a://p":       {Socks: true, Version4: true, Host: "p", Port: "1080"},
+		"socks5://[::1]:99": {Socks: true, Host: "::1", Port: "99"},
+		"SOCKS5H://p":       {Socks: true, Host: "p", Port: "1080"},
 	} {
 		if got, err := ParseProxy(in); err != nil || !reflect.DeepEqual(*got, want) {
 			t.Errorf("parseProxy(%q) = %+v, %v; want %+v", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "https://p", "socks4://p", "http://", "http://p:99999", "http://p/x", "http://p:0x1", "socks5://" + strings.Repeat("u", 256) + "@p", "http://a b"} {
+	for _, in := range []string{"", "ftp://p", "http://", "http://p:99999", "http://p:0x1", "socks5://" + strings.Repeat("u", 256) + "@p", "http://a b"} {
 		if got, err := ParseProxy(in); err == nil {
 			t.Errorf("parseProxy(%q) = %+v; want an error", in, got)
 		}

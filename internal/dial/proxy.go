@@ -17,36 +17,47 @@ import (
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
+	"socketsrv/internal/tlsconf"
 )
 
 // A Proxy carries connections to others: by the method CONNECT of HTTP
-// (RFC 9110 §9.3.6), or by SOCKS5 (RFC 1928).
+// (RFC 9110 §9.3.6), or by SOCKS5 (RFC 1928) or SOCKS4.
 type Proxy struct {
 	Socks      bool
+	Version4   bool // SOCKS4, which knows IPv4 and, as 4a, names
+	TLS        bool // it is spoken to over TLS, which Through makes with the system's trust
 	Host, Port string
 	User       *url.Userinfo // nil: none
 }
 
 var errProxy = errors.New("want http://HOST:PORT or socks5://HOST:PORT")
 
-// ParseProxy takes http://, socks5:// or socks5h:// with user:password@ if need
-// be, or HOST:PORT, which is http. The port is 1080 where there is none, as for
-// curl.
+// ParseProxy takes http://, https://, socks4://, socks4a://, socks5:// or socks5h://
+// with user:password@ if need be, or HOST:PORT, which is http. The port is 1080 where
+// there is none, 443 for https, as for curl; a path is ignored, as it does.
 func ParseProxy(s string) (*Proxy, error) {
 	if !strings.Contains(s, "://") {
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
+	if err != nil || u.Hostname() == "" {
 		return nil, errProxy
 	}
-	port, err := cli.ParsePort(cmp.Or(u.Port(), "1080"))
+	usual := "1080"
+	if u.Scheme == "https" {
+		usual = "443"
+	}
+	port, err := cli.ParsePort(cmp.Or(u.Port(), usual))
 	if err != nil {
 		return nil, errProxy
 	}
 	p := &Proxy{Host: u.Hostname(), Port: port, User: u.User}
 	switch u.Scheme {
 	case "http":
+	case "https":
+		p.TLS = true
+	case "socks4", "socks4a":
+		p.Socks, p.Version4 = true, true
 	case "socks5", "socks5h":
 		p.Socks = true
 		if password, _ := u.User.Password(); len(u.User.Username()) > 255 || len(password) > 255 {
@@ -60,24 +71,20 @@ func ParseProxy(s string) (*Proxy, error) {
 
 // ProxyFor returns the proxy for connections to host, nil for none. The flag wins;
 // else it is the variable SCHEME_proxy, of http and https for ws and wss too, or
-// all_proxy. Upper case counts as well, but not for HTTP_PROXY in a CGI program,
-// where it is a field of the request.
+// all_proxy. Upper case counts as well, but not of http_proxy: in a CGI program
+// HTTP_PROXY is a field of the request (CVE-2016-5385).
 func (d *Dialer) ProxyFor(env *cli.Env, scheme, host, port string) (*Proxy, error) {
 	getenv := func(name string) string {
-		upper := strings.ToUpper(name)
-		if upper == "HTTP_PROXY" && env.Getenv("REQUEST_METHOD") != "" {
-			upper = ""
+		if name == "http_proxy" {
+			return env.Getenv(name)
 		}
-		return cmp.Or(env.Getenv(name), env.Getenv(upper))
+		return cmp.Or(env.Getenv(name), env.Getenv(strings.ToUpper(name)))
 	}
-	if bypassed(d.NoProxy, host, port) {
+	if bypassed(cmp.Or(d.NoProxy, getenv("no_proxy")), host, port) {
 		return nil, nil
 	}
 	if d.Proxy != nil {
 		return d.Proxy, nil
-	}
-	if bypassed(getenv("no_proxy"), host, port) {
-		return nil, nil
 	}
 	names := []string{scheme + "_proxy", "all_proxy"}
 	switch scheme {
@@ -137,14 +144,25 @@ func bypassed(list, host, port string) bool {
 // conn if there is none.
 func (p *Proxy) Through(ctx context.Context, conn net.Conn, host, port string) (net.Conn, error) {
 	ask := p.connect
-	if p.Socks {
+	if p.Version4 {
+		ask = p.socks4
+	} else if p.Socks {
 		ask = p.socks5
 	}
-	err := Within(ctx, conn, func() error { return ask(conn, host, port) })
+	raw, err := conn, error(nil)
+	if p.TLS {
+		var config *tlsconf.Config
+		if config, err = tlsconf.Client(tlsconf.Options{}); err == nil {
+			conn, err = config.Client(ctx, raw, p.Host)
+		}
+	}
+	if err == nil {
+		err = Within(ctx, conn, func() error { return ask(conn, host, port) })
+	}
 	if err == nil {
 		return conn, nil
 	}
-	conn.Close()
+	raw.Close()
 	return nil, fmt.Errorf("proxy %s: %w", net.JoinHostPort(p.Host, p.Port), err)
 }
 
@@ -274,6 +292,43 @@ func socksRequest(host, port string) ([]byte, error) {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	return append(b, byte(n>>8), byte(n)), err
+}
+
+// socks4 opens a tunnel by SOCKS4, or by 4a where host is a name.
+func (p *Proxy) socks4(conn net.Conn, host, port string) error {
+	const granted = 90
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return err
+	}
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		addr = netip.AddrFrom4([4]byte{3: 1}) // 0.0.0.1: the name stands at the end
+	case !addr.Unmap().Is4():
+		return cli.Fail(cli.ExitConnect, errors.New("SOCKS4 knows IPv4 only"))
+	default:
+		host = ""
+	}
+	request := append([]byte{4, 1, byte(n >> 8), byte(n)}, addr.Unmap().AsSlice()...)
+	request = append(append(request, p.User.Username()...), 0)
+	if host != "" {
+		request = append(append(request, host...), 0)
+	}
+	var reply [8]byte
+	if _, err := conn.Write(request); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(conn, reply[:]); err != nil {
+		return err
+	}
+	if reply[0] != 0 {
+		return errSocks
+	}
+	if reply[1] != granted {
+		return cli.Fail(cli.ExitConnect, fmt.Errorf("refused the connection: error %d", reply[1]))
+	}
+	return nil
 }
 
 // socksMethod agrees on who we are: nobody, or a user with a password (RFC 1929).

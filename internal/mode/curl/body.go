@@ -52,6 +52,10 @@ func wholeFile(name string) (piece, error) {
 		return p, &os.PathError{Op: "read", Path: name, Err: errors.New("is a folder")}
 	case info.Mode().IsRegular() && info.Size() > 0:
 		p.size = info.Size()
+	case info.Mode().IsRegular():
+		if n, err := f.Read(make([]byte, 1)); n == 0 && err == io.EOF {
+			p.size = 0 // it is really empty
+		}
 	}
 	return p, nil
 }

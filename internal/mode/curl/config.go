@@ -2,6 +2,7 @@ package curl
 
 import (
 	"errors"
+	"os"
 	"socketsrv/internal/cli"
 	"strings"
 )
@@ -11,13 +12,10 @@ var errConfig = errors.New("want lines such as: header = \"A: b\"")
 // readConfig takes the flags of a file: one a line, the dashes optional, with a
 // colon, an equals sign or blanks before the value, which may stand in quotes.
 func (c *command) readConfig(fs *cli.Flags, name string) error {
-	if name == "-" {
-		return errors.New("want a file, such as /dev/stdin")
-	}
 	if c.configs++; c.configs > 10 {
 		return errors.New("want no file that names itself")
 	}
-	text, err := readText(name, nil)
+	text, err := readText(name, os.Stdin)
 	if err != nil {
 		return err
 	}

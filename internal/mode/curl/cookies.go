@@ -15,26 +15,30 @@ import (
 const maxCookieFile = 16 << 20
 
 // readCookies adds the cookies of a file in Netscape's format to jar; those without
-// an end only where session says so. A file that is not there is empty.
-func readCookies(jar *httpmini.Jar, name string, stdin io.Reader, session bool) error {
+// an end only where session says so. A file that is not there is empty. The lines of
+// a head that was saved are returned: whose they are is not known yet.
+func readCookies(jar *httpmini.Jar, name string, stdin io.Reader, session bool) (came httpmini.Header, err error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if os.IsNotExist(err) {
-			return nil
+			return nil, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer f.Close()
 		stdin = f
 	}
 	lines := bufio.NewScanner(io.LimitReader(stdin, maxCookieFile))
 	for lines.Scan() {
-		if c, ok := parseCookieLine(lines.Text()); ok && (session || !c.Expires.IsZero()) {
+		field, value, _ := strings.Cut(lines.Text(), ":")
+		if strings.EqualFold(field, "Set-Cookie") {
+			came.Add(field, strings.TrimSpace(value))
+		} else if c, ok := parseCookieLine(lines.Text()); ok && (session || !c.Expires.IsZero()) {
 			jar.Set(c)
 		}
 	}
-	return lines.Err()
+	return came, lines.Err()
 }
 
 // parseCookieLine reads domain, subdomains too, path, secure, expires, name, value

@@ -1,18 +1,18 @@
 package curl
 
 import (
-	"fmt"
 	"io"
 	"path/filepath"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // deliver judges an answer and passes its body on.
 func (t *transfer) deliver(a *httpmini.Answer) error {
-	if t.o.fail && a.Status >= 400 {
+	if t.o.fail && a.Status >= 400 && !t.wasWhole(a) {
 		return t.refusal()
 	}
 	skip, err := t.judge(a)
@@ -63,15 +63,26 @@ func (t *transfer) judge(a *httpmini.Answer) (skip bool, err error) {
 	if t.resumeAt == 0 || t.body != nil || t.method == "HEAD" {
 		return false, nil
 	}
+	from, _, _ := strings.Cut(strings.TrimLeft(a.Header.Get("Content-Range"), "bytes: "), "-")
 	switch {
-	case a.Status == 206 && strings.HasPrefix(a.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", t.resumeAt)):
+	case a.Status == 206 && from == strconv.FormatInt(t.resumeAt, 10):
 		return false, nil
-	case a.Status == 416 && a.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", t.resumeAt):
-		return true, nil // it was whole before
+	case t.wasWhole(a):
+		return true, nil
 	case a.Status >= 400:
 		return false, t.refusal() // an error is no part of the file
+	case a.Status == 200 && t.kept > 0 && t.kept == t.resumeAt:
+		t.out.start, t.resumeAt = 0, 0 // all that is there came in this run: it may go
+		return false, t.out.restart()
 	}
 	return false, failf(exitRange, "HTTP server doesn't seem to support byte ranges. Cannot resume.")
+}
+
+// wasWhole says whether the answer to a request for the rest tells that there is none.
+func (t *transfer) wasWhole(a *httpmini.Answer) bool {
+	whole, ok := strings.CutPrefix(a.Header.Get("Content-Range"), "bytes */")
+	return t.resumeAt > 0 && t.body == nil && (a.Status == 416 && (!ok || whole == strconv.FormatInt(t.resumeAt, 10)) ||
+		a.Status == 200 && a.ContentLength == t.resumeAt)
 }
 
 // unmet says whether a server that does not know conditions sent what -z did not

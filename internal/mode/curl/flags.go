@@ -85,8 +85,9 @@ func (c *command) requestFlags(fs *cli.Flags) {
 	fs.Switch(&c.http10, "0 http1.0", "HTTP/1.0")
 	fs.Unlist("url-query", "request-target", "form-string", "http1.0", "path-as-is", "config")
 	fs.Add("next :", &cli.Flag{Usage: "no {a,b} [1-3] in URLs; other flags from here on", Set: func(string) error {
-		c.ops = append(c.ops, c.options)
-		c.options = defaults()
+		if len(c.urls) > 0 { // else it is the first word of a file of -K
+			c.ops, c.options = append(c.ops, c.options), defaults()
+		}
 		return nil
 	}})
 }

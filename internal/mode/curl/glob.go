@@ -37,6 +37,7 @@ func (p *globPattern) at(i int) string {
 
 var (
 	errGlobBrace   = errors.New("unmatched brace in the URL (-g takes braces and brackets as they are)")
+	errGlobEmpty   = errors.New("nothing in the braces in the URL (-g takes braces and brackets as they are)")
 	errGlobBracket = errors.New("unmatched close bracket in the URL")
 	errGlobRange   = errors.New("bad range in the URL (-g takes braces and brackets as they are)")
 	errGlobSize    = errors.New("the ranges in the URL stand for too many")
@@ -146,6 +147,8 @@ func parseSet(s string) (p globPattern, n int, err error) {
 			return p, 0, errGlobBrace
 		case c == ',':
 			p.words, word = append(p.words, word), ""
+		case c == '}' && i == 1:
+			return p, 0, errGlobEmpty
 		case c == '}':
 			p.words = append(p.words, word)
 			p.size = len(p.words)

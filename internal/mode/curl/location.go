@@ -19,6 +19,7 @@ type location struct {
 	host     string // as httpmini.ParseURL has it
 	port     string // as typed; "" is the scheme's
 	path     string // begins with "/"
+	typed    string // path before it was made fit for a request line
 	query    string // with its question mark; "" is none
 	fragment string // with its #
 }
@@ -65,6 +66,7 @@ func parseURL(raw, scheme string, asIs bool) (*location, error) {
 	if !asIs {
 		u.path = withoutDots(u.path)
 	}
+	u.typed = u.path
 	u.path, u.query = onlyASCII(u.path), onlyASCII(u.query)
 	return u, nil
 }
@@ -245,16 +247,17 @@ func (u *location) resolve(ref string) (*location, error) {
 	default:
 		to.path, to.query = cutBefore(u.path[:strings.LastIndexByte(u.path, '/')+1]+ref, '?')
 	}
-	to.path, to.query, to.fragment = onlyASCII(withoutDots(to.path)), onlyASCII(to.query), fragment
+	to.typed = withoutDots(to.path)
+	to.path, to.query, to.fragment = onlyASCII(to.typed), onlyASCII(to.query), fragment
 	return &to, to.checkTarget()
 }
 
-// remoteName is the last segment of the path: what -O calls the file.
+// remoteName is the last segment of the path, as it was typed: what -O calls the file.
 func (u *location) remoteName() string {
 	if strings.HasSuffix(u.path, "/") {
 		return ""
 	}
-	return path.Base(u.path)
+	return path.Base(u.typed)
 }
 
 // checkTarget refuses what cannot stand in a request line.

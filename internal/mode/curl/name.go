@@ -69,13 +69,14 @@ func splitParameters(s string) (parts []string) {
 	return append(parts, s[from:])
 }
 
-// unquote takes quotes off; a backslash stays, as for browsers, unless it stands
+// unquote takes quotes off, single ones too and one that is not closed; a backslash stays, as for browsers, unless it stands
 // before a quote.
 func unquote(s string) string {
-	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
-		return strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`)
+	if s == "" || s[0] != '"' && s[0] != '\'' {
+		return s
 	}
-	return s
+	quote := s[:1]
+	return strings.ReplaceAll(strings.TrimSuffix(s[1:], quote), `\`+quote, quote)
 }
 
 // decodeExtended reads UTF-8”a%20b (RFC 8187 §3.2.1).

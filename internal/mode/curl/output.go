@@ -189,18 +189,29 @@ func (o *output) openStraight() (err error) {
 	return err
 }
 
-// again forgets what was written, for another try.
-func (o *output) again() {
+// again forgets what was written, for another try, or closes it to go on there.
+func (o *output) again(keep bool) {
 	switch {
 	case o.file == nil:
 		return // what went to stdout is gone
+	case keep:
+		o.file.Close()
+		o.w, o.file = nil, nil
 	case o.temp != "":
 		o.abandon()
 	default:
-		o.file.Truncate(o.start)
-		o.file.Seek(o.start, io.SeekStart)
+		o.restart()
 	}
 	o.written = 0
+}
+
+// restart goes back to where it began.
+func (o *output) restart() error {
+	if err := o.open(); err != nil || o.file == nil {
+		return err
+	}
+	_, err := o.file.Seek(o.start, io.SeekStart)
+	return errors.Join(err, o.file.Truncate(o.start))
 }
 
 // abandon closes the file and removes it if it is not to stay.

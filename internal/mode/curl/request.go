@@ -60,7 +60,7 @@ func joinPieces(pieces []piece) (string, error) {
 // prepare makes the request for t.url, and the body that goes with it.
 func (t *transfer) prepare() (*httpmini.Request, error) {
 	o := t.o
-	t.url.addQuery(t.content.query)
+	t.url.addQuery(onlyASCII(t.content.query))
 	r := &httpmini.Request{Method: "GET", Target: o.requestTarget, HTTP10: o.http10}
 	switch {
 	case t.upload != "":
@@ -77,15 +77,19 @@ func (t *transfer) prepare() (*httpmini.Request, error) {
 	}
 	if t.body != nil {
 		r.Body, r.ContentLength = t.body, t.body.size()
+		if n, err := strconv.ParseUint(o.field("Content-Length"), 10, 63); err == nil && r.ContentLength < 0 {
+			r.ContentLength = int64(n)
+		}
 		t.toGo.Store(r.ContentLength)
 	}
-	if o.chunked() {
+	if strings.EqualFold(o.field("Transfer-Encoding"), "chunked") {
 		r.ContentLength = -1
 	}
 	if o.http10 && r.ContentLength < 0 {
 		return nil, failf(exitUpload, "Chunky upload is not supported by HTTP 1.0")
 	}
 	r.Header = t.header(r)
+	r.NoHost = o.replaces("Host") && !r.Header.Has("Host")
 	return r, t.url.checkTarget()
 }
 
@@ -94,14 +98,17 @@ func (t *transfer) hasContent() bool {
 	return !t.o.get && len(t.o.data)+len(t.o.form) > 0
 }
 
-// chunked says whether the user asked for chunks.
-func (o *options) chunked() bool {
-	return slices.ContainsFunc(o.headers, func(f field) bool {
-		return strings.EqualFold(f.name, "Transfer-Encoding") && strings.EqualFold(f.value, "chunked")
-	})
+// field is what -H gives that field, "" if it does not.
+func (o *options) field(name string) string {
+	for _, f := range o.headers {
+		if strings.EqualFold(f.name, name) {
+			return f.value
+		}
+	}
+	return ""
 }
 
-// prepareUpload is for -T. A URL that ends in a slash gets the name of the file.
+// prepareUpload is for -T. A path that ends in a slash gets the name of the file.
 func (t *transfer) prepareUpload() error {
 	name := t.upload
 	if name == "." {
@@ -111,7 +118,7 @@ func (t *transfer) prepareUpload() error {
 	if err != nil {
 		return &errInput{err}
 	}
-	if name != "-" && strings.HasSuffix(t.url.path, "/") && t.url.query == "" {
+	if name != "-" && strings.HasSuffix(t.url.path, "/") {
 		t.url.path += pathEscape(filepath.Base(name))
 	}
 	if t.resumeAt > 0 && p.size >= t.resumeAt {
@@ -133,19 +140,19 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 			h.Add(name, value)
 		}
 	}
-	for _, f := range o.headers {
-		if strings.EqualFold(f.name, "Host") && !f.remove {
-			h.Set("Host", f.value)
-		}
+	if host := o.field("Host"); host != "" {
+		h.Set("Host", host)
 	}
-	proxied := t.proxied()
+	proxied, json := t.proxied(), slices.ContainsFunc(o.data, func(d datum) bool { return d.kind == dataJSON })
 	if proxied {
 		add("Proxy-Authorization", t.proxyAuthorization())
 	}
 	add("Authorization", t.authorization())
 	t.addRange(add, r)
 	add("User-Agent", o.agent)
-	add("Accept", "*/*")
+	if !json {
+		add("Accept", "*/*")
+	}
 	if o.compressed {
 		add("Accept-Encoding", "deflate, gzip")
 	}
@@ -154,26 +161,48 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 	if proxied {
 		add("Proxy-Connection", "Keep-Alive")
 	}
+	if t.body != nil && r.ContentLength < 0 {
+		add("Transfer-Encoding", "chunked")
+	}
 	add("Cookie", t.cookieField())
 	t.addCondition(add)
-	for _, f := range o.headers {
-		if !f.remove && !strings.EqualFold(f.name, "Host") {
-			h.Add(f.name, f.value)
-		}
-	}
-	if slices.ContainsFunc(o.data, func(d datum) bool { return d.kind == dataJSON }) {
+	t.addGiven(&h, func(f field) bool { return !strings.EqualFold(f.name, "Connection") })
+	if json {
 		add("Content-Type", "application/json")
-		if !o.replaces("Accept") {
-			h.Del("Accept")
-			h.Add("Accept", "application/json")
-		}
-	} else if t.upload == "" && r.Method != "HEAD" {
-		add("Content-Type", t.content.kind)
+		add("Accept", "application/json")
+	}
+	if t.body != nil && r.ContentLength >= 0 {
+		add("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	if t.upload == "" && !json && r.Method != "HEAD" {
+		t.addContentType(&h, add)
 	}
 	if t.expects(r) {
 		add("Expect", "100-continue")
 	}
+	t.addGiven(&h, func(f field) bool { return strings.EqualFold(f.name, "Connection") })
 	return h
+}
+
+// addGiven adds those fields of -H that match.
+func (t *transfer) addGiven(h *httpmini.Header, match func(f field) bool) {
+	for _, f := range t.o.headers {
+		late := strings.EqualFold(f.name, "Content-Type") && len(t.o.form) > 0
+		if !f.remove && !late && !strings.EqualFold(f.name, "Host") && match(f) {
+			h.Add(f.name, f.value)
+		}
+	}
+}
+
+// addContentType adds that of -d or -F: the type that -H gives a form lacks the
+// boundary that only we know.
+func (t *transfer) addContentType(h *httpmini.Header, add func(name, value string)) {
+	if given := t.o.field("Content-Type"); given != "" && len(t.o.form) > 0 {
+		_, boundary, _ := strings.Cut(t.content.kind, ";")
+		h.Add("Content-Type", given+";"+boundary)
+		return
+	}
+	add("Content-Type", t.content.kind)
 }
 
 // replaces says whether -H speaks of that field.
@@ -185,7 +214,7 @@ func (o *options) replaces(name string) bool {
 // enough for the wait to pay.
 func (t *transfer) expects(r *httpmini.Request) bool {
 	const worth = 1 << 20
-	return t.body != nil && (r.ContentLength > worth || r.ContentLength < 0) && t.o.expectWait > 0
+	return t.body != nil && (t.body.size() > worth || t.body.size() < 0) && t.o.expectWait > 0 && !t.o.http10
 }
 
 // authorization is that of -u, --oauth2-bearer or the URL.
@@ -210,6 +239,8 @@ func (t *transfer) addRange(add func(name, value string), r *httpmini.Request) {
 	switch {
 	case t.resumeAt > 0 && t.body == nil:
 		add("Range", fmt.Sprintf("bytes=%d-", t.resumeAt))
+	case t.o.resume == "-" && size > 0:
+		add("Content-Range", fmt.Sprintf("bytes 0-%d/%d", size-1, size)) // curl does not ask the server how much it has
 	case t.resumeAt > 0 && size >= 0:
 		whole := t.resumeAt + size
 		add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", t.resumeAt, whole-1, whole))
@@ -232,23 +263,12 @@ func (t *transfer) addCondition(add func(name, value string)) {
 	add(name, t.condition.UTC().Format(httpDate))
 }
 
-const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 §5.6.7
-
-// dateLayouts are what -z takes, from most to least.
-var dateLayouts = []string{
-	httpDate, "Mon, 02 Jan 2006 15:04:05 -0700", "Mon, 02 Jan 2006 15:04:05", "02 Jan 2006 15:04:05", "Jan 2 15:04:05 2006",
-	"Monday, 02-Jan-06 15:04:05 GMT", "Mon Jan _2 15:04:05 2006", time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02",
-	"20060102 15:04:05", "20060102", "2 Jan 2006", "Jan 2 2006", "2 January 2006", "Mon, 2 Jan 2006",
-}
-
 // parseCondition reads -z: a date, else the name of a file. ok is false where it is
 // neither: then there is no condition.
 func parseCondition(s string) (at time.Time, ok bool) {
 	s = strings.TrimLeft(s, "+-=")
-	for _, layout := range dateLayouts {
-		if at, err := time.Parse(layout, s); err == nil {
-			return at, true
-		}
+	if at, ok := parseDate(s); ok {
+		return at, true
 	}
 	if info, err := os.Stat(s); err == nil {
 		return info.ModTime(), true

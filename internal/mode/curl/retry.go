@@ -44,7 +44,18 @@ func (t *transfer) retryAfter(why *failure, pause time.Duration) (wait time.Dura
 	return 0, ""
 }
 
-var transient = []int{408, 429, 500, 502, 503, 504}
+// again makes ready for another try, which with -C - goes on where the answer broke off.
+func (t *transfer) again(why *failure) {
+	t.retried++
+	keep := t.o.resume == "-" && t.out.append && t.method == "GET" && t.status()/100 == 2 &&
+		why != nil && why.code != cli.ExitWrite && why.code != exitRange
+	if keep && t.out.start == t.kept {
+		t.kept += t.out.written
+	}
+	t.out.again(keep)
+}
+
+var transient = []int{408, 429, 500, 502, 503, 504, 522, 524}
 
 // retryAfter reads seconds or a date (RFC 9110 §10.2.3); 0 is neither. A server
 // has no more than six hours of us, as of curl.

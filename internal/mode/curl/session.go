@@ -57,7 +57,7 @@ func newSession(c *command, env *cli.Env) *session {
 	if r.watches() {
 		r.client.Trace.Progress = func(sent, received int64) { r.now.progress(sent, received) }
 	}
-	if slices.ContainsFunc(c.ops, func(o options) bool { return len(o.cookies) > 0 || o.cookieJar != "" }) {
+	if slices.ContainsFunc(c.ops, func(o options) bool { return o.cookieJar != "" || slices.ContainsFunc(o.cookies, namesFile) }) {
 		r.jar = new(httpmini.Jar)
 	}
 	return r
@@ -85,7 +85,7 @@ func (r *session) all(ctx context.Context) error {
 
 // option does the transfers of one option set.
 func (r *session) option(ctx context.Context, o *options) (last error) {
-	given := r.readCookies(o)
+	given, came := r.readCookies(o)
 	content, err := o.content(r.env.Stdin)
 	if err != nil {
 		return r.fatal(cli.ExitRead, "Failed to open/read local data from file/application: %v", cli.ErrorText(err))
@@ -101,7 +101,7 @@ func (r *session) option(ctx context.Context, o *options) (last error) {
 			}
 		}
 		for k := range glob.size() {
-			t := &transfer{session: r, o: o, content: content, given: given, number: r.done}
+			t := &transfer{session: r, o: o, content: content, given: given, came: came, number: r.done}
 			var values []string
 			t.raw, values = glob.at(k)
 			t.target = o.targetOf(i, values)
@@ -133,21 +133,26 @@ func (o *options) targetOf(i int, values []string) target {
 	return t
 }
 
-// readCookies fills the jar from the files of -b, and returns what was given there
-// as it is.
-func (r *session) readCookies(o *options) (given []string) {
+// readCookies fills the jar from the files of -b. It returns what was given there as
+// it is, and the Set-Cookie fields of heads that were saved.
+func (r *session) readCookies(o *options) (given []string, came httpmini.Header) {
 	for _, s := range o.cookies {
 		switch {
-		case strings.Contains(s, "="):
+		case !namesFile(s):
 			given = append(given, strings.TrimSpace(s))
 		case s != "":
-			if err := readCookies(r.jar, s, r.env.Stdin, !o.junkSession); err != nil {
+			fields, err := readCookies(r.jar, s, r.env.Stdin, !o.junkSession)
+			if err != nil {
 				r.warn("failed to read cookies from %s: %v", s, err)
 			}
+			came = append(came, fields...)
 		}
 	}
-	return given
+	return given, came
 }
+
+// namesFile says whether -b names a file: only that starts the cookie engine, as "" does.
+func namesFile(s string) bool { return !strings.Contains(s, "=") }
 
 // fatal is an error before there is a transfer.
 func (r *session) fatal(code int, format string, args ...any) error {

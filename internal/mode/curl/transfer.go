@@ -24,8 +24,11 @@ type transfer struct {
 	target  target
 	upload  string // a file; "" is none
 	content content
-	given   []string // cookies of -b
+	given   []string        // cookies of -b
+	came    httpmini.Header // Set-Cookie fields in a file of -b, for the host of the URL
 	out     *output
+	retried int   // how often it was tried again
+	kept    int64 // bytes of earlier tries in a file that began empty
 
 	attempt
 }
@@ -87,7 +90,7 @@ func (t *transfer) run(ctx context.Context) error {
 		}
 		pause = min(2*pause, 10*time.Minute)
 		if t.out != nil {
-			t.out.again()
+			t.again(why)
 		}
 	}
 	if why != nil {
@@ -192,6 +195,9 @@ func (t *transfer) begin() (err error) {
 			return err
 		}
 	}
+	if t.jar != nil && len(t.came) > 0 {
+		t.jar.Store(t.cookieURL(), t.came, t.env.Now())
+	}
 	if t.o.timeCond != "" {
 		ok := false
 		if t.condition, ok = parseCondition(t.o.timeCond); !ok {
@@ -226,7 +232,7 @@ func (t *transfer) openOutput() error {
 			t.resumeAt = info.Size()
 		}
 	}
-	o.append = t.o.resume != "" && t.upload == ""
+	o.append = (t.resumeAt > 0 || t.o.resume == "-") && t.upload == ""
 	return nil
 }
 

@@ -198,7 +198,7 @@ func (t *transfer) writeAfter() {
 			t.warn("cannot read the format: %v", err)
 			return
 		}
-		format = text
+		format = strings.NewReplacer("\r", "", "\n", "").Replace(text) // the file's own line ends, as of curl
 	}
 	w := &writeTarget{t: t, w: t.env.Stdout, tty: t.env.TTYOut}
 	for format != "" && !w.muted {
