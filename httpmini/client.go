@@ -31,9 +31,11 @@ type Client struct {
 	Proxy       func(u *url.URL) (*url.URL, error)
 	ProxyHeader Header // is added to CONNECT requests
 	Tunnel      bool   // http goes through a tunnel, too
+	Proxy10     bool   // CONNECT is a request of HTTP/1.0
 
-	Limits Limits // of the heads of answers; zero means ClientLimits
-	Resend bool   // requests of every method are sent again where Do says so, as curl does
+	Limits       Limits // of the heads of answers; zero means ClientLimits
+	IgnoreLength bool   // an answer with a Content-Length ends with the connection
+	Resend       bool   // requests of every method are sent again where Do says so, as curl does
 
 	ConnectTimeout time.Duration // for name, connection, tunnel and TLS together; 0 means 10 s
 	HeadTimeout    time.Duration // from the end of the request to that of the final head; 0 means 60 s
@@ -322,6 +324,9 @@ func (c *Client) try(l *link, a *Answer) error {
 	}
 	if l.body, _ = r.Body.(*body); l.body != nil {
 		l.body.link = l
+		if c.IgnoreLength && !l.body.chunked {
+			l.body.left, r.ContentLength, r.lone = -1, -1, true
+		}
 	}
 	a.Response, a.First = r, l.first
 	return nil

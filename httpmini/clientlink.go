@@ -137,7 +137,7 @@ func (l *link) secure(ctx context.Context, serverName string) error {
 
 // tunnel asks the proxy for a connection to the server (RFC 9110 §9.3.6).
 func (l *link) tunnel(ctx context.Context) error {
-	r := &Request{Method: "CONNECT", Target: l.to.addr, Minor: 1, Header: Header{{"Host", l.to.addr}}}
+	r := &Request{Method: "CONNECT", Target: l.to.addr, Minor: 1, HTTP10: l.c.Proxy10, Header: Header{{"Host", l.to.addr}}}
 	r.Header = append(r.Header, l.c.ProxyHeader...)
 	if auth := basic(l.to.proxy.User); auth != "" && !r.Header.Has("Proxy-Authorization") {
 		r.Header.Add("Proxy-Authorization", auth)

@@ -5,6 +5,7 @@ package tlsconf
 import (
 	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -259,9 +260,29 @@ func isRequest(head [5]byte) bool {
 // whom the peer's certificate names. It is empty before the handshake and for
 // what is no TLS. Wrappers with a NetConn method are looked into.
 func State(nc net.Conn) string {
+	if cs := state(nc); cs != nil {
+		return describe(*cs)
+	}
+	return ""
+}
+
+// Certificates are those that the peer showed, in PEM, "" where there are none.
+func Certificates(nc net.Conn) string {
+	var b strings.Builder
+	if cs := state(nc); cs != nil {
+		for _, cert := range cs.PeerCertificates {
+			pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
+		}
+	}
+	return b.String()
+}
+
+// state finds the TLS connection in what is around it.
+func state(nc net.Conn) *tls.ConnectionState {
 	for range 8 {
 		if c, ok := nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
-			return describe(c.ConnectionState())
+			cs := c.ConnectionState()
+			return &cs
 		}
 		inner, ok := nc.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -269,7 +290,7 @@ func State(nc net.Conn) string {
 		}
 		nc = inner.NetConn()
 	}
-	return ""
+	return nil
 }
 
 func describe(cs tls.ConnectionState) string {

@@ -55,3 +55,6 @@ func State(net.Conn) string { return "" }
 
 // Cut returns false.
 func Cut(net.Conn) bool { return false }
+
+// Certificates returns "".
+func Certificates(net.Conn) string { return "" }

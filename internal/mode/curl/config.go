@@ -2,7 +2,6 @@ package curl
 
 import (
 	"errors"
-	"os"
 	"socketsrv/internal/cli"
 	"strings"
 )
@@ -15,7 +14,7 @@ func (c *command) readConfig(fs *cli.Flags, name string) error {
 	if c.configs++; c.configs > 10 {
 		return errors.New("want no file that names itself")
 	}
-	text, err := readText(name, os.Stdin)
+	text, err := readText(name, nil)
 	if err != nil {
 		return err
 	}

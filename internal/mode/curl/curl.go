@@ -16,6 +16,7 @@ package curl
 
 import (
 	"context"
+	"os"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
@@ -57,28 +58,44 @@ func formCheck(name, scheme string, server ...string) cli.Check {
 	}}
 }
 
-// curl is what the flags said.
+// A command is what the flags said.
 type command struct {
 	ops     []options // those before each --next
 	configs int       // files of -K
 	options           // those after the last
 
 	// Of the whole run.
-	tls         *dial.TLS
-	dialer      *dial.Dialer
-	unixSocket  string
-	connectTo   [][2]string
-	tunnel      bool // -p
-	stall       time.Duration
-	proxyUser   string
-	tlsMin13    bool
-	silent      bool
-	showError   bool
-	verbose     bool
-	showSecrets bool
-	bar         bool // -#
-	meter       bool
-	failEarly   bool
+	tls                  *dial.TLS
+	proxyTLS             tlsconf.Options
+	pinned               bool // by --pinnedpubkey
+	resolves             []string
+	proxySocket          string // the Unix socket of a SOCKS proxy
+	proxy10              bool
+	proxyAuth            string
+	proxyHeaders         []field
+	source               string // --interface
+	firstPort, lastPort  int
+	haproxy              bool
+	haproxyIP            string
+	stderr               string
+	trace                string // the file of --trace
+	traceText, traceTime bool
+	http09, ignoreLength bool
+	noURLUser            bool
+	dialer               *dial.Dialer
+	unixSocket           string
+	connectTo            [][2]string
+	tunnel               bool // -p
+	stall                time.Duration
+	proxyUser            string
+	tlsMin13             bool
+	silent               bool
+	showError            bool
+	verbose              bool
+	showSecrets          bool
+	bar                  bool // -#
+	meter                bool
+	failEarly            bool
 }
 
 // options are the flags that --next sets back.
@@ -87,54 +104,61 @@ type options struct {
 	outputs []target // the first one is for the first URL, and so on
 	uploads []string // likewise
 
-	method        string
-	head, get     bool
-	data          []datum
-	form          []formPart
-	headers       []field
-	user, bearer  string
-	hasUser       bool
-	agent         string
-	referer       string
-	cookies       []string
-	cookieJar     string
-	junkSession   bool
-	compressed    bool
-	byteRange     string
-	resume        string // -C: a number, "-", or ""
-	timeCond      string
-	urlQuery      []datum
-	requestTarget string
-	protoDefault  string
-	protocols     []string // allowed ones; nil: all
-	maxRedirects  int      // -1: no limit
-	obey          bool     // --follow: a redirect may change the method of -X
-	http10        bool
-	asIs          bool // --path-as-is
-	noGlob        bool
-	network       string // tcp, tcp4, tcp6
+	method                string
+	head, get             bool
+	data                  []datum
+	form                  *formPart
+	open                  []*formPart // those of =( that are not closed, form first
+	formEscape            bool
+	headers               []field
+	user, bearer          string
+	hasUser               bool
+	auth                  string // "digest", "any", or "" for Basic
+	netrc, netrcOptional  bool
+	netrcFile             string
+	etagSave, etagCompare string
+	agent                 string
+	referer               string
+	cookies               []string
+	cookieJar             string
+	junkSession           bool
+	compressed            bool
+	byteRange             string
+	resume                string // -C: a number, "-", or ""
+	timeCond              string
+	urlQuery              []datum
+	requestTarget         string
+	protoDefault          string
+	protocols             []string // allowed ones; nil: all
+	maxRedirects          int      // -1: no limit
+	obey                  bool     // --follow: a redirect may change the method of -X
+	http10                bool
+	asIs                  bool // --path-as-is
+	noGlob                bool
+	network               string // tcp, tcp4, tcp6
 
 	follow    bool
 	redirects httpmini.Redirects
 
-	fail, failBody  bool
-	include         bool
-	dumpHeader      string
-	dumps           int // heads written there
-	raw             bool
-	suppressConnect bool // --suppress-connect-headers
-	remoteAll       bool
-	remoteHeader    bool
-	remoteTime      bool
-	createDirs      bool
-	outputDir       string
-	writeOut        string
-	maxFile         int64
-	limitRate       int64
-	speedLimit      int
-	speedTime       time.Duration
-	maxTime         time.Duration
-	expectWait      time.Duration
+	fail, failBody                   bool
+	include                          bool
+	dumpHeader                       string
+	dumps                            int // heads written there
+	raw                              bool
+	suppressConnect                  bool // --suppress-connect-headers
+	remoteAll                        bool
+	remoteHeader                     bool
+	remoteTime                       bool
+	createDirs                       bool
+	clobber, noClobber, skipExisting bool
+	outputDir                        string
+	writeOut                         string
+	maxFile                          int64
+	limitRate                        int64
+	speedLimit                       int
+	speedTime                        time.Duration
+	maxTime                          time.Duration
+	expectWait                       time.Duration
 
 	retries      int
 	retryDelay   time.Duration
@@ -147,6 +171,7 @@ type options struct {
 type target struct {
 	name   string // "-" is stdout
 	remote bool   // -O: named after the URL
+	null   bool   // --out-null
 }
 
 // A field is one -H.
@@ -159,7 +184,32 @@ func (c *command) run(ctx context.Context, env *cli.Env, _ []string) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	r := newSession(c, env)
+	own := *env
+	if c.stderr == "-" {
+		own.Stderr, own.TTYErr = env.Stdout, env.TTYOut
+	} else if c.stderr != "" {
+		f, err := os.Create(c.stderr)
+		if err != nil {
+			return cli.Fail(cli.ExitWrite, err)
+		}
+		defer f.Close()
+		own.Stderr, own.TTYErr = f, nil
+	}
+	r := newSession(c, &own)
 	defer r.client.CloseIdle()
+	switch c.trace {
+	case "":
+	case "-":
+		r.tracing = own.Stdout
+	case "%":
+		r.tracing = own.Stderr
+	default:
+		f, err := os.Create(c.trace)
+		if err != nil {
+			return cli.Fail(cli.ExitWrite, err)
+		}
+		defer f.Close()
+		r.tracing = f
+	}
 	return r.all(ctx)
 }

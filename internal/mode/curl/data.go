@@ -66,8 +66,12 @@ const maxText = 1 << 30
 
 var errTextTooLong = errors.New("longer than 1 GiB: -T sends files of any size")
 
-// readText reads a file, "-" being standard input.
+// readText reads a file, "-" being standard input, for which nil is that of the
+// process.
 func readText(name string, stdin io.Reader) (string, error) {
+	if stdin == nil {
+		stdin = os.Stdin
+	}
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {

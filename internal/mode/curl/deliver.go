@@ -1,6 +1,7 @@
 package curl
 
 import (
+	"cmp"
 	"io"
 	"path/filepath"
 	"socketsrv/httpmini"
@@ -107,7 +108,7 @@ func (t *transfer) nameByServer(a *httpmini.Answer) error {
 	case name == "" && filepath.Base(t.out.name) == ".":
 		return failf(cli.ExitWrite, "Remote file name has no length")
 	case name != "":
-		t.out.name, t.out.exclusive = filepath.Join(t.o.outputDir, name), true
+		t.out.name, t.out.exclusive = filepath.Join(t.o.outputDir, name), !t.o.clobber
 	}
 	return nil
 }
@@ -115,6 +116,12 @@ func (t *transfer) nameByServer(a *httpmini.Answer) error {
 // copy passes the body on.
 func (t *transfer) copy(a *httpmini.Answer) (err error) {
 	max := t.o.maxFile
+	if c := t.tap(); t.o.raw && c != nil {
+		raw := rawWriter{c, t.out}
+		t.down, err = io.Copy(raw, a.Body)
+		_, werr := raw.Write(nil)
+		return cmp.Or(err, werr)
+	}
 	if !t.o.compressed && t.o.limitRate == 0 && (max == 0 || a.ContentLength >= 0) {
 		t.down, err = t.out.take(a)
 		return err

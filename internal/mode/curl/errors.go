@@ -24,7 +24,11 @@ const (
 	exitRange       = 33
 	exitLocalCert   = 58
 	exitEncoding    = 61
+	exitInterface   = 45
+	exitUser        = 67
 	exitCAFile      = 77
+	exitPin         = 90
+	exitProxy       = 97
 )
 
 // exits is what they mean.
@@ -36,6 +40,10 @@ var exits = []cli.Exit{
 	{Code: exitRange, Meaning: "the server cannot resume"},
 	{Code: exitLocalCert, Meaning: "our own certificate cannot be used"},
 	{Code: exitEncoding, Meaning: "unknown or broken content coding"},
+	{Code: exitInterface, Meaning: "the address or port of -interface or -local-port cannot be used"},
+	{Code: exitUser, Meaning: "a URL with a user, which --disallow-username-in-url refuses"},
+	{Code: exitPin, Meaning: "the server has another key than --pinnedpubkey wants"},
+	{Code: exitProxy, Meaning: "the SOCKS proxy refused or broke the rules"},
 	{Code: exitCAFile, Meaning: "the file of -cacert cannot be used"},
 }
 
@@ -85,6 +93,8 @@ func (t *transfer) explain(err error) *failure {
 		e.code, e.text = exitNoProxy, "Could not resolve proxy: "+dns.Name
 	case isDNS:
 		e.code, e.text = cli.ExitName, "Could not resolve host: "+dns.Name
+	case errors.Is(err, tlsconf.ErrCertificate) && t.pinned:
+		e.code, e.text = exitPin, "SSL: public key does not match pinned public key"
 	case errors.Is(err, tlsconf.ErrCertificate):
 		e.code, e.text = cli.ExitCertificate, "SSL certificate problem: "+lastText(err, tlsconf.ErrCertificate)+" (-k goes on all the same)"
 	case errors.Is(err, tlsconf.ErrTLS):

@@ -3,6 +3,7 @@ package curl
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"socketsrv/internal/cli"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ type glob struct {
 
 // A globPattern is a set of words or a range.
 type globPattern struct {
+	name            string   // {<name>a,b}; "" is none
 	words           []string // nil: a range
 	low, step, size int
 	width           int  // digits, with zeros in front
@@ -38,6 +40,7 @@ func (p *globPattern) at(i int) string {
 var (
 	errGlobBrace   = errors.New("unmatched brace in the URL (-g takes braces and brackets as they are)")
 	errGlobEmpty   = errors.New("nothing in the braces in the URL (-g takes braces and brackets as they are)")
+	errGlobName    = errors.New("a bad or a second name of a pattern in the URL (-g takes braces and brackets as they are)")
 	errGlobBracket = errors.New("unmatched close bracket in the URL")
 	errGlobRange   = errors.New("bad range in the URL (-g takes braces and brackets as they are)")
 	errGlobSize    = errors.New("the ranges in the URL stand for too many")
@@ -72,6 +75,9 @@ func parseGlob(s string) (*glob, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p.name != "" && slices.ContainsFunc(g.patterns, func(q globPattern) bool { return q.name == p.name }) {
+			return nil, errGlobName
+		}
 		g.literals, g.patterns, literal = append(g.literals, literal), append(g.patterns, p), ""
 		i += n
 	}
@@ -91,6 +97,15 @@ func isBracketed(s string) bool {
 
 // parsePattern reads the pattern that s, n bytes of it, begins with.
 func parsePattern(s string) (p globPattern, n int, err error) {
+	if strings.HasPrefix(s[1:], "<") {
+		name, rest, ok := strings.Cut(s[2:], ">")
+		if !ok || name == "" {
+			return p, 0, errGlobName
+		}
+		p, n, err = parsePattern(s[:1] + rest)
+		p.name = name
+		return p, n + len(name) + len("<>"), err
+	}
 	if s[0] == '{' {
 		return parseSet(s)
 	}
@@ -189,8 +204,8 @@ func (g *glob) at(i int) (url string, values []string) {
 	return b.String() + g.literals[len(values)], values
 }
 
-// globName puts values in the place of #1, #2, … in the name of a file.
-func globName(name string, values []string) string {
+// fill puts values in the place of #1, #2 or #<name> in the name of a file.
+func (g *glob) fill(name string, values []string) string {
 	var b strings.Builder
 	for {
 		i := strings.IndexByte(name, '#')
@@ -203,8 +218,13 @@ func globName(name string, values []string) string {
 		for end < len(name) && name[end] >= '0' && name[end] <= '9' {
 			end++
 		}
-		n, err := strconv.Atoi(name[1:end])
-		if err == nil && n >= 1 && n <= len(values) {
+		n, _ := strconv.Atoi(name[1:end])
+		for k, p := range g.patterns {
+			if quoted := "#<" + p.name + ">"; p.name != "" && strings.HasPrefix(name, quoted) {
+				n, end = k+1, len(quoted)
+			}
+		}
+		if n >= 1 && n <= len(values) {
 			b.WriteString(values[n-1])
 		} else {
 			b.WriteString(name[:end])

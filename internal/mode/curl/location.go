@@ -254,10 +254,11 @@ func (u *location) resolve(ref string) (*location, error) {
 
 // remoteName is the last segment of the path, as it was typed: what -O calls the file.
 func (u *location) remoteName() string {
-	if strings.HasSuffix(u.path, "/") {
-		return ""
+	name := path.Base(strings.TrimRight(u.typed, "/"))
+	if name == "." {
+		return "curl_response" // as of curl
 	}
-	return path.Base(u.typed)
+	return name
 }
 
 // checkTarget refuses what cannot stand in a request line.
@@ -270,3 +271,19 @@ func (u *location) checkTarget() error {
 
 // shown is the whole URL as the user has it.
 func (u *location) shown() string { return u.String() + u.fragment }
+
+// part is one of %{url.…}.
+func (u *location) part(name string) (value any, ok bool) {
+	if u == nil {
+		return nil, true
+	}
+	user, password, _ := strings.Cut(u.user, ":")
+	value, ok = map[string]any{
+		"scheme": u.scheme, "host": u.host, "path": u.path, "user": user, "password": password,
+		"query": strings.TrimPrefix(u.query, "?"), "fragment": strings.TrimPrefix(u.fragment, "#"), "zoneid": "", "options": "",
+	}[name]
+	if name == "port" {
+		return u.realPort(), true
+	}
+	return value, ok
+}

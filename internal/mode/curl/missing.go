@@ -18,7 +18,7 @@ func foreign(fs *cli.Flags, word string) error {
 	}
 	for flag := range strings.FieldsSeq(missing) {
 		switch short, long, _ := strings.Cut(flag, "/"); {
-		case name == long:
+		case name == long, long == "expand-" && strings.HasPrefix(name, long):
 			return cli.Usagef("%q is a flag of curl's that is not supported here", word)
 		case letter != "" && letter == short:
 			return cli.Usagef("\"-%s\" (--%s) is a flag of curl's that is not supported here", letter, long)
@@ -28,15 +28,18 @@ func foreign(fs *cli.Flags, word string) error {
 }
 
 // missing are those of curl that are missing here, with their letters.
-const missing = `/abstract-unix-socket /alt-svc a/append /aws-sigv4 /capath /cert-status /cert-type /ciphers /compressed-ssh 
-/create-file-mode /crlf /crlfile /curves /delegation /digest /disable-eprt /disable-epsv /disallow-username-in-url /dns-interface
-/dns-ipv4-addr /dns-ipv6-addr /dns-servers /doh-cert-status /doh-insecure /doh-url /egd-file /engine /etag-compare /etag-save
-/false-start /form-escape /ftp-account /ftp-create-dirs /ftp-method /ftp-pasv P/ftp-port /ftp-pret /ftp-skip-pasv-ip /ftp-ssl-ccc
-/haproxy-protocol /hostpubmd5 /hostpubsha256 /hsts /http0.9 /http2-prior-knowledge /http3 /http3-only /ignore-content-length
-/interface /ipfs-gateway /key-type /krb /libcurl l/list-only /local-port /login-options /mail-auth /mail-from /mail-rcpt M/manual
-/metalink /negotiate n/netrc /netrc-file /netrc-optional /no-clobber /ntlm /ntlm-wb /pass /preproxy /proxy-anyauth /proxy-cacert
-/proxy-capath /proxy-cert /proxy-ciphers /proxy-digest /proxy-header /proxy-insecure /proxy-key /proxy-negotiate /proxy-ntlm
-/proxy-pass /proxy-pinnedpubkey /proxy-tls13-ciphers /proxy-tlsv1 /proxy1.0 /pubkey Q/quote /random-file /rate /sasl-authzid
-/sasl-ir /service-name /socks4 /socks4a /socks5-basic /socks5-gssapi /ssl /ssl-reqd 2/sslv2 3/sslv3 /stderr /tcp-nodelay
-t/telnet-option /tftp-blksize /tftp-no-options /tls13-ciphers /tlspassword /tlsuser /tr-encoding /trace /trace-ascii /trace-ids
-/trace-time B/use-ascii /variable /expand-data /expand-url /vlan-priority /ip-tos /xattr /skip-existing /0.9`
+const missing = `/abstract-unix-socket /alt-svc a/append /aws-sigv4 /capath /cert-status /cert-type /ciphers /compressed-ssh
+/create-file-mode /crlf /crlfile /curves /delegation /disable-eprt /disable-epsv /dns-interface /dns-ipv4-addr /dns-ipv6-addr
+/dns-servers /doh-cert-status /doh-insecure /doh-url /dump-ca-embed /ech /egd-file /engine /eprt /epsv
+/expand- /false-start /ftp-account /ftp-alternative-to-user /ftp-create-dirs /ftp-method /ftp-pasv P/ftp-port /ftp-pret
+/ftp-skip-pasv-ip /ftp-ssl /ftp-ssl-ccc /ftp-ssl-ccc-mode /ftp-ssl-control /ftp-ssl-reqd /hostpubmd5 /hostpubsha256
+/hsts /http2-prior-knowledge /http3 /http3-only /httpsig-algo /httpsig-headers /httpsig-key /httpsig-keyid /ip-tos
+/ipfs-gateway /key-type /knownhosts /krb /krb4 /libcurl l/list-only /login-options /mail-auth /mail-from /mail-rcpt
+/mail-rcpt-allowfails M/manual /metalink /negotiate /ntlm /ntlm-wb /parallel-max-host /pass /preproxy
+/proxy-ca-native /proxy-capath /proxy-cert-type /proxy-ciphers /proxy-crlfile /proxy-http2 /proxy-http3 /proxy-key-type
+/proxy-negotiate /proxy-ntlm /proxy-pass /proxy-pinnedpubkey /proxy-service-name /proxy-ssl-allow-beast
+/proxy-ssl-auto-client-cert /proxy-tls13-ciphers /proxy-tlsauthtype /proxy-tlspassword /proxy-tlsuser /proxy-tlsv1 /pubkey
+Q/quote /random-file /rate /sasl-authzid /sasl-ir /service-name /sigalgs /socks5-basic /socks5-gssapi /socks5-gssapi-nec
+/socks5-gssapi-service /ssl /ssl-allow-beast /ssl-auto-client-cert /ssl-reqd /ssl-revoke-best-effort /ssl-sessions 2/sslv2
+3/sslv3 t/telnet-option /test-duphandle /test-event /tftp-blksize /tftp-no-options /tls-earlydata /tls13-ciphers /tlsauthtype
+/tlspassword /tlsuser /tr-encoding /upload-flags B/use-ascii /variable /vlan-priority /wdebug /xattr`

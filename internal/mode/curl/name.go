@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"net/url"
+	"os"
 	"runtime"
 	"socketsrv/httpmini"
 	"socketsrv/internal/files"
+	"strconv"
 	"strings"
 )
 
@@ -23,6 +25,17 @@ func urlFileName(u *location) (string, error) {
 	return name, nil
 }
 
+// unusedName is the first of name.1, name.2 and so on that is no file's.
+func unusedName(name string) string {
+	for i := 1; i < 100; i++ {
+		free := name + "." + strconv.Itoa(i)
+		if _, err := os.Lstat(free); err != nil {
+			return free
+		}
+	}
+	return name
+}
+
 var errNoRemoteName = errors.New("remote file name has no length")
 
 // serverFileName is the name in Content-Disposition (RFC 6266), "" if there is
@@ -30,7 +43,7 @@ var errNoRemoteName = errors.New("remote file name has no length")
 func serverFileName(h httpmini.Header) (string, error) {
 	value, plain := h.Get("Content-Disposition"), ""
 	name, found := "", false
-	for _, part := range splitParameters(value) {
+	for _, part := range splitQuoted(value, ';') {
 		key, v, ok := strings.Cut(part, "=")
 		if !ok {
 			continue
@@ -53,8 +66,8 @@ func serverFileName(h httpmini.Header) (string, error) {
 	return name, files.CheckName(name)
 }
 
-// splitParameters splits at semicolons that are not in quotes.
-func splitParameters(s string) (parts []string) {
+// splitQuoted splits at separators that are not in quotes.
+func splitQuoted(s string, sep byte) (parts []string) {
 	quoted, from := false, 0
 	for i := 0; i < len(s); i++ {
 		switch {
@@ -62,7 +75,7 @@ func splitParameters(s string) (parts []string) {
 			i++
 		case s[i] == '"':
 			quoted = !quoted
-		case s[i] == ';' && !quoted:
+		case s[i] == sep && !quoted:
 			parts, from = append(parts, s[from:i]), i+1
 		}
 	}

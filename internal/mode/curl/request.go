@@ -26,8 +26,8 @@ type content struct {
 
 // content reads what -d and -F name.
 func (o *options) content(stdin io.Reader) (c content, err error) {
-	if len(o.form) > 0 {
-		c.pieces, c.kind, err = formPieces(o.form, stdin)
+	if o.form != nil {
+		c.pieces, c.kind, err = o.form.pieces("multipart/form-data", "form-data", stdin, o.escapeName)
 	} else if c.pieces, err = dataPieces(o.data, stdin); len(o.data) > 0 {
 		c.kind = "application/x-www-form-urlencoded"
 	}
@@ -95,15 +95,13 @@ func (t *transfer) prepare() (*httpmini.Request, error) {
 
 // hasContent says whether there is a body of -d or -F, which may be empty.
 func (t *transfer) hasContent() bool {
-	return !t.o.get && len(t.o.data)+len(t.o.form) > 0
+	return !t.o.get && (len(t.o.data) > 0 || t.o.form != nil)
 }
 
 // field is what -H gives that field, "" if it does not.
 func (o *options) field(name string) string {
-	for _, f := range o.headers {
-		if strings.EqualFold(f.name, name) {
-			return f.value
-		}
+	if f := given(o.headers, name); f != nil {
+		return f.value
 	}
 	return ""
 }
@@ -143,11 +141,7 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 	if host := o.field("Host"); host != "" {
 		h.Set("Host", host)
 	}
-	proxied, json := t.proxied(), slices.ContainsFunc(o.data, func(d datum) bool { return d.kind == dataJSON })
-	if proxied {
-		add("Proxy-Authorization", t.proxyAuthorization())
-	}
-	add("Authorization", t.authorization())
+	proxied, json := t.proxied() != nil, slices.ContainsFunc(o.data, func(d datum) bool { return d.kind == dataJSON })
 	t.addRange(add, r)
 	add("User-Agent", o.agent)
 	if !json {
@@ -166,7 +160,17 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 	}
 	add("Cookie", t.cookieField())
 	t.addCondition(add)
+	if t.etag != "" {
+		h.Add("If-None-Match", t.etag)
+	}
 	t.addGiven(&h, func(f field) bool { return !strings.EqualFold(f.name, "Connection") })
+	if proxied {
+		for _, f := range t.proxyHeaders {
+			if h.Del(f.name); !f.remove {
+				h.Add(f.name, f.value)
+			}
+		}
+	}
 	if json {
 		add("Content-Type", "application/json")
 		add("Accept", "application/json")
@@ -187,7 +191,7 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 // addGiven adds those fields of -H that match.
 func (t *transfer) addGiven(h *httpmini.Header, match func(f field) bool) {
 	for _, f := range t.o.headers {
-		late := strings.EqualFold(f.name, "Content-Type") && len(t.o.form) > 0
+		late := strings.EqualFold(f.name, "Content-Type") && t.o.form != nil
 		if !f.remove && !late && !strings.EqualFold(f.name, "Host") && match(f) {
 			h.Add(f.name, f.value)
 		}
@@ -197,7 +201,7 @@ func (t *transfer) addGiven(h *httpmini.Header, match func(f field) bool) {
 // addContentType adds that of -d or -F: the type that -H gives a form lacks the
 // boundary that only we know.
 func (t *transfer) addContentType(h *httpmini.Header, add func(name, value string)) {
-	if given := t.o.field("Content-Type"); given != "" && len(t.o.form) > 0 {
+	if given := t.o.field("Content-Type"); given != "" && t.o.form != nil {
 		_, boundary, _ := strings.Cut(t.content.kind, ";")
 		h.Add("Content-Type", given+";"+boundary)
 		return
@@ -215,19 +219,6 @@ func (o *options) replaces(name string) bool {
 func (t *transfer) expects(r *httpmini.Request) bool {
 	const worth = 1 << 20
 	return t.body != nil && (t.body.size() > worth || t.body.size() < 0) && t.o.expectWait > 0 && !t.o.http10
-}
-
-// authorization is that of -u, --oauth2-bearer or the URL.
-func (t *transfer) authorization() string {
-	switch {
-	case t.o.bearer != "":
-		return "Bearer " + t.o.bearer
-	case t.o.hasUser:
-		return httpmini.Basic(t.o.user)
-	case t.url.hasUser:
-		return httpmini.Basic(t.url.user)
-	}
-	return ""
 }
 
 // addRange adds what -r and -C ask for; with a body it says what that is.
@@ -320,18 +311,4 @@ func (t *transfer) setCookies(h *httpmini.Header) {
 		}
 	}
 	*h = slices.Insert(*h, at, httpmini.Field{Name: "Cookie", Value: value})
-}
-
-// proxied says whether the request goes to an HTTP proxy as it is.
-func (t *transfer) proxied() bool {
-	p, err := t.proxyOf(t.at.scheme, t.at.host, t.at.port)
-	return err == nil && p != nil && !p.Socks && !t.tunnel && t.at.scheme == "http"
-}
-
-func (t *transfer) proxyAuthorization() string {
-	p, err := t.proxyOf(t.url.scheme, t.url.host, t.url.port)
-	if err != nil || p == nil || p.User == nil {
-		return ""
-	}
-	return p.Authorization()
 }

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
-	"net/netip"
+	"io"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"socketsrv/httpmini"
@@ -15,7 +15,6 @@ import (
 	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"strings"
-	"time"
 )
 
 // A session is one command line: its transfers share connections and cookies.
@@ -28,55 +27,59 @@ type session struct {
 
 	now      *transfer   // the one under way, for what the client has to tell
 	viaProxy bool        // what is dialed next
-	through  *dial.Proxy // to dial through: SOCKS, and -p
+	through  *dial.Proxy // to dial through, without the client's knowing
+	toProxy  bool        // what was dialed last is a proxy that it knows
 	proxies  map[string]*url.URL
+
+	logins     map[string]*login // by origin
+	proxyLogin login
+	tracing    io.Writer // of --trace; nil without it
 
 	done int // transfers
 }
 
 func newSession(c *command, env *cli.Env) *session {
-	r := &session{command: c, env: env, proxies: map[string]*url.URL{}}
-	r.client = httpmini.Client{
-		Dial: r.dial, TLS: r.secure, Proxy: r.proxyURL,
-		ProxyHeader:    httpmini.Header{{Name: "User-Agent", Value: userAgent}, {Name: "Proxy-Connection", Value: "Keep-Alive"}},
+	s := &session{command: c, env: env, proxies: map[string]*url.URL{}, logins: map[string]*login{}, proxyLogin: login{way: c.proxyAuth}}
+	s.client = httpmini.Client{
+		Dial: s.dial, TLS: s.secure, Proxy: s.proxyURL, Tunnel: c.tunnel, Proxy10: c.proxy10, IgnoreLength: c.ignoreLength,
 		Resend:         true,
 		ConnectTimeout: cmp.Or(c.dialer.ConnectTimeout, -1), HeadTimeout: cmp.Or(c.stall, -1), StallTimeout: cmp.Or(c.stall, -1),
+	}
+	for _, entry := range c.resolves {
+		c.dialer.AddResolve(entry)
 	}
 	if c.proxyUser != "" && c.dialer.Proxy != nil {
 		name, password, _ := strings.Cut(c.proxyUser, ":")
 		c.dialer.Proxy.User = url.UserPassword(name, password)
 	}
-	if p := c.dialer.Proxy; p != nil && p.User != nil {
-		r.client.ProxyHeader = slices.Insert(r.client.ProxyHeader, 0, httpmini.Field{Name: "Proxy-Authorization", Value: p.Authorization()})
+	s.client.Trace = httpmini.Trace{
+		Connected: func(way httpmini.Connection) { s.now.connected(way) },
+		Sent:      func(q *httpmini.Request) { s.now.sent(q) },
+		Received:  func(a *httpmini.Response) { s.now.received(a) },
 	}
-	r.client.Trace = httpmini.Trace{
-		Connected: func(way httpmini.Connection) { r.now.connected(way) },
-		Sent:      func(q *httpmini.Request) { r.now.sent(q) },
-		Received:  func(a *httpmini.Response) { r.now.received(a) },
-	}
-	if r.watches() {
-		r.client.Trace.Progress = func(sent, received int64) { r.now.progress(sent, received) }
+	if s.watches() {
+		s.client.Trace.Progress = func(sent, received int64) { s.now.progress(sent, received) }
 	}
 	if slices.ContainsFunc(c.ops, func(o options) bool { return o.cookieJar != "" || slices.ContainsFunc(o.cookies, namesFile) }) {
-		r.jar = new(httpmini.Jar)
+		s.jar = new(httpmini.Jar)
 	}
-	return r
+	return s
 }
 
 // all does the transfers one after the other. The last one's error is that of the
 // run.
-func (r *session) all(ctx context.Context) error {
+func (s *session) all(ctx context.Context) error {
 	var last error
-	for i := range r.ops {
-		o := &r.ops[i]
-		err := r.option(ctx, o)
+	for i := range s.ops {
+		o := &s.ops[i]
+		err := s.option(ctx, o)
 		last = err
 		if o.cookieJar != "" {
-			if werr := r.writeCookies(o); werr != nil {
-				r.warn("failed to save cookies in %s: %v", o.cookieJar, werr)
+			if werr := s.writeCookies(o); werr != nil {
+				s.warn("failed to save cookies in %s: %v", o.cookieJar, werr)
 			}
 		}
-		if ctx.Err() != nil || err != nil && r.failEarly {
+		if ctx.Err() != nil || err != nil && s.failEarly {
 			return err
 		}
 	}
@@ -84,33 +87,38 @@ func (r *session) all(ctx context.Context) error {
 }
 
 // option does the transfers of one option set.
-func (r *session) option(ctx context.Context, o *options) (last error) {
-	given, came := r.readCookies(o)
-	content, err := o.content(r.env.Stdin)
+func (s *session) option(ctx context.Context, o *options) (last error) {
+	given, came := s.readCookies(o)
+	content, err := o.content(s.env.Stdin)
 	if err != nil {
-		return r.fatal(cli.ExitRead, "Failed to open/read local data from file/application: %v", cli.ErrorText(err))
+		return s.fatal(cli.ExitRead, "Failed to open/read local data from file/application: %v", cli.ErrorText(err))
 	}
 	if len(o.outputs) > len(o.urls) && !o.remoteAll {
-		r.warn("got more output options than URLs")
+		s.warn("Got more output options than URLs")
 	}
 	for i, raw := range o.urls {
-		glob := &glob{literals: []string{raw}}
-		if !o.noGlob {
-			if glob, err = parseGlob(raw); err != nil {
-				return r.fatal(exitBadURL, "%v", err)
+		urls, err := o.glob(raw)
+		if err != nil {
+			return s.fatal(exitBadURL, "%v", err)
+		}
+		uploads := &glob{literals: []string{""}}
+		if i < len(o.uploads) {
+			uploads.literals[0] = o.uploads[i]
+			if _, err := os.Stat(o.uploads[i]); err != nil { // no file is called so
+				if uploads, err = o.glob(o.uploads[i]); err != nil {
+					return s.fatal(exitBadURL, "%v", err)
+				}
 			}
 		}
-		for k := range glob.size() {
-			t := &transfer{session: r, o: o, content: content, given: given, came: came, number: r.done}
+		for n := range uploads.size() * urls.size() {
+			t := &transfer{session: s, o: o, content: content, given: given, came: came, number: s.done}
+			t.upload, _ = uploads.at(n / urls.size())
 			var values []string
-			t.raw, values = glob.at(k)
-			t.target = o.targetOf(i, values)
-			if i < len(o.uploads) {
-				t.upload = o.uploads[i]
-			}
+			t.raw, values = urls.at(n % urls.size())
+			t.target = o.targetOf(i, urls, values)
 			last = t.run(ctx)
-			r.done++
-			if ctx.Err() != nil || last != nil && r.failEarly {
+			s.done++
+			if ctx.Err() != nil || last != nil && s.failEarly {
 				return last
 			}
 		}
@@ -118,14 +126,22 @@ func (r *session) option(ctx context.Context, o *options) (last error) {
 	return last
 }
 
+// glob is what -g does not read as one.
+func (o *options) glob(s string) (*glob, error) {
+	if o.noGlob {
+		return &glob{literals: []string{s}}, nil
+	}
+	return parseGlob(s)
+}
+
 // targetOf is where the body of URL number i goes.
-func (o *options) targetOf(i int, values []string) target {
-	t := target{name: "", remote: o.remoteAll}
-	if i < len(o.outputs) {
+func (o *options) targetOf(i int, urls *glob, values []string) target {
+	t := target{remote: o.remoteAll}
+	if i < len(o.outputs) && o.outputs[i] != (target{}) {
 		t = o.outputs[i]
 	}
 	if len(values) > 0 {
-		t.name = globName(t.name, values)
+		t.name = urls.fill(t.name, values)
 	}
 	if o.outputDir != "" && t.name != "" && t.name != "-" {
 		t.name = filepath.Join(o.outputDir, t.name)
@@ -135,15 +151,15 @@ func (o *options) targetOf(i int, values []string) target {
 
 // readCookies fills the jar from the files of -b. It returns what was given there as
 // it is, and the Set-Cookie fields of heads that were saved.
-func (r *session) readCookies(o *options) (given []string, came httpmini.Header) {
-	for _, s := range o.cookies {
+func (s *session) readCookies(o *options) (given []string, came httpmini.Header) {
+	for _, name := range o.cookies {
 		switch {
-		case !namesFile(s):
-			given = append(given, strings.TrimSpace(s))
-		case s != "":
-			fields, err := readCookies(r.jar, s, r.env.Stdin, !o.junkSession)
+		case !namesFile(name):
+			given = append(given, strings.TrimSpace(name))
+		case name != "":
+			fields, err := readCookies(s.jar, name, s.env.Stdin, !o.junkSession)
 			if err != nil {
-				r.warn("failed to read cookies from %s: %v", s, err)
+				s.warn("failed to read cookies from %s: %v", name, err)
 			}
 			came = append(came, fields...)
 		}
@@ -155,144 +171,20 @@ func (r *session) readCookies(o *options) (given []string, came httpmini.Header)
 func namesFile(s string) bool { return !strings.Contains(s, "=") }
 
 // fatal is an error before there is a transfer.
-func (r *session) fatal(code int, format string, args ...any) error {
-	r.say(code, fmt.Sprintf(format, args...))
+func (s *session) fatal(code int, format string, args ...any) error {
+	s.say(code, fmt.Sprintf(format, args...))
 	return cli.Fail(code, nil)
 }
 
 // say prints an error as curl does.
-func (r *session) say(code int, text string) {
-	if text != "" && (!r.silent || r.showError) {
-		fmt.Fprintf(r.env.Stderr, "curl: (%d) %s\n", code, event.AppendCut(nil, text, cli.MaxErrorLine))
+func (s *session) say(code int, text string) {
+	if text != "" && (!s.silent || s.showError) {
+		fmt.Fprintf(s.env.Stderr, "curl: (%d) %s\n", code, event.AppendCut(nil, text, cli.MaxErrorLine))
 	}
 }
 
-func (r *session) warn(format string, args ...any) {
-	if !r.silent {
-		fmt.Fprintf(r.env.Stderr, "Warning: %s\n", event.AppendCut(nil, fmt.Sprintf(format, args...), cli.MaxErrorLine))
+func (s *session) warn(format string, args ...any) {
+	if !s.silent {
+		fmt.Fprintf(s.env.Stderr, "Warning: %s\n", event.AppendCut(nil, fmt.Sprintf(format, args...), cli.MaxErrorLine))
 	}
-}
-
-// proxyURL says which HTTP proxy a request goes to; SOCKS, and tunnels for plain
-// http (-p), are dial's.
-func (r *session) proxyURL(u *url.URL) (*url.URL, error) {
-	r.through = nil
-	r.viaProxy = false
-	p, err := r.proxyOf(u.Scheme, u.Hostname(), u.Port())
-	if err != nil || p == nil {
-		return nil, err
-	}
-	r.viaProxy = true
-	if p.Socks || r.tunnel && u.Scheme == "http" {
-		r.through = p
-		return nil, nil
-	}
-	key := fmt.Sprint(p.Host, " ", p.Port, " ", p.User)
-	if r.proxies[key] == nil {
-		r.proxies[key] = &url.URL{Scheme: "http", Host: net.JoinHostPort(p.Host, p.Port), User: p.User}
-	}
-	return r.proxies[key], nil
-}
-
-func (r *session) proxyOf(scheme, host, port string) (*dial.Proxy, error) {
-	if r.unixSocket != "" {
-		return nil, nil
-	}
-	if port == "" {
-		port = (&location{scheme: scheme}).realPort()
-	}
-	return r.dialer.ProxyFor(r.env, scheme, host, port)
-}
-
-// dial connects to a server or to the proxy that proxyURL named.
-func (r *session) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	if r.unixSocket != "" {
-		return r.env.Dial(ctx, "unix", r.unixSocket)
-	}
-	if !r.viaProxy || r.through != nil {
-		address = r.connectAddress(address)
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	env := *r.env
-	env.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-		addrs, err := r.env.Lookup(ctx, host)
-		r.now.lookedUp = time.Now()
-		return addrs, err
-	}
-	env.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		r.now.info("  Trying %s...", address)
-		return r.env.Dial(ctx, network, address)
-	}
-	r.now.lookedUp = time.Now()
-	if p := r.through; p != nil {
-		conn, err := r.dialer.Direct(ctx, &env, r.now.o.network, p.Host, p.Port)
-		if err != nil {
-			return nil, err
-		}
-		return p.Through(ctx, conn, host, port)
-	}
-	return r.dialer.Direct(ctx, &env, r.now.o.network, host, port)
-}
-
-// connectAddress applies --connect-to.
-func (r *session) connectAddress(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	for _, c := range r.connectTo {
-		h, p := cutHostPort(c[0])
-		if (h == "" || h == host) && (p == "" || p == port) {
-			toHost, toPort := cutHostPort(c[1])
-			return net.JoinHostPort(cmp.Or(toHost, host), cmp.Or(toPort, port))
-		}
-	}
-	return address
-}
-
-// cutHostPort splits at the last colon, and takes brackets off.
-func cutHostPort(s string) (host, port string) {
-	i := strings.LastIndexByte(s, ':')
-	return strings.Trim(s[:max(i, 0)], "[]"), s[i+1:]
-}
-
-// secure makes TLS of a connection. What that needs is made with the first one.
-func (r *session) secure(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
-	if err := r.makeConfig(); err != nil {
-		return nil, err
-	}
-	tc, err := r.config.Client(ctx, nc, host)
-	if err != nil {
-		return nil, err
-	}
-	state := tlsconf.State(tc)
-	if r.tlsMin13 && !strings.HasPrefix(state, "TLS 1.3") {
-		tc.Close()
-		return nil, failf(cli.ExitTLS, "TLS connect error: the server speaks no TLS 1.3")
-	}
-	r.now.info("TLS: %s", state)
-	return tc, nil
-}
-
-func (r *session) makeConfig() (err error) {
-	if r.config != nil {
-		return nil
-	}
-	if !tlsconf.Available {
-		return failf(exitUnsupported, "Protocol \"https\" not supported: this build leaves TLS out")
-	}
-	options := &r.tls.Options
-	if r.config, err = tlsconf.Client(*options); err == nil {
-		return nil
-	}
-	code, what := exitLocalCert, "could not load the client certificate or its key"
-	if options.CA != "" {
-		if _, rerr := tlsconf.Client(tlsconf.Options{CA: options.CA}); rerr != nil {
-			code, what = exitCAFile, "error setting certificate verify locations"
-		}
-	}
-	return failf(code, "%s: %v", what, cli.ErrorText(err))
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
@@ -32,6 +33,9 @@ func (t *transfer) sent(r *httpmini.Request) {
 	t.asked = r.Method
 	head := r.AppendHead(nil)
 	t.requestSize += int64(len(head))
+	if c := t.tap(); c != nil {
+		c.heads, c.heading, c.begun, c.came = len(head), true, false, nil
+	}
 	if t.verbose {
 		t.verboseHead("> ", string(head), httpmini.IsSecret)
 	}
@@ -47,7 +51,12 @@ func (t *transfer) received(r *httpmini.Response) {
 			return
 		}
 	}
-	t.showHead(r.Raw)
+	if c := t.tap(); c != nil {
+		c.headCame(r.Raw, r.Status >= 200)
+	}
+	if r.Raw != madeHead {
+		t.showHead(r.Raw)
+	}
 }
 
 // showHead passes on what came of a head, byte for byte.
@@ -82,13 +91,18 @@ func (t *transfer) dumpHead(head []byte) error {
 	case "-", "/dev/stdout":
 		_, err := t.env.Stdout.Write(t.o.forTTY(t.env.TTYOut, head))
 		return err
-	case "/dev/stderr":
+	case "%", "/dev/stderr":
 		_, err := t.env.Stderr.Write(t.o.forTTY(t.env.TTYErr, head))
 		return err
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
 	if t.o.dumps++; t.o.dumps == 1 {
 		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	if t.o.createDirs {
+		if err := os.MkdirAll(filepath.Dir(t.o.dumpHeader), 0o777); err != nil {
+			return err
+		}
 	}
 	f, err := os.OpenFile(t.o.dumpHeader, flags, 0o666)
 	if err != nil {
@@ -113,6 +127,7 @@ func (t *transfer) verboseHead(mark, head string, secret func(name string) bool)
 
 // info is a line of -v that begins with a star.
 func (t *transfer) info(format string, args ...any) {
+	t.traced("== Info", fmt.Appendf(nil, format, args...))
 	if t.verbose {
 		fmt.Fprintf(t.env.Stderr, "* %s\n", event.AppendCut(nil, fmt.Sprintf(format, args...), cli.MaxErrorLine))
 	}

@@ -48,9 +48,12 @@ type attempt struct {
 	refused  bool // nobody listens there
 	lookedUp time.Time
 
+	asking              bool   // what is sent is only a question for a challenge
+	etag                string // of --etag-compare
 	asked               string // the method of the last request, CONNECT too
 	method, sentReferer string
 	answer              *httpmini.Answer   // the last one
+	heads               httpmini.Header    // the fields of all answers
 	response            *httpmini.Response // the last final one, or what -z makes of it
 	connectStatus       int
 	connects, fields    int
@@ -101,7 +104,7 @@ func (t *transfer) run(ctx context.Context) error {
 
 // end says what is to be said after the last try.
 func (t *transfer) end(ctx context.Context, why *failure) error {
-	if t.out != nil {
+	if t.out != nil && (t.status() != 304 || t.out.w != nil) { // what was not sent again stays
 		readable := why != nil && why.code == cli.ExitRefused && t.out.w != nil // what the server says of an error
 		if why == nil || readable {
 			if err := t.out.finish(t.fileTime()); err != nil && why == nil {
@@ -149,6 +152,9 @@ func (t *transfer) try(ctx context.Context) (why *failure) {
 		ctx = timed
 	}
 	err := t.begin()
+	if err == errSkipped {
+		return nil
+	}
 	if err == nil {
 		defer t.watch(cancel)()
 		if t.url.scheme == "ws" || t.url.scheme == "wss" {
@@ -189,6 +195,8 @@ func (t *transfer) begin() (err error) {
 		return failf(exitUnsupported, "Protocol %q not supported or disabled", t.url.scheme)
 	case err != nil:
 		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
+	case t.noURLUser && t.url.hasUser:
+		return failf(exitUser, "URL rejected: Credentials was passed in the URL when prohibited")
 	}
 	if t.url.secure() {
 		if err := t.makeConfig(); err != nil {
@@ -197,6 +205,15 @@ func (t *transfer) begin() (err error) {
 	}
 	if t.jar != nil && len(t.came) > 0 {
 		t.jar.Store(t.cookieURL(), t.came, t.env.Now())
+	}
+	if name := t.o.etagCompare; name != "" {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.warn("Failed to open %s: %v", name, reasonOf(err))
+		}
+		if t.etag = strings.TrimSpace(string(text)); t.etag == "" {
+			t.etag = `""`
+		}
 	}
 	if t.o.timeCond != "" {
 		ok := false
@@ -207,6 +224,8 @@ func (t *transfer) begin() (err error) {
 	return t.openOutput()
 }
 
+var errSkipped = errors.New("the file is there")
+
 // openOutput finds out where the body is to go, and how much is there already.
 func (t *transfer) openOutput() error {
 	if t.out == nil {
@@ -214,6 +233,8 @@ func (t *transfer) openOutput() error {
 	}
 	o := t.out
 	switch {
+	case t.target.null:
+		o.name = os.DevNull
 	case t.target.remote:
 		name, err := urlFileName(t.url)
 		if err != nil && (!t.o.remoteHeader || err != errNoRemoteName) {
@@ -223,14 +244,23 @@ func (t *transfer) openOutput() error {
 	case o.name == "-", o.name == "/dev/stdout":
 		o.name, o.raw = "", true
 	}
+	info, err := os.Stat(o.name)
+	exists := err == nil && o.name != "" && info.Mode().IsRegular()
+	switch {
+	case exists && t.o.skipExisting:
+		t.out = nil
+		t.info("skips transfer, %q exists locally", o.name)
+		return errSkipped
+	case exists && t.o.noClobber && t.retried == 0:
+		o.name = unusedName(o.name)
+		o.exclusive = true
+	}
 	switch {
 	case t.o.resume == "":
 	case t.o.resume != "-":
 		t.resumeAt, _ = strconv.ParseInt(t.o.resume, 10, 64)
-	case t.upload == "" && o.name != "":
-		if info, err := os.Stat(o.name); err == nil && info.Mode().IsRegular() {
-			t.resumeAt = info.Size()
-		}
+	case t.upload == "" && exists:
+		t.resumeAt = info.Size()
 	}
 	o.append = (t.resumeAt > 0 || t.o.resume == "-") && t.upload == ""
 	return nil
@@ -253,6 +283,15 @@ func (t *transfer) exchange(ctx context.Context) error {
 		a, err := t.send(ctx, r)
 		if err != nil {
 			return err
+		}
+		if t.challenged(a, t.asking) {
+			a.Close()
+			if s, ok := r.Body.(io.Seeker); ok {
+				if _, err := s.Seek(0, io.SeekStart); err != nil {
+					return &errInput{err}
+				}
+			}
+			continue
 		}
 		to, nr, err := t.next(a, r, policy)
 		if to != nil {
@@ -304,7 +343,19 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 		sent.Target = t.targetForm()
 	}
 	t.method = sent.Method
+	if err := t.setLogin(&sent); err != nil {
+		return nil, err
+	}
+	if t.asking = t.mustAsk() && sent.Body != nil; t.asking {
+		sent.Body, sent.ContentLength = nil, 0
+		sent.Header.Del("Expect")
+	}
+	t.client.ProxyHeader = t.tunnelHeader()
 	a, err := t.client.Do(ctx, t.at.parseable(), &sent)
+	if refused, ok := errors.AsType[*httpmini.ProxyError](err); ok && refused.Response.Status == 407 &&
+		t.proxyLogin.take(refused.Response.Header, "Proxy-Authenticate") {
+		return t.send(ctx, r)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -322,6 +373,12 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 		}
 	}
 	t.answer, t.response = a, a.Response
+	t.heads = append(t.heads, a.Header...)
+	if etag := a.Header.Get("ETag"); t.o.etagSave != "" && etag != "" && a.Status < 400 {
+		if err := os.WriteFile(t.o.etagSave, []byte(etag+"\n"), 0o666); err != nil {
+			t.warn("failed to save the ETag: %v", err)
+		}
+	}
 	if t.jar != nil {
 		t.jar.Store(t.cookieURL(), a.Header, t.env.Now())
 	}
@@ -331,7 +388,7 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 // targetForm is the target of a request: the path as it was typed, behind the whole
 // URL for a proxy.
 func (t *transfer) targetForm() string {
-	if t.proxied() {
+	if t.proxied() != nil {
 		return t.at.scheme + "://" + t.at.authority() + t.at.target()
 	}
 	return t.at.target()
@@ -341,6 +398,8 @@ func (t *transfer) targetForm() string {
 func (t *transfer) redirected(a *httpmini.Answer, to *location, r *httpmini.Request) {
 	before := t.at
 	t.at, t.redirectURL = to, ""
+	t.at.hasUser = to.origin() == before.origin() && before.hasUser // not of the Location
+	t.at.user = before.user
 	if to.origin() != before.origin() {
 		t.atHome = t.atHome && t.o.redirects.Trusted
 	}
@@ -349,8 +408,8 @@ func (t *transfer) redirected(a *httpmini.Answer, to *location, r *httpmini.Requ
 	if strings.HasSuffix(t.o.referer, ";auto") {
 		r.Header.Set("Referer", before.String())
 	}
-	r.Header.Del("Proxy-Authorization") // the client has it
-	if t.at.scheme != "http" {
+	if t.proxied() == nil {
+		r.Header.Del("Proxy-Authorization")
 		r.Header.Del("Proxy-Connection")
 	}
 	t.setCookies(&r.Header)

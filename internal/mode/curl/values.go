@@ -1,12 +1,16 @@
 package curl
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"os"
 	"slices"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
+	"socketsrv/internal/tlsconf"
 	"strconv"
 	"strings"
 )
@@ -26,16 +30,7 @@ func noControl(s string) error {
 	return nil
 }
 
-func count(p *int) func(string) error {
-	return func(s string) error {
-		n, err := strconv.ParseInt(s, 10, 31)
-		if err != nil || n < 0 {
-			return errors.New("want a number from 0 on")
-		}
-		*p = int(n)
-		return nil
-	}
-}
+var errCount = errors.New("want a number from 0 on")
 
 func (c *command) setMethod(s string) error {
 	c.method = s
@@ -43,14 +38,6 @@ func (c *command) setMethod(s string) error {
 		return errors.New("want a word such as PUT")
 	}
 	return nil
-}
-
-func (c *command) addForm(literal bool) func(string) error {
-	return func(s string) error {
-		p, err := parseFormPart(s, literal)
-		c.form = append(c.form, p)
-		return err
-	}
 }
 
 func (c *command) setMaxRedirects(s string) error {
@@ -82,16 +69,22 @@ func (c *command) setResume(s string) error {
 	return nil
 }
 
-// setProxy takes a proxy of that scheme; none, not even that of the environment,
-// where it is "".
+// setProxy takes a proxy of that scheme, http10 being HTTP/1.0; none, not even that of
+// the environment, where it is "".
 func (c *command) setProxy(scheme string) func(string) error {
 	return func(s string) (err error) {
 		if s == "" {
 			c.dialer.Proxy, c.dialer.NoProxy = nil, "*"
 			return nil
 		}
-		if scheme != "" {
-			s = scheme + "://" + s
+		c.proxy10 = scheme == "http10"
+		if scheme != "" && !strings.Contains(s, "://") {
+			s = strings.TrimSuffix(scheme, "10") + "://" + s
+		}
+		if rest, ok := strings.CutPrefix(s, "socks5h://localhost/"); ok { // a Unix socket
+			c.proxySocket, s = "/"+rest, "socks5h://localhost"
+		} else if rest, ok := strings.CutPrefix(s, "socks5://localhost/"); ok {
+			c.proxySocket, s = "/"+rest, "socks5://localhost"
 		}
 		c.dialer.Proxy, err = dial.ParseProxy(s)
 		return err
@@ -151,29 +144,150 @@ func (c *command) setProtocols(s string) error {
 	return nil
 }
 
-// addHeader takes 'Name: value', 'Name:', 'Name;' or the name of a file of those.
-func (c *command) addHeader(s string) error {
+// addHeader takes 'Name: value', 'Name:', 'Name;' or the name of a file of those. What
+// is none of these is skipped, as curl does.
+func addHeader(to *[]field, s string) error {
 	if name, ok := strings.CutPrefix(s, "@"); ok {
-		list, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(string(list)) {
-			if line = strings.TrimRight(line, "\r\n"); line != "" && err == nil {
-				err = c.addHeader(line)
+		list, err := readText(name, nil)
+		for _, line := range fieldLines(list) {
+			if err == nil {
+				err = addHeader(to, line)
 			}
 		}
 		return err
 	}
-	if s == "" {
-		return nil // an unset variable of a script
+	name, rest, colon := strings.Cut(s, ":")
+	if !colon && !strings.HasSuffix(s, ";") {
+		return nil
 	}
-	name, _, _ := strings.Cut(s, ":")
-	if value, ok := strings.CutPrefix(s, name+":"); ok && strings.Trim(value, " \t") == "" {
-		c.headers = append(c.headers, field{name: name, remove: true})
+	if name = strings.TrimRight(name, " \t"); colon && strings.Trim(rest, " \t") == "" {
+		*to = append(*to, field{name: name, remove: true})
 		return (httpmini.Header{{Name: name}}).Check()
 	}
 	f, err := cli.ParseField(s)
-	c.headers = append(c.headers, field{name: f.Name, value: f.Value})
+	*to = append(*to, field{name: f.Name, value: f.Value})
 	return err
+}
+
+// addURL takes a URL, or @FILE with one a line.
+func (c *command) addURL(s string) error {
+	name, ok := strings.CutPrefix(s, "@")
+	if !ok {
+		c.urls = append(c.urls, s)
+		return nil
+	}
+	text, err := readText(name, nil)
+	for _, line := range fieldLines(text) {
+		c.urls = append(c.urls, line)
+		c.outputs = append(c.outputs, make([]target, len(c.urls)-len(c.outputs))...)
+		c.outputs[len(c.urls)-1] = target{remote: true}
+	}
+	return err
+}
+
+func (c *command) addData(kind dataKind) func(string) error {
+	return func(s string) error {
+		c.data = append(c.data, datum{kind, s})
+		return nil
+	}
+}
+
+func (c *command) addQuery(s string) error {
+	kind := dataEncode
+	if rest, ok := strings.CutPrefix(s, "+"); ok {
+		s, kind = rest, dataRaw
+	}
+	c.urlQuery = append(c.urlQuery, datum{kind, s})
+	return nil
+}
+
+func (c *command) setTarget(s string) error {
+	c.requestTarget = s
+	return (&httpmini.Request{Method: "GET", Target: s}).Check()
+}
+
+func (c *command) addCookie(s string) error {
+	c.cookies = append(c.cookies, s)
+	return noControl(s)
+}
+
+func (c *command) setUser(s string) error {
+	if !strings.Contains(s, ":") {
+		return errors.New("want USER:PASSWORD; nobody is asked for a password here")
+	}
+	c.user, c.hasUser = s, true
+	return noControl(s)
+}
+
+func setAuth(p *string, way string) func(bool) {
+	return func(on bool) {
+		if *p = ""; on {
+			*p = way
+		}
+	}
+}
+
+// next begins another option set. Where nothing was asked for it does nothing: it may be
+// the first word of a file of -K.
+func (c *command) next(bool) {
+	if len(c.urls) > 0 {
+		c.ops, c.options = append(c.ops, c.options), defaults()
+	}
+}
+
+// setTrace names the file of --trace; % is stderr.
+func (c *command) setTrace(text bool) func(string) error {
+	return func(s string) error {
+		c.trace, c.traceText = s, text
+		return nil
+	}
+}
+
+// setNoProxy takes a list, which may name nobody: no_proxy does not count then.
+func (c *command) setNoProxy(s string) error {
+	c.dialer.NoProxy = s + ","
+	return nil
+}
+
+// addResolve takes [+]HOST:PORT:ADDR; -HOST:PORT forgets an earlier one.
+func (c *command) addResolve(s string) error {
+	if name, ok := strings.CutPrefix(s, "-"); ok {
+		c.resolves = slices.DeleteFunc(c.resolves, func(r string) bool { return strings.HasPrefix(r, name+":") })
+		return nil
+	}
+	c.resolves = append(c.resolves, strings.TrimPrefix(s, "+"))
+	return new(dial.Dialer).AddResolve(strings.TrimPrefix(s, "+"))
+}
+
+// setLocalPort takes a port or a range of ports.
+func (c *command) setLocalPort(s string) (err error) {
+	from, to, ok := strings.Cut(s, "-")
+	if c.firstPort, err = strconv.Atoi(from); err == nil && ok {
+		c.lastPort, err = strconv.Atoi(to)
+	}
+	c.lastPort = max(c.firstPort, c.lastPort)
+	if err != nil || c.firstPort < 1 || c.lastPort > 65535 {
+		return errors.New("want a port, or two with a dash between")
+	}
+	return nil
+}
+
+// setPin takes sha256// with base64, or a file that holds a public key.
+func (c *command) setPin(s string) error {
+	if !strings.HasPrefix(s, "sha256//") {
+		key, err := os.ReadFile(s)
+		if err != nil {
+			return err
+		}
+		if block, _ := pem.Decode(key); block != nil {
+			key = block.Bytes
+		}
+		sum := sha256.Sum256(key)
+		s = "sha256//" + base64.StdEncoding.EncodeToString(sum[:])
+	}
+	c.tls.Options.Pin, c.pinned = s, true
+	if _, err := tlsconf.Client(tlsconf.Options{Pin: s}); err != nil && tlsconf.Available {
+		return errors.New("want sha256// and base64 of 32 bytes, or a file with a public key")
+	}
+	return nil
 }

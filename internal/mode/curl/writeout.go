@@ -7,99 +7,80 @@ import (
 	"os"
 	"socketsrv/httpmini"
 	"socketsrv/internal/event"
+	"socketsrv/internal/tlsconf"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// writeNames are the names in %{…}, in the order of %{json}.
-const writeNames = `content_type errormsg exitcode filename_effective http_code http_connect http_version local_ip
-local_port method num_connects num_headers num_redirects proxy_ssl_verify_result proxy_used
-redirect_url referer remote_ip remote_port response_code scheme size_download size_header
-size_request size_upload speed_download speed_upload ssl_verify_result time_appconnect time_connect
-time_namelookup time_pretransfer time_redirect time_starttransfer time_total url url_effective
-urlnum`
+// A variable is a name in %{…} and what it stands for; nil where there is none of it.
+type variable struct {
+	name  string
+	value func(t *transfer) any
+}
 
-// variable is what a name in %{…} stands for; nil where there is none of it.
-func (t *transfer) variable(name string) (value any, ok bool) {
-	switch name {
-	case "content_type":
-		value = t.field("Content-Type")
-	case "errormsg":
-		value = orNil(t.message)
-	case "exitcode":
-		value = t.exit
-	case "filename_effective":
-		value = orNil(t.fileName())
-	case "http_code", "response_code":
-		value = threeDigits(t.status())
-	case "http_connect":
-		value = threeDigits(t.connectStatus)
-	case "http_version":
-		value = t.version()
-	case "local_ip":
-		value = ipOf(t.way.Local)
-	case "local_port":
-		value = portOf(t.way.Local)
-	case "method":
-		value = t.method
-	case "num_connects":
-		value = t.connects
-	case "num_headers":
-		value = t.fields
-	case "num_redirects":
-		value = t.redirects
-	case "proxy_ssl_verify_result", "ssl_verify_result":
-		value = 0
-	case "proxy_used":
-		value = btoi(t.way.Proxy != nil)
-	case "redirect_url":
-		value = orNil(t.redirectURL)
-	case "referer":
-		value = orNil(t.sentReferer)
-	case "remote_ip":
-		value = ipOf(t.way.Remote)
-	case "remote_port":
-		value = portOf(t.way.Remote)
-	case "scheme":
-		value = strings.ToUpper(t.at.scheme)
-	case "size_download":
-		value = t.down
-	case "size_header":
-		value = t.headerSize
-	case "size_request":
-		value = t.requestSize
-	case "size_upload":
-		value = t.up
-	case "speed_download":
-		value = perSecond(t.down, t.took)
-	case "speed_upload":
-		value = perSecond(t.up, t.took)
-	case "time_appconnect":
-		value = t.since(t.way.Secured)
-	case "time_connect":
-		value = t.since(t.way.Connected)
-	case "time_namelookup":
-		value = t.since(t.lookedUp)
-	case "time_pretransfer":
-		value = t.moment(func(a *httpmini.Answer) time.Time { return a.Sending })
-	case "time_redirect":
-		value = t.redirectTime
-	case "time_starttransfer":
-		value = t.moment(func(a *httpmini.Answer) time.Time { return a.First })
-	case "time_total":
-		value = t.took
-	case "url":
-		value = t.raw
-	case "url_effective":
-		value = t.effective()
-	case "urlnum":
-		value = t.number
-	default:
-		return nil, false
+// variables are those of curl's that mean something here, in the order of %{json}.
+var variables = []variable{
+	{"certs", func(t *transfer) any { return tlsconf.Certificates(t.way.NetConn) }},
+	{"content_type", func(t *transfer) any { return t.field("Content-Type") }},
+	{"errormsg", func(t *transfer) any { return orNil(t.message) }},
+	{"exitcode", func(t *transfer) any { return t.exit }},
+	{"filename_effective", func(t *transfer) any { return orNil(t.fileName()) }},
+	{"http_code", func(t *transfer) any { return threeDigits(t.status()) }},
+	{"http_connect", func(t *transfer) any { return threeDigits(t.connectStatus) }},
+	{"http_version", func(t *transfer) any { return t.version() }},
+	{"local_ip", func(t *transfer) any { return ipOf(t.way.Local) }},
+	{"local_port", func(t *transfer) any { return portOf(t.way.Local) }},
+	{"method", func(t *transfer) any { return t.method }},
+	{"num_connects", func(t *transfer) any { return t.connects }},
+	{"num_headers", func(t *transfer) any { return t.fields }},
+	{"num_redirects", func(t *transfer) any { return t.redirects }},
+	{"num_retries", func(t *transfer) any { return t.retried }},
+	{"proxy_ssl_verify_result", func(t *transfer) any { return 0 }},
+	{"proxy_used", func(t *transfer) any { return btoi(t.way.Proxy != nil) }},
+	{"redirect_url", func(t *transfer) any { return orNil(t.redirectURL) }},
+	{"referer", func(t *transfer) any { return orNil(t.sentReferer) }},
+	{"remote_ip", func(t *transfer) any { return ipOf(t.way.Remote) }},
+	{"remote_port", func(t *transfer) any { return portOf(t.way.Remote) }},
+	{"response_code", func(t *transfer) any { return threeDigits(t.status()) }},
+	{"scheme", func(t *transfer) any { return strings.ToUpper(t.at.scheme) }},
+	{"size_delivered", func(t *transfer) any { return t.out.written }},
+	{"size_download", func(t *transfer) any { return t.down }},
+	{"size_header", func(t *transfer) any { return t.headerSize }},
+	{"size_request", func(t *transfer) any { return t.requestSize }},
+	{"size_upload", func(t *transfer) any { return t.up }},
+	{"speed_download", func(t *transfer) any { return perSecond(t.down, t.took) }},
+	{"speed_upload", func(t *transfer) any { return perSecond(t.up, t.took) }},
+	{"ssl_verify_result", func(t *transfer) any { return 0 }},
+	{"time_appconnect", func(t *transfer) any { return t.since(t.way.Secured) }},
+	{"time_connect", func(t *transfer) any { return t.since(t.way.Connected) }},
+	{"time_namelookup", func(t *transfer) any { return t.since(t.lookedUp) }},
+	{"time_pretransfer", func(t *transfer) any { return t.moment(func(a *httpmini.Answer) time.Time { return a.Sending }) }},
+	{"time_redirect", func(t *transfer) any { return t.redirectTime }},
+	{"time_starttransfer", func(t *transfer) any { return t.moment(func(a *httpmini.Answer) time.Time { return a.First }) }},
+	{"time_total", func(t *transfer) any { return t.took }},
+	{"url", func(t *transfer) any { return t.raw }},
+	{"url_effective", func(t *transfer) any { return t.effective() }},
+	{"urlnum", func(t *transfer) any { return t.number }},
+	{"xfer_id", func(t *transfer) any { return t.number }},
+}
+
+// valueOf is what a name stands for; parts of a URL are url.host, urle.path and so on.
+func (t *transfer) valueOf(name string) (value any, ok bool) {
+	if of, part, ok := strings.Cut(name, "."); ok && (of == "url" || of == "urle") {
+		u := t.url
+		if of == "urle" {
+			u = t.at
+		}
+		return u.part(part)
 	}
-	return value, true
+	for _, v := range variables {
+		if v.name == name {
+			return v.value(t), true
+		}
+	}
+	return nil, false
 }
 
 // moment is when something happened to the last answer, since the beginning.
@@ -212,6 +193,9 @@ func (t *transfer) writeAfter() {
 		}
 	}
 	w.flush()
+	for _, f := range w.files {
+		f.Close()
+	}
 }
 
 // A writeTarget is where the format goes on to: %{stderr} changes that.
@@ -220,7 +204,8 @@ type writeTarget struct {
 	w     io.Writer
 	tty   *os.File // nil: it is no terminal
 	b     strings.Builder
-	muted bool // after %{onerror}, where there was none
+	muted bool       // after %{onerror}, where there was none
+	files []*os.File // of %output{}
 }
 
 func (w *writeTarget) text(s string) { w.b.WriteString(s) }
@@ -252,10 +237,13 @@ func (w *writeTarget) special(s string) string {
 		w.text("%")
 		return s[2:]
 	case strings.HasPrefix(s, "%header{"):
-		if name, rest, ok := strings.Cut(s[len("%header{"):], "}"); ok {
-			if w.t.response != nil {
-				w.value(w.t.response.Header.Get(name))
-			}
+		if name, rest, ok := cutBrace(s[len("%header{"):]); ok {
+			w.header(name)
+			return rest
+		}
+	case strings.HasPrefix(s, "%output{"):
+		if name, rest, ok := cutBrace(s[len("%output{"):]); ok {
+			w.output(name)
 			return rest
 		}
 	case strings.HasPrefix(s, "%{"):
@@ -266,6 +254,45 @@ func (w *writeTarget) special(s string) string {
 	}
 	w.text("%")
 	return s[1:]
+}
+
+// cutBrace splits at the first brace that no backslash stands before.
+func cutBrace(s string) (before, after string, ok bool) {
+	for i := range len(s) {
+		if s[i] == '}' && (i == 0 || s[i-1] != '\\') {
+			return strings.ReplaceAll(s[:i], `\}`, "}"), s[i+1:], true
+		}
+	}
+	return "", "", false
+}
+
+// header writes a field of the last answer; NAME:all:SEPARATOR all of that name, in all
+// answers.
+func (w *writeTarget) header(name string) {
+	name, separator, all := strings.Cut(name, ":all:")
+	switch {
+	case all:
+		w.value(strings.Join(w.t.heads.Values(name), separator))
+	case w.t.response != nil:
+		w.value(w.t.response.Header.Get(name))
+	}
+}
+
+// output goes on in a file, at its end where >> stands before the name.
+func (w *writeTarget) output(name string) {
+	w.flush()
+	name, more := strings.CutPrefix(name, ">>")
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	if more {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	}
+	f, err := os.OpenFile(name, flags, 0o666)
+	if err != nil {
+		w.t.warn("cannot write to %s: %v", name, err)
+		return
+	}
+	w.w, w.tty = f, nil
+	w.files = append(w.files, f)
 }
 
 func (w *writeTarget) variable(name string) {
@@ -284,7 +311,7 @@ func (w *writeTarget) variable(name string) {
 		w.value(w.t.headerJSON())
 	case "":
 	default:
-		value, ok := w.t.variable(name)
+		value, ok := w.t.valueOf(name)
 		if !ok {
 			fmt.Fprintf(w.t.env.Stderr, "curl: unknown --write-out variable: '%s'\n", event.Field(name))
 			return
@@ -296,9 +323,8 @@ func (w *writeTarget) variable(name string) {
 // allJSON is every variable, in the order of their names.
 func (t *transfer) allJSON() string {
 	var b strings.Builder
-	for name := range strings.FieldsSeq(writeNames) {
-		value, _ := t.variable(name)
-		b.WriteString("{,"[min(b.Len(), 1):][:1] + jsonString(name) + ":" + writeJSON(value))
+	for _, v := range variables {
+		b.WriteString("{,"[min(b.Len(), 1):][:1] + jsonString(v.name) + ":" + writeJSON(v.value(t)))
 	}
 	return b.String() + `,"curl_version":` + jsonString(userAgent) + "}"
 }

@@ -24,7 +24,12 @@ func (t *transfer) webSocket(ctx context.Context) error {
 	if t.o.follow {
 		opt.MaxRedirects, opt.TrustRedirects = max(t.o.maxRedirects, 0), t.o.redirects.Trusted
 	}
-	for _, f := range t.header(&httpmini.Request{Method: "GET"}) {
+	q := &httpmini.Request{Method: "GET"}
+	q.Header = t.header(q)
+	if err := t.setLogin(q); err != nil {
+		return err
+	}
+	for _, f := range q.Header {
 		switch {
 		case f.Name == "Host":
 			opt.Host = f.Value

@@ -1,0 +1,243 @@
+package curl
+
+import (
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"fmt"
+	"hash"
+	"slices"
+	"socketsrv/httpmini"
+	"strings"
+)
+
+// A login is how far the login at a server or a proxy has come.
+type login struct {
+	way    string // of the flag: "", "digest" or "any"
+	picked string // "basic" or "digest", after a challenge
+	digest digest
+}
+
+// A digest is a challenge of the Digest scheme (RFC 7616 §3.3), and how often it was
+// answered.
+type digest struct {
+	realm, nonce, opaque, algorithm, qop string
+	userhash, fresh                      bool
+	count                                int
+	cnonce                               string
+}
+
+// waits says whether nothing can be sent yet but a question for the challenge.
+func (l *login) waits() bool { return l.way != "" && l.picked == "" }
+
+// take reads the challenges in the fields of that name, and says whether another
+// request may do better than the one that they answer.
+func (l *login) take(h httpmini.Header, name string) bool {
+	if l.way == "" {
+		return false
+	}
+	basic := false
+	for _, value := range h.Values(name) {
+		for _, c := range splitChallenges(value) {
+			scheme, rest, _ := strings.Cut(strings.TrimSpace(c), " ")
+			if basic = basic || strings.EqualFold(scheme, "Basic"); !strings.EqualFold(scheme, "Digest") {
+				continue
+			}
+			d := parseDigest(rest)
+			if d.hash() == nil || d.nonce == "" || l.picked == "digest" && !d.fresh {
+				continue
+			}
+			l.picked, l.digest = "digest", d
+			return true
+		}
+	}
+	if !basic || l.way != "any" || l.picked != "" {
+		return false
+	}
+	l.picked = "basic"
+	return true
+}
+
+// field is the value of Authorization or Proxy-Authorization, "" for none.
+func (l *login) field(credentials, method, target string) string {
+	switch {
+	case credentials == "" || l.waits():
+		return ""
+	case l.picked == "digest":
+		user, password, _ := strings.Cut(credentials, ":")
+		return l.digest.answer(user, password, method, target)
+	}
+	return httpmini.Basic(credentials)
+}
+
+// splitChallenges splits a WWW-Authenticate (RFC 9110 §11.6.1) where a scheme begins:
+// at a comma with a word behind it that no equals sign follows.
+func splitChallenges(s string) (all []string) {
+	for _, part := range splitQuoted(s, ',') {
+		name, _, _ := strings.Cut(strings.TrimSpace(part), "=")
+		if n := len(all); n > 0 && !strings.Contains(strings.TrimSpace(name), " ") && strings.Contains(part, "=") {
+			all[n-1] += "," + part
+		} else {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+func parseDigest(s string) (d digest) {
+	for _, part := range splitQuoted(s, ',') {
+		key, value, _ := strings.Cut(part, "=")
+		value = unquote(strings.TrimSpace(value))
+		switch strings.ToLower(strings.TrimSpace(key)) {
+		case "realm":
+			d.realm = value
+		case "nonce":
+			d.nonce = value
+		case "opaque":
+			d.opaque = value
+		case "algorithm":
+			d.algorithm = value
+		case "stale":
+			d.fresh = strings.EqualFold(value, "true")
+		case "userhash":
+			d.userhash = strings.EqualFold(value, "true")
+		case "qop":
+			for q := range strings.SplitSeq(value, ",") {
+				if strings.EqualFold(strings.TrimSpace(q), "auth") {
+					d.qop = "auth"
+				}
+			}
+		}
+	}
+	return d
+}
+
+// hash is that of the algorithm, nil if it is none that we know.
+func (d *digest) hash() func() hash.Hash {
+	name := strings.ToUpper(strings.TrimSuffix(strings.ToLower(d.algorithm), "-sess"))
+	return map[string]func() hash.Hash{"": md5.New, "MD5": md5.New, "SHA-256": sha256.New, "SHA-512-256": sha512.New512_256}[name]
+}
+
+// answer makes the response (RFC 7616 §3.4); without qop as RFC 2069 had it.
+func (d *digest) answer(user, password, method, target string) string {
+	sum := func(parts ...string) string {
+		h := d.hash()()
+		h.Write([]byte(strings.Join(parts, ":")))
+		return fmt.Sprintf("%x", h.Sum(nil))
+	}
+	if d.cnonce == "" {
+		d.cnonce = rand.Text()
+	}
+	d.count++
+	a1, a2, count := sum(user, d.realm, password), sum(method, target), fmt.Sprintf("%08x", d.count)
+	if strings.HasSuffix(strings.ToLower(d.algorithm), "-sess") {
+		a1 = sum(a1, d.nonce, d.cnonce)
+	}
+	if d.userhash {
+		user = sum(user, d.realm)
+	}
+	quote := func(s string) string { return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"` }
+	s := "Digest username=" + quote(user) + ", realm=" + quote(d.realm) + ", nonce=" + quote(d.nonce) + ", uri=" + quote(target)
+	if d.qop != "" {
+		s += ", cnonce=" + quote(d.cnonce) + ", nc=" + count + ", qop=" + d.qop +
+			", response=" + quote(sum(a1, d.nonce, count, d.cnonce, d.qop, a2))
+	} else {
+		s += ", response=" + quote(sum(a1, d.nonce, a2))
+	}
+	if d.opaque != "" {
+		s += ", opaque=" + quote(d.opaque)
+	}
+	if d.algorithm != "" {
+		s += ", algorithm=" + d.algorithm
+	}
+	if d.userhash {
+		s += ", userhash=true"
+	}
+	return s
+}
+
+// loginAt is the login at the server of the URL under way, which later transfers go on with.
+func (t *transfer) loginAt() *login {
+	key := t.at.origin()
+	if t.logins[key] == nil || t.logins[key].way != t.o.auth {
+		t.logins[key] = &login{way: t.o.auth}
+	}
+	return t.logins[key]
+}
+
+// credentials are the user and the password for the server under way: of -u or the URL,
+// which are for nobody else, or of .netrc; "" is nobody.
+func (t *transfer) credentials() (string, error) {
+	user, whole := "", false
+	switch {
+	case t.o.hasUser && t.atHome:
+		return t.o.user, nil
+	case t.at.hasUser:
+		user, whole = t.at.user, !strings.HasSuffix(t.at.user, ":")
+	}
+	if !t.o.wantsNetrc() || whole && !t.o.netrc {
+		return user, nil
+	}
+	text, err := t.readNetrc()
+	if err != nil {
+		return "", failf(26, ".netrc error: %v", err)
+	}
+	name, _, _ := strings.Cut(user, ":")
+	if found, ok := netrcUser(text, t.at.host, name); ok {
+		return found, nil
+	}
+	return user, nil
+}
+
+// setLogin gives a request the fields that tell who asks.
+func (t *transfer) setLogin(r *httpmini.Request) error {
+	credentials, err := t.credentials()
+	if err != nil {
+		return err
+	}
+	auth := t.loginAt().field(credentials, r.Method, t.at.target())
+	if t.o.bearer != "" && t.atHome {
+		auth = "Bearer " + t.o.bearer
+	}
+	proxy := ""
+	if p := t.proxied(); p != nil {
+		proxy = t.proxyLogin.field(credentialsOf(p.User), r.Method, r.Target)
+	}
+	for _, f := range []httpmini.Field{{Name: "Authorization", Value: auth}, {Name: "Proxy-Authorization", Value: proxy}} {
+		if t.o.replaces(f.Name) {
+			continue
+		}
+		if r.Header.Del(f.Name); f.Value != "" {
+			at := slices.IndexFunc(r.Header, func(f httpmini.Field) bool { return !strings.EqualFold(f.Name, "Host") })
+			r.Header = slices.Insert(r.Header, max(at, 0), f)
+		}
+	}
+	return nil
+}
+
+// challenged says whether a request is to be sent again because of a 401 or a 407, or
+// because it was only a question and nobody asked who we are.
+func (t *transfer) challenged(a *httpmini.Answer, asked bool) bool {
+	l, name, nobody := t.loginAt(), "WWW-Authenticate", false
+	switch credentials, _ := t.credentials(); {
+	case a.Status == 407:
+		p := t.proxied()
+		l, name, nobody = &t.proxyLogin, "Proxy-Authenticate", p == nil || p.User == nil
+	case a.Status == 401:
+		nobody = credentials == ""
+	case asked && a.Status < 300:
+		l.picked = "basic"
+		return true
+	default:
+		return false
+	}
+	return !nobody && l.take(a.Header, name)
+}
+
+// mustAsk says whether a challenge has to come before a body is worth sending.
+func (t *transfer) mustAsk() bool {
+	credentials, _ := t.credentials()
+	p := t.proxied()
+	return credentials != "" && t.loginAt().waits() || p != nil && p.User != nil && t.proxyLogin.waits()
+}

@@ -1,0 +1,99 @@
+package curl
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// netrcUser looks for host in the text of a .netrc, and there for user unless that is
+// "". What it finds is user:password. A file that cannot be read as one has nobody.
+func netrcUser(text, host, user string) (found string, ok bool) {
+	var login, password string
+	here, given := false, false // the entry is for host, and has something
+	done := func() bool {
+		ok = here && given && (user == "" || login == "" || login == user)
+		if login == "" {
+			login = user
+		}
+		return ok
+	}
+	for text != "" {
+		var word, value string
+		if word, text = netrcWord(text); word == "" {
+			break
+		}
+		switch strings.ToLower(word) {
+		case "machine", "default":
+			if done() {
+				return login + ":" + password, true
+			}
+			login, password, given = "", "", false
+			if here = true; strings.EqualFold(word, "machine") {
+				value, text = netrcWord(text)
+				here = strings.EqualFold(value, host)
+			}
+		case "login":
+			if login, text = netrcWord(text); here {
+				given = true
+			}
+		case "password":
+			if password, text = netrcWord(text); here {
+				given = true
+			}
+		case "account":
+			_, text = netrcWord(text)
+		case "macdef": // up to an empty line
+			_, text, _ = strings.Cut(strings.ReplaceAll(text, "\r", ""), "\n\n")
+		}
+	}
+	if done() {
+		return login + ":" + password, true
+	}
+	return "", false
+}
+
+// netrcWord cuts off the first word; one in quotes may have blanks and backslashes.
+func netrcWord(s string) (word, rest string) {
+	s = strings.TrimLeft(s, " \t\r\n")
+	if !strings.HasPrefix(s, `"`) {
+		end := strings.IndexAny(s+" ", " \t\r\n")
+		return s[:end], s[end:]
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			return b.String(), s[i+1:]
+		case c == '\\' && i+1 < len(s):
+			i++
+			if c = s[i]; strings.IndexByte("nrt", c) >= 0 {
+				c = "\n\r\t"[strings.IndexByte("nrt", c)]
+			}
+			fallthrough
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String(), ""
+}
+
+// wantsNetrc says whether one of the flags that read a .netrc was given.
+func (o *options) wantsNetrc() bool { return o.netrc || o.netrcOptional || o.netrcFile != "" }
+
+// readNetrc returns the text of the file; none is only an error where --netrc wants one.
+func (t *transfer) readNetrc() (string, error) {
+	name := t.o.netrcFile
+	if name == "" {
+		home := t.env.Getenv("HOME")
+		if home == "" {
+			home, _ = os.UserHomeDir()
+		}
+		name = filepath.Join(home, ".netrc")
+	}
+	text, err := readText(name, t.env.Stdin)
+	if err != nil && t.o.netrcOptional {
+		err = nil
+	}
+	return text, err
+}

@@ -1,0 +1,300 @@
+package curl
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/dial"
+	"socketsrv/internal/tlsconf"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// proxyURL says which HTTP proxy a request goes to; SOCKS, and tunnels to where
+// --connect-to leads, are dial's.
+func (s *session) proxyURL(u *url.URL) (*url.URL, error) {
+	s.through, s.viaProxy = nil, false
+	p, err := s.proxyOf(u.Scheme, u.Hostname(), u.Port())
+	if err != nil || p == nil {
+		return nil, err
+	}
+	s.viaProxy = true
+	address := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), (&location{scheme: u.Scheme}).realPort()))
+	if p.Socks || s.connectAddress(address) != address {
+		s.through = p
+		return nil, nil
+	}
+	key := fmt.Sprint(*p)
+	if s.proxies[key] == nil {
+		s.proxies[key] = &url.URL{Scheme: "http", Host: net.JoinHostPort(p.Host, p.Port)}
+		if p.TLS {
+			s.proxies[key].Scheme = "https"
+		}
+	}
+	return s.proxies[key], nil
+}
+
+func (s *session) proxyOf(scheme, host, port string) (*dial.Proxy, error) {
+	if s.unixSocket != "" {
+		return nil, nil
+	}
+	if port == "" {
+		port = (&location{scheme: scheme}).realPort()
+	}
+	return s.dialer.ProxyFor(s.env, scheme, host, port)
+}
+
+// proxied is the HTTP proxy that the request goes to as it is, nil if there is none.
+func (t *transfer) proxied() *dial.Proxy {
+	p, err := t.proxyOf(t.at.scheme, t.at.host, t.at.port)
+	if err != nil || p == nil || p.Socks || t.tunnel || t.at.scheme != "http" {
+		return nil
+	}
+	return p
+}
+
+// tunnelHeader are the fields for CONNECT.
+func (t *transfer) tunnelHeader() (h httpmini.Header) {
+	target := net.JoinHostPort(t.at.host, t.at.realPort())
+	if p, err := t.proxyOf(t.at.scheme, t.at.host, t.at.port); err == nil && p != nil {
+		if auth := t.proxyLogin.field(credentialsOf(p.User), "CONNECT", target); auth != "" {
+			h.Add("Proxy-Authorization", auth)
+		}
+	}
+	if given := given(t.proxyHeaders, "User-Agent"); t.o.agent != "" && given == nil {
+		h.Add("User-Agent", t.o.agent)
+	}
+	h.Add("Proxy-Connection", "Keep-Alive")
+	for _, f := range t.proxyHeaders {
+		if h.Del(f.name); !f.remove {
+			h.Add(f.name, f.value)
+		}
+	}
+	return h
+}
+
+// credentialsOf is user:password, "" for nobody.
+func credentialsOf(u *url.Userinfo) string {
+	if u == nil {
+		return ""
+	}
+	password, _ := u.Password()
+	return u.Username() + ":" + password
+}
+
+// dial connects to a server or to the proxy that proxyURL named.
+func (s *session) dial(ctx context.Context, _, address string) (nc net.Conn, err error) {
+	s.toProxy = s.viaProxy && s.through == nil
+	if s.unixSocket != "" {
+		nc, err = s.env.Dial(ctx, "unix", s.unixSocket)
+	} else {
+		nc, err = s.dialTCP(ctx, address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if (s.haproxy || s.haproxyIP != "") && !s.toProxy {
+		if _, err := nc.Write([]byte(s.proxyLine(nc))); err != nil {
+			return nil, err
+		}
+	}
+	if s.now.at.scheme == "http" {
+		nc = s.tapped(nc)
+	}
+	return nc, nil
+}
+
+// proxyLine is the first line of the PROXY protocol, version 1.
+func (s *session) proxyLine(nc net.Conn) string {
+	from, ok := nc.LocalAddr().(*net.TCPAddr)
+	to, ok2 := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok || !ok2 {
+		return "PROXY UNKNOWN\r\n"
+	}
+	fromIP, toIP, family := from.IP.String(), to.IP.String(), "TCP4"
+	if s.haproxyIP != "" {
+		fromIP, toIP = s.haproxyIP, s.haproxyIP
+	}
+	if strings.Contains(fromIP, ":") {
+		family = "TCP6"
+	}
+	return fmt.Sprintf("PROXY %s %s %s %d %d\r\n", family, fromIP, toIP, from.Port, to.Port)
+}
+
+func (s *session) dialTCP(ctx context.Context, address string) (net.Conn, error) {
+	if !s.toProxy {
+		address = s.connectAddress(address)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	env := *s.env
+	env.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+		addrs, err := s.env.Lookup(ctx, host)
+		s.now.lookedUp = time.Now()
+		return addrs, err
+	}
+	env.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		s.now.info("  Trying %s...", address)
+		return s.dialFrom(ctx, network, address)
+	}
+	s.now.lookedUp = time.Now()
+	p := s.through
+	if p == nil {
+		return s.dialer.Direct(ctx, &env, s.now.o.network, host, port)
+	}
+	conn, err := net.Conn(nil), error(nil)
+	if s.proxySocket != "" && p.Socks {
+		conn, err = s.env.Dial(ctx, "unix", s.proxySocket)
+	} else {
+		conn, err = s.dialer.Direct(ctx, &env, s.now.o.network, p.Host, p.Port)
+	}
+	if err != nil {
+		return nil, err
+	}
+	conn, err = p.Through(ctx, conn, host, port)
+	if err != nil && p.Socks && ctx.Err() == nil {
+		err = failf(exitProxy, "%v", err)
+	}
+	return conn, err
+}
+
+// dialFrom connects from where --interface and --local-port say.
+func (s *session) dialFrom(ctx context.Context, network, address string) (net.Conn, error) {
+	if s.source == "" && s.firstPort == 0 {
+		return s.env.Dial(ctx, network, address)
+	}
+	from := &net.TCPAddr{}
+	if s.source != "" {
+		if from.IP = sourceOf(s.source, !strings.HasPrefix(address, "[")); from.IP == nil {
+			return nil, failf(exitInterface, "Could not bind to interface '%s'", s.source)
+		}
+	}
+	for from.Port = s.firstPort; ; from.Port++ {
+		nc, err := (&net.Dialer{LocalAddr: from}).DialContext(ctx, network, address)
+		if !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			return nc, err
+		}
+		if from.Port >= s.lastPort {
+			return nil, failf(exitInterface, "bind failed: %v", reasonOf(err))
+		}
+	}
+}
+
+// sourceOf is an address, or that of an interface or of a host, nil if there is none:
+// if! and host! say which.
+func sourceOf(name string, v4 bool) net.IP {
+	fits := func(ip net.IP) bool { return ip != nil && (ip.To4() != nil) == v4 }
+	device, isDevice := strings.CutPrefix(name, "if!")
+	host, isHost := strings.CutPrefix(name, "host!")
+	if i, err := net.InterfaceByName(device); err == nil && !isHost {
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && fits(n.IP) {
+				return n.IP
+			}
+		}
+	}
+	if isDevice {
+		return nil
+	}
+	ips, _ := net.LookupIP(host)
+	for _, ip := range ips {
+		if fits(ip) {
+			return ip
+		}
+	}
+	return nil
+}
+
+// connectAddress applies --connect-to.
+func (s *session) connectAddress(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	for _, c := range s.connectTo {
+		h, p := cutHostPort(c[0])
+		if (h == "" || h == host) && (p == "" || p == port) {
+			toHost, toPort := cutHostPort(c[1])
+			return net.JoinHostPort(cmp.Or(toHost, host), cmp.Or(toPort, port))
+		}
+	}
+	return address
+}
+
+// cutHostPort splits at the last colon, and takes brackets off.
+func cutHostPort(s string) (host, port string) {
+	i := strings.LastIndexByte(s, ':')
+	return strings.Trim(s[:max(i, 0)], "[]"), s[i+1:]
+}
+
+// secure makes TLS of a connection, to a proxy first where that wants it. What that
+// needs is made with the first one.
+func (s *session) secure(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+	if s.toProxy && s.client.Proxy != nil && s.now.way.Tunneled.IsZero() && s.proxyWantsTLS(host) {
+		s.toProxy = false
+		config, err := tlsconf.Client(s.proxyTLS)
+		if err == nil {
+			nc, err = config.Client(ctx, nc, host)
+		}
+		return nc, err
+	}
+	if err := s.makeConfig(); err != nil {
+		return nil, err
+	}
+	tc, err := s.config.Client(ctx, nc, host)
+	if err != nil {
+		return nil, err
+	}
+	state := tlsconf.State(tc)
+	if s.tlsMin13 && !strings.HasPrefix(state, "TLS 1.3") {
+		tc.Close()
+		return nil, failf(cli.ExitTLS, "TLS connect error: the server speaks no TLS 1.3")
+	}
+	s.now.info("TLS: %s", state)
+	return s.tapped(tc), nil
+}
+
+func (s *session) proxyWantsTLS(host string) bool {
+	p, err := s.proxyOf(s.now.at.scheme, s.now.at.host, s.now.at.port)
+	return err == nil && p != nil && p.TLS && p.Host == host
+}
+
+func (s *session) makeConfig() (err error) {
+	if s.config != nil {
+		return nil
+	}
+	if !tlsconf.Available {
+		return failf(exitUnsupported, "Protocol \"https\" not supported: this build leaves TLS out")
+	}
+	options := &s.tls.Options
+	if s.config, err = tlsconf.Client(*options); err == nil {
+		return nil
+	}
+	code, what := exitLocalCert, "could not load the client certificate or its key"
+	if options.CA != "" {
+		if _, rerr := tlsconf.Client(tlsconf.Options{CA: options.CA}); rerr != nil {
+			code, what = exitCAFile, "error setting certificate verify locations"
+		}
+	}
+	return failf(code, "%s: %v", what, cli.ErrorText(err))
+}
+
+// given is what a list of -H says of a field, nil if it does not.
+func given(list []field, name string) *field {
+	for i := range list {
+		if strings.EqualFold(list[i].name, name) {
+			return &list[i]
+		}
+	}
+	return nil
+}
