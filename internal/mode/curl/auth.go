@@ -159,7 +159,7 @@ func (d *digest) answer(user, password, method, target string) string {
 
 // loginAt is the login at the server of the URL under way, which later transfers go on with.
 func (t *transfer) loginAt() *login {
-	key := t.at.origin()
+	key := t.at.Scheme + "://" + t.at.Address()
 	if t.logins[key] == nil || t.logins[key].way != t.o.auth {
 		t.logins[key] = &login{way: t.o.auth}
 	}
@@ -173,8 +173,8 @@ func (t *transfer) credentials() (string, error) {
 	switch {
 	case t.o.hasUser && t.atHome:
 		return t.o.user, nil
-	case t.at.hasUser:
-		user, whole = t.at.user, !strings.HasSuffix(t.at.user, ":")
+	case t.at.HasUser:
+		user, whole = t.at.Credentials(), t.at.Password != ""
 	}
 	if !t.o.wantsNetrc() || whole && !t.o.netrc {
 		return user, nil
@@ -184,7 +184,7 @@ func (t *transfer) credentials() (string, error) {
 		return "", failf(26, ".netrc error: %v", err)
 	}
 	name, _, _ := strings.Cut(user, ":")
-	if found, ok := netrcUser(text, t.at.host, name); ok {
+	if found, ok := netrcUser(text, t.at.Host, name); ok {
 		return found, nil
 	}
 	return user, nil
@@ -196,7 +196,7 @@ func (t *transfer) setLogin(r *httpmini.Request) error {
 	if err != nil {
 		return err
 	}
-	auth := t.loginAt().field(credentials, r.Method, t.at.target())
+	auth := t.loginAt().field(credentials, r.Method, t.at.Target())
 	if t.o.bearer != "" && t.atHome {
 		auth = "Bearer " + t.o.bearer
 	}

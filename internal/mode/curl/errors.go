@@ -154,7 +154,7 @@ func (t *transfer) explainOp(e *failure, op *httpmini.OpError) {
 	switch op.Op {
 	case "connect":
 		e.code = cli.ExitConnect
-		e.text = fmt.Sprintf("Failed to connect to %s port %s after %d ms: %s", t.at.host, t.at.realPort(), t.env.Now().Sub(t.begun).Milliseconds(), reason)
+		e.text = fmt.Sprintf("Failed to connect to %s port %s after %d ms: %s", t.at.Host, t.at.DialPort(), t.env.Now().Sub(t.begun).Milliseconds(), reason)
 		if errors.Is(op.Err, syscall.ECONNREFUSED) {
 			t.refused = true
 		}

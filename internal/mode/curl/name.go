@@ -14,8 +14,8 @@ import (
 
 // urlFileName is the name of -O. The user chose the URL, so that only what is no
 // name at all is refused.
-func urlFileName(u *location) (string, error) {
-	name := u.remoteName()
+func urlFileName(w httpmini.Where) (string, error) {
+	name := remoteName(w)
 	switch err := files.CheckName(name); {
 	case name == "":
 		return "", errNoRemoteName

@@ -60,7 +60,8 @@ func joinPieces(pieces []piece) (string, error) {
 // prepare makes the request for t.url, and the body that goes with it.
 func (t *transfer) prepare() (*httpmini.Request, error) {
 	o := t.o
-	t.url.addQuery(onlyASCII(t.content.query))
+	addQuery(&t.url, t.content.query)
+	t.at = t.url
 	r := &httpmini.Request{Method: "GET", Target: o.requestTarget, HTTP10: o.http10}
 	switch {
 	case t.upload != "":
@@ -90,7 +91,7 @@ func (t *transfer) prepare() (*httpmini.Request, error) {
 	}
 	r.Header = t.header(r)
 	r.NoHost = o.replaces("Host") && !r.Header.Has("Host")
-	return r, t.url.checkTarget()
+	return r, nil
 }
 
 // hasContent says whether there is a body of -d or -F, which may be empty.
@@ -116,8 +117,9 @@ func (t *transfer) prepareUpload() error {
 	if err != nil {
 		return &errInput{err}
 	}
-	if name != "-" && strings.HasSuffix(t.url.path, "/") {
-		t.url.path += pathEscape(filepath.Base(name))
+	if name != "-" && strings.HasSuffix(t.url.Path, "/") {
+		t.url.Path += pathEscape(filepath.Base(name))
+		t.at = t.url
 	}
 	if t.resumeAt > 0 && p.size >= t.resumeAt {
 		p.from, p.size = t.resumeAt, p.size-t.resumeAt
@@ -269,9 +271,9 @@ func parseCondition(s string) (at time.Time, ok bool) {
 
 // cookieURL is the URL that cookies are for: curl goes by a Host that -H gives.
 func (t *transfer) cookieURL() *url.URL {
-	u := t.at.parsed()
+	u := t.at.URL()
 	for _, f := range t.o.headers {
-		if strings.EqualFold(f.name, "Host") && !f.remove && t.at.origin() == t.url.origin() {
+		if strings.EqualFold(f.name, "Host") && !f.remove && t.at.SameOrigin(t.url) {
 			u.Host = f.value
 		}
 	}

@@ -18,15 +18,15 @@ import (
 func (t *transfer) connected(way httpmini.Connection) {
 	t.way = way
 	if way.Reused {
-		t.info("Re-using existing connection with host %s", t.at.host)
+		t.info("Re-using existing connection with host %s", t.at.Host)
 		return
 	}
 	t.connects++
-	host, port := t.at.host, t.at.realPort()
+	host, port := t.at.Host, t.at.DialPort()
 	if way.Remote != nil {
 		host, port, _ = net.SplitHostPort(way.Remote.String())
 	}
-	t.info("Connected to %s (%s) port %s", t.at.host, host, port)
+	t.info("Connected to %s (%s) port %s", t.at.Host, host, port)
 }
 
 func (t *transfer) sent(r *httpmini.Request) {

@@ -35,9 +35,9 @@ type transfer struct {
 
 // A attempt is what can be told of the last try of a transfer.
 type attempt struct {
-	url       *location // what was asked for
-	at        *location // where the redirects have led
-	atHome    bool      // that is still the same scheme, host and port
+	url       httpmini.Where // what was asked for
+	at        httpmini.Where // where the redirects have led
+	atHome    bool           // that is still the same scheme, host and port
 	body      *body
 	resumeAt  int64
 	condition time.Time // of -z
@@ -157,7 +157,7 @@ func (t *transfer) try(ctx context.Context) (why *failure) {
 	}
 	if err == nil {
 		defer t.watch(cancel)()
-		if t.url.scheme == "ws" || t.url.scheme == "wss" {
+		if t.url.Scheme == "ws" || t.url.Scheme == "wss" {
 			err = t.webSocket(ctx)
 		} else {
 			err = t.exchange(ctx)
@@ -184,21 +184,19 @@ func (t *transfer) try(ctx context.Context) (why *failure) {
 // begin finds out what is wrong before anything is sent.
 func (t *transfer) begin() (err error) {
 	t.url, err = parseURL(t.raw, t.o.protoDefault, t.o.asIs)
-	if t.at = t.url; t.at == nil {
-		t.at = &location{}
-	}
-	if err == nil && len(t.o.protocols) > 0 && !slices.Contains(t.o.protocols, t.url.scheme) {
+	t.at = t.url
+	if err == nil && len(t.o.protocols) > 0 && !slices.Contains(t.o.protocols, t.url.Scheme) {
 		err = errURLScheme
 	}
 	switch {
 	case err == errURLScheme:
-		return failf(exitUnsupported, "Protocol %q not supported or disabled", t.url.scheme)
+		return failf(exitUnsupported, "Protocol %q not supported or disabled", t.url.Scheme)
 	case err != nil:
 		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
-	case t.noURLUser && t.url.hasUser:
+	case t.noURLUser && t.url.HasUser:
 		return failf(exitUser, "URL rejected: Credentials was passed in the URL when prohibited")
 	}
-	if t.url.secure() {
+	if t.url.Secure() {
 		if err := t.makeConfig(); err != nil {
 			return err
 		}
@@ -293,10 +291,10 @@ func (t *transfer) exchange(ctx context.Context) error {
 			}
 			continue
 		}
-		to, nr, err := t.next(a, r, policy)
-		if to != nil {
+		if to, err := t.at.Resolve(a.Header.Get("Location")); err == nil && a.Status/100 == 3 && a.Header.Has("Location") {
 			t.redirectURL = to.String()
 		}
+		to, nr, err := policy.Follow(a, r)
 		if nr == nil && err == nil || !t.o.follow {
 			err = t.deliver(a)
 			a.Close()
@@ -306,26 +304,9 @@ func (t *transfer) exchange(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.redirected(a, to, nr)
+		t.redirected(to, nr)
 		r = nr
 	}
-}
-
-// next is where a redirects to, and the request that may be sent there. The
-// Location is read as curl reads it before the policy sees it.
-func (t *transfer) next(a *httpmini.Answer, r *httpmini.Request, policy httpmini.Redirects) (to *location, nr *httpmini.Request, err error) {
-	came := a.Header
-	defer func() { a.Header = came }()
-	a.Header = slices.Clone(came)
-	for i, f := range a.Header {
-		if strings.EqualFold(f.Name, "Location") && a.Status/100 == 3 {
-			if l, err := t.at.resolve(f.Value); err == nil {
-				to, a.Header[i].Value = l, l.parseable()
-			}
-		}
-	}
-	_, nr, err = policy.Follow(a, r)
-	return to, nr, err
 }
 
 // send does one request. -X names its method, whatever redirects made of it, unless
@@ -351,7 +332,7 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 		sent.Header.Del("Expect")
 	}
 	t.client.ProxyHeader = t.tunnelHeader()
-	a, err := t.client.Do(ctx, t.at.parseable(), &sent)
+	a, err := t.client.Do(ctx, t.at.String(), &sent)
 	if refused, ok := errors.AsType[*httpmini.ProxyError](err); ok && refused.Response.Status == 407 &&
 		t.proxyLogin.take(refused.Response.Header, "Proxy-Authenticate") {
 		return t.send(ctx, r)
@@ -389,18 +370,19 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 // URL for a proxy.
 func (t *transfer) targetForm() string {
 	if t.proxied() != nil {
-		return t.at.scheme + "://" + t.at.authority() + t.at.target()
+		return t.at.Scheme + "://" + t.at.Authority() + t.at.Target()
 	}
-	return t.at.target()
+	return t.at.Target()
 }
 
 // redirected notes a redirect, and makes the next request right for where it goes.
-func (t *transfer) redirected(a *httpmini.Answer, to *location, r *httpmini.Request) {
+func (t *transfer) redirected(to string, r *httpmini.Request) {
 	before := t.at
-	t.at, t.redirectURL = to, ""
-	t.at.hasUser = to.origin() == before.origin() && before.hasUser // not of the Location
-	t.at.user = before.user
-	if to.origin() != before.origin() {
+	t.at, _ = httpmini.ParseWhere(to, "")
+	t.redirectURL = ""
+	if t.at.SameOrigin(before) {
+		t.at.User, t.at.Password, t.at.HasUser = before.User, before.Password, before.HasUser
+	} else {
 		t.atHome = t.atHome && t.o.redirects.Trusted
 	}
 	t.redirects++
@@ -448,8 +430,8 @@ func (t *transfer) since(at time.Time) time.Duration {
 
 // effective is where the redirects have led.
 func (t *transfer) effective() string {
-	if t.redirects == 0 && t.url != nil {
-		return t.url.shown()
+	if t.redirects == 0 {
+		return t.url.String() + t.url.Fragment
 	}
 	return t.at.String()
 }

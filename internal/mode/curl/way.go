@@ -26,7 +26,7 @@ func (s *session) proxyURL(u *url.URL) (*url.URL, error) {
 		return nil, err
 	}
 	s.viaProxy = true
-	address := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), (&location{scheme: u.Scheme}).realPort()))
+	address := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), httpmini.Where{Scheme: u.Scheme}.DialPort()))
 	if p.Socks || s.connectAddress(address) != address {
 		s.through = p
 		return nil, nil
@@ -46,15 +46,15 @@ func (s *session) proxyOf(scheme, host, port string) (*dial.Proxy, error) {
 		return nil, nil
 	}
 	if port == "" {
-		port = (&location{scheme: scheme}).realPort()
+		port = httpmini.Where{Scheme: scheme}.DialPort()
 	}
 	return s.dialer.ProxyFor(s.env, scheme, host, port)
 }
 
 // proxied is the HTTP proxy that the request goes to as it is, nil if there is none.
 func (t *transfer) proxied() *dial.Proxy {
-	p, err := t.proxyOf(t.at.scheme, t.at.host, t.at.port)
-	if err != nil || p == nil || p.Socks || t.tunnel || t.at.scheme != "http" {
+	p, err := t.proxyOf(t.at.Scheme, t.at.Host, t.at.Port)
+	if err != nil || p == nil || p.Socks || t.tunnel || t.at.Scheme != "http" {
 		return nil
 	}
 	return p
@@ -62,8 +62,8 @@ func (t *transfer) proxied() *dial.Proxy {
 
 // tunnelHeader are the fields for CONNECT.
 func (t *transfer) tunnelHeader() (h httpmini.Header) {
-	target := net.JoinHostPort(t.at.host, t.at.realPort())
-	if p, err := t.proxyOf(t.at.scheme, t.at.host, t.at.port); err == nil && p != nil {
+	target := t.at.Address()
+	if p, err := t.proxyOf(t.at.Scheme, t.at.Host, t.at.Port); err == nil && p != nil {
 		if auth := t.proxyLogin.field(credentialsOf(p.User), "CONNECT", target); auth != "" {
 			h.Add("Proxy-Authorization", auth)
 		}
@@ -105,7 +105,7 @@ func (s *session) dial(ctx context.Context, _, address string) (nc net.Conn, err
 			return nil, err
 		}
 	}
-	if s.now.at.scheme == "http" {
+	if s.now.at.Scheme == "http" {
 		nc = s.tapped(nc)
 	}
 	return nc, nil
@@ -265,7 +265,7 @@ func (s *session) secure(ctx context.Context, nc net.Conn, host string) (net.Con
 }
 
 func (s *session) proxyWantsTLS(host string) bool {
-	p, err := s.proxyOf(s.now.at.scheme, s.now.at.host, s.now.at.port)
+	p, err := s.proxyOf(s.now.at.Scheme, s.now.at.Host, s.now.at.Port)
 	return err == nil && p != nil && p.TLS && p.Host == host
 }
 

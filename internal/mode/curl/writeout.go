@@ -44,7 +44,7 @@ var variables = []variable{
 	{"remote_ip", func(t *transfer) any { return ipOf(t.way.Remote) }},
 	{"remote_port", func(t *transfer) any { return portOf(t.way.Remote) }},
 	{"response_code", func(t *transfer) any { return threeDigits(t.status()) }},
-	{"scheme", func(t *transfer) any { return strings.ToUpper(t.at.scheme) }},
+	{"scheme", func(t *transfer) any { return strings.ToUpper(t.at.Scheme) }},
 	{"size_delivered", func(t *transfer) any { return t.out.written }},
 	{"size_download", func(t *transfer) any { return t.down }},
 	{"size_header", func(t *transfer) any { return t.headerSize }},
@@ -68,12 +68,11 @@ var variables = []variable{
 
 // valueOf is what a name stands for; parts of a URL are url.host, urle.path and so on.
 func (t *transfer) valueOf(name string) (value any, ok bool) {
-	if of, part, ok := strings.Cut(name, "."); ok && (of == "url" || of == "urle") {
-		u := t.url
-		if of == "urle" {
-			u = t.at
-		}
-		return u.part(part)
+	switch of, rest, dotted := strings.Cut(name, "."); {
+	case dotted && of == "url":
+		return part(t.url, rest)
+	case dotted && of == "urle":
+		return part(t.at, rest)
 	}
 	for _, v := range variables {
 		if v.name == name {

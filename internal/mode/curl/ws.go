@@ -15,7 +15,7 @@ import (
 func (t *transfer) webSocket(ctx context.Context) error {
 	opt := wsproto.DialOptions{
 		Timeout: t.dialer.ConnectTimeout,
-		NetDial: t.dialer.For(t.env, t.url.scheme),
+		NetDial: t.dialer.For(t.env, t.url.Scheme),
 		TLS:     t.secure,
 	}
 	if t.unixSocket != "" {
@@ -37,7 +37,7 @@ func (t *transfer) webSocket(ctx context.Context) error {
 			opt.Header = append(opt.Header, f)
 		}
 	}
-	t.sent(&httpmini.Request{Method: "GET", Target: t.url.target(), Header: opt.Header})
+	t.sent(&httpmini.Request{Method: "GET", Target: t.url.Target(), Header: opt.Header})
 	message, err := joinPieces(t.content.pieces)
 	if err != nil {
 		return &errInput{err}
