@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -32,6 +33,21 @@ func EndReason(err error) string {
 		return ""
 	}
 	return ErrorText(err)
+}
+
+// Ended is who's Close: the code and reason of a Close frame, the rule that the peer
+// broke with the bytes that broke it, or what else went wrong.
+func Ended(who event.Event, err error) event.Event {
+	if closed, ok := errors.AsType[*wsproto.CloseError](err); ok {
+		return event.OfEnd(who, int(closed.Code), closed.Reason, "")
+	}
+	broken, ok := errors.AsType[*wsproto.ProtocolError](err)
+	if !ok {
+		return event.OfEnd(who, 0, "", EndReason(err))
+	}
+	e := event.OfEnd(who, int(broken.Code), "", broken.Err.Error())
+	e.Payload, e.Offset = broken.Bytes, broken.Offset-int64(broken.Before)
+	return e
 }
 
 var ErrIdle = errors.New("idle for too long")

@@ -23,7 +23,7 @@ const (
 	Message   = "message"   // Proto, Client, Dir, Opcode, Payload, Size, Fragments, Compressed
 	Ping      = "ping"      // likewise; WebSocket only
 	Pong      = "pong"
-	Close     = "close"   // Proto, Client, Code, Reason; Err if it was no clean one
+	Close     = "close"   // Proto, Client, Code, Reason; Err if it was no clean one, and as for an Error
 	Error     = "error"   // Err; Payload and Offset are the bytes that broke a rule
 	Summary   = "summary" // Fields
 )
@@ -58,7 +58,7 @@ type Event struct {
 	Head       string // of an Open: start line and fields, as they came
 	Fragments  int    // frames that a WebSocket message came in; 0 if nobody counted
 	Compressed bool   // the message was, on its way
-	Offset     int64  // where in the frame or head the Payload of an Error stood, in bytes
+	Offset     int64  // where the Payload of an Error or Close stood in the frame or head, in bytes
 
 	Fields []Data // anything else, in this order; keys are not checked for being unique
 }
@@ -71,7 +71,9 @@ func (e *Event) isMessage() bool { return e.Event == Message || e.Event == Ping 
 
 // hasOffset tells whether e's payload is evidence, whose place counts also where
 // it is 0.
-func (e *Event) hasOffset() bool { return e.Offset != 0 || e.Event == Error && e.size() > 0 }
+func (e *Event) hasOffset() bool {
+	return e.Offset != 0 || (e.Event == Error || e.Event == Close) && e.size() > 0
+}
 
 // Data is a named value of an Event: a counter, a time, a name.
 type Data struct {

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -58,6 +59,7 @@ type Stream struct {
 	began   time.Time // the write under way did, if ending
 	watch   *time.Timer
 	err     error
+	telling bool // of err, by onError
 }
 
 // job is what Do has the one goroutine do.
@@ -127,7 +129,7 @@ func (s *Stream) Do(write func() (int64, error)) (int64, error) {
 }
 
 // Flush returns when all that was given before is written, and the first error of
-// all writes; or ErrNotRead, when no Write has ended for stall.
+// all writes, which OnError then knows; or ErrNotRead, when no Write has ended for stall.
 func (s *Stream) Flush(stall time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,12 +143,12 @@ func (s *Stream) Flush(stall time.Duration) error {
 		s.done.Broadcast()
 	})
 	defer watch.Stop()
-	for ; s.running && s.err == nil; s.done.Wait() {
+	for ; s.running && s.err == nil || s.telling; s.done.Wait() {
 		if s.writes > writes {
 			writes, since = s.writes, time.Now()
 			watch.Reset(stall)
 		} else if time.Since(since) >= stall {
-			return ErrNotRead
+			return cmp.Or(s.err, ErrNotRead)
 		}
 	}
 	return s.err
@@ -291,7 +293,10 @@ func (s *Stream) fail(err error) {
 	if s.onError == nil {
 		return
 	}
+	s.telling = true
 	s.mu.Unlock()
-	defer s.mu.Lock()
 	s.onError(err)
+	s.mu.Lock()
+	s.telling = false
+	s.done.Broadcast()
 }

@@ -114,6 +114,22 @@ func TestStreamFails(t *testing.T) {
 	}
 }
 
+// TestStreamTells: who flushes at the end of a program goes on when the error has
+// been told.
+func TestStreamTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := false
+		failed := errors.New("failed")
+		s := NewStream(&gate{err: failed}, StreamOptions{OnError: func(error) { time.Sleep(time.Second); told = true }})
+		if _, err := s.Write([]byte("x")); err != failed || told {
+			t.Errorf("Write = %v, told %v", err, told)
+		}
+		if err := s.Flush(2 * time.Second); err != failed || !told {
+			t.Errorf("Flush = %v, told %v", err, told)
+		}
+	})
+}
+
 // TestStreamFile: a file on a disk has what was written when Write returns.
 func TestStreamFile(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "f"))

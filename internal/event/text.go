@@ -95,11 +95,11 @@ func AppendText(dst []byte, e *Event, st *Style) []byte {
 		dst = appendClose(dst, e)
 	case Error:
 		dst = AppendField(append(dst, "X "...), e.Err)
-		if e.Offset > 0 {
-			dst = strconv.AppendInt(append(dst, ", at byte "...), e.Offset, 10)
-		}
 	default:
 		dst = appendOther(dst, e)
+	}
+	if e.Offset > 0 {
+		dst = strconv.AppendInt(append(dst, ", at byte "...), e.Offset, 10)
 	}
 	if st.Color {
 		dst = append(dst, "\x1b[0m"...)

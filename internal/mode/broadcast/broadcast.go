@@ -320,7 +320,8 @@ func (b *broadcast) received(c *member, op wsproto.Opcode, p []byte) {
 		b.con.Detail("[FRAME] from %s to %d clients: %s", c.id, c.room.members(), p)
 	}
 	if b.output.JSON {
-		b.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: event.In, Opcode: cli.OpcodeName(op), Payload: p})
+		e := event.OfFrame(c.event(), true, cli.OpcodeName(op), p)
+		b.con.Emit(&e)
 	}
 }
 
@@ -330,13 +331,14 @@ func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p 
 	if !ok || h.Opcode != wsproto.OpPing && h.Opcode != wsproto.OpPong {
 		return
 	}
-	dir, verb := event.In, "received from"
+	verb := "received from"
 	if !received {
-		dir, verb = event.Out, "sent to"
+		verb = "sent to"
 	}
 	b.con.Detail("%v %s %s %s", h.Opcode, verb, c.id, cli.Field(string(p)))
 	if b.output.JSON {
-		b.con.Emit(&event.Event{Event: h.Opcode.String(), Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Dir: dir, Opcode: h.Opcode.String(), Payload: p})
+		e := event.OfFrame(c.event(), received, h.Opcode.String(), p)
+		b.con.Emit(&e)
 	}
 }
 
@@ -345,13 +347,11 @@ func (b *broadcast) disconnected(c *member, err error) {
 	b.counts.open.Add(-1)
 	b.announce(c, " disconnected")
 	b.rooms.leave(c.room)
-	ev := &event.Event{Event: event.Close, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer}
-	reason := ""
-	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
-		ev.Code, ev.Reason = int(ce.Code), ce.Reason
-		b.con.Detail("%s closed: code %d reason %s", c.id, ce.Code, cli.Field(ce.Reason))
-	} else if ev.Err = cli.EndReason(err); ev.Err != "" {
+	ev, reason := cli.Ended(c.event(), err), ""
+	if ev.Err != "" {
 		reason = ": " + cli.Field(ev.Err)
+	} else if ev.Code != 0 {
+		b.con.Detail("%s closed: code %d reason %s", c.id, ev.Code, cli.Field(ev.Reason))
 	}
 	if n := c.missed.Load(); n > 0 {
 		reason += fmt.Sprintf("; it missed %d messages", n)
@@ -359,6 +359,11 @@ func (b *broadcast) disconnected(c *member, err error) {
 	}
 	b.con.Status("[DISCONNECTION] %s disconnected%s", c.id, reason)
 	if b.output.JSON {
-		b.con.Emit(ev)
+		b.con.Emit(&ev)
 	}
+}
+
+// event is what every event of c has.
+func (c *member) event() event.Event {
+	return event.Event{Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer}
 }

@@ -1022,8 +1022,8 @@ func TestDumpWebSocketEndings(t *testing.T) {
 		{func(w webUser) { w.Close(3999, "bye") }, `end of WebSocket connection #%d: code 3999, reason bye`},
 		{func(w webUser) { w.NetConn().Close() }, `WebSocket connection #%d cut: code 1006, no close frame`},
 		{func(w webUser) { w.NetConn().Write([]byte{0x81, 0x85, 1}); w.NetConn().Close() }, `WebSocket connection #%d cut: code 1006, websocket: connection ended in the middle of a message or a frame`},
-		{func(w webUser) { w.NetConn().Write([]byte{0x81, 0}); w.ReadMessage() }, `WebSocket connection #%d cut: code 1002, masking does not match the sender's role`},
-		{func(w webUser) { w.NetConn().Write([]byte("\x81\x81\x00\x00\x00\x00\xff")); w.ReadMessage() }, `WebSocket connection #%d cut: code 1007, text is not valid UTF-8`},
+		{func(w webUser) { w.NetConn().Write([]byte{0x81, 0}); w.ReadMessage() }, `WebSocket connection #%d cut: code 1002, masking does not match the sender's role: 2 bytes\n00000000  81 00  .*`},
+		{func(w webUser) { w.NetConn().Write([]byte("\x81\x81\x00\x00\x00\x00\xff")); w.ReadMessage() }, `WebSocket connection #%d cut: code 1007, text is not valid UTF-8: 1 byte\n00000000  ff  .*`},
 	} {
 		w := d.dialWS("/", wsproto.DialOptions{NoCompression: true})
 		d.want(`new WebSocket.*\n`)

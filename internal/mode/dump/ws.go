@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -159,14 +158,8 @@ func (w *wsServer) frame(u *wsproto.User, received bool, h wsproto.Header, p []b
 }
 
 func (c *wsClient) control(received bool, op wsproto.Opcode, p []byte) *event.Event {
-	ev := &event.Event{Event: event.Ping, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Opcode: op.String(), Payload: p}
-	if op == wsproto.OpPong {
-		ev.Event = event.Pong
-	}
-	if received {
-		ev.Dir = event.In
-	}
-	return ev
+	e := event.OfFrame(event.Event{Proto: c.proto, Client: c.number, Peer: c.peer}, received, op.String(), p)
+	return &e
 }
 
 // disconnected shows how a connection ended: always with a code, 1006 where there
@@ -176,18 +169,9 @@ func (w *wsServer) disconnected(u *wsproto.User, err error) {
 	w.users.Lock()
 	delete(w.clients, u)
 	w.users.Unlock()
-	ev := event.Event{Code: int(wsproto.StatusAbnormalClosure)}
-	closed, _ := errors.AsType[*wsproto.CloseError](err)
-	broken, _ := errors.AsType[*wsproto.ProtocolError](err)
-	switch {
-	case closed != nil:
-		ev.Code, ev.Reason = int(closed.Code), closed.Reason
-	case broken != nil:
-		ev.Code, ev.Err = int(broken.Code), broken.Err.Error()
-	case err == io.EOF:
-		ev.Err = "no close frame"
-	default:
-		ev.Err = plainError(err)
+	ev := cli.Ended(event.Event{Proto: w.proto}, err)
+	if ev.Code == 0 {
+		ev.Code, ev.Err = int(wsproto.StatusAbnormalClosure), plainError(err)
 	}
 	if c.closing.Load() {
 		ev.Dir = event.Out

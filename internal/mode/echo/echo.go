@@ -5,7 +5,6 @@ package echo
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync/atomic"
 
@@ -161,33 +160,36 @@ func (e *echo) opened(c *client, req *httpmini.Request) {
 
 func (e *echo) received(c *client, opcode string, p []byte) {
 	e.con.Status("Received %d bytes", len(p))
-	e.event(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
+	ev := event.OfFrame(c.event(), true, opcode, p)
+	e.event(&ev)
 }
 
 func (e *echo) control(c *client, received bool, op wsproto.Opcode, p []byte) {
-	kind, dir, verb := event.Ping, event.In, "Received"
-	if op == wsproto.OpPong {
-		kind = event.Pong
-	}
+	verb := "Received"
 	if !received {
-		dir, verb = event.Out, "Sent"
+		verb = "Sent"
 	}
 	e.con.Detail("%s %v %s", verb, op, cli.Field(string(p)))
-	e.event(&event.Event{Event: kind, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: dir, Opcode: op.String(), Payload: p})
+	ev := event.OfFrame(c.event(), received, op.String(), p)
+	e.event(&ev)
 }
 
 func (e *echo) closed(c *client, err error) {
-	ev := &event.Event{Event: event.Close, Proto: c.proto, Client: c.number, Peer: c.peer}
-	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
-		ev.Code, ev.Reason = int(ce.Code), ce.Reason
-		e.con.Status("Closed connection: client id %d code %d reason %s", c.number, ce.Code, cli.Field(ce.Reason))
-	} else if reason := cli.EndReason(err); reason == "" {
+	ev := cli.Ended(c.event(), err)
+	switch {
+	case ev.Err != "":
+		e.con.Status("Closed connection: client id %d: %s", c.number, cli.Field(ev.Err))
+	case ev.Code != 0:
+		e.con.Status("Closed connection: client id %d code %d reason %s", c.number, ev.Code, cli.Field(ev.Reason))
+	default:
 		e.con.Status("Closed connection: client id %d", c.number)
-	} else {
-		ev.Err = reason
-		e.con.Status("Closed connection: client id %d: %s", c.number, cli.Field(reason))
 	}
-	e.event(ev)
+	e.event(&ev)
+}
+
+// event is what every event of c has.
+func (c *client) event() event.Event {
+	return event.Event{Proto: c.proto, Client: c.number, Peer: c.peer}
 }
 
 // event is for -json alone: without it the log says the same.

@@ -313,45 +313,43 @@ func (p *wsProxy) teller(s *session) func(fromBackend bool, op wsproto.Opcode, s
 		if op == wsproto.OpClose {
 			return // closed says it
 		}
-		dir, arrow := event.In, "client -> target"
+		arrow := "client -> target"
 		if fromBackend {
-			dir, arrow = event.Out, "target -> client"
+			arrow = "target -> client"
 		}
 		p.con.Detail("client %d: %s %v %d bytes", s.number, arrow, op, size)
 		if !p.output.JSON {
 			return
 		}
-		e := &event.Event{Event: event.Message, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: dir, Opcode: op.String(), Size: size, Payload: payload}
-		if op.IsControl() {
-			e.Event = op.String()
-		}
-		p.con.Emit(e)
+		e := event.OfFrame(s.event(), !fromBackend, op.String(), payload)
+		e.Size = size
+		p.con.Emit(&e)
 	}
 }
 
 func (p *wsProxy) closed(s *session, byTarget bool, err error) {
-	e := &event.Event{Event: event.Close, Proto: s.proto, Client: s.number, Peer: s.peer, Dir: event.In}
-	who := "client"
-	if byTarget {
+	e, who := cli.Ended(s.event(), err), "client"
+	if e.Dir = event.In; byTarget {
 		e.Dir, who = event.Out, "target"
 	}
-	ce, ok := errors.AsType[*wsproto.CloseError](err)
 	switch {
-	case ok:
-		e.Code, e.Reason = int(ce.Code), ce.Reason
-		p.con.Status("client %d: closed by the %s: %s", s.number, who, strings.TrimPrefix(dial.CloseText(ce), "connection closed: "))
 	case errors.Is(err, wsproto.ErrServerClosed):
 		p.con.Status("client %d: closed by us", s.number)
+	case e.Err == "":
+		p.con.Status("client %d: closed by the %s: %s", s.number, who, strings.TrimPrefix(event.EndText(&e), "closed: "))
 	case errors.Is(err, io.EOF):
-		e.Err = "no close frame"
 		p.con.Status("client %d: the %s left without a close frame", s.number, who)
 	default:
-		e.Err = cli.ErrorText(err)
 		p.con.Status("client %d: %s: %s", s.number, who, cli.Field(e.Err))
 	}
 	if p.output.JSON {
-		p.con.Emit(e)
+		p.con.Emit(&e)
 	}
+}
+
+// event is what every event of s has.
+func (s *session) event() event.Event {
+	return event.Event{Proto: s.proto, Client: s.number, Peer: s.peer}
 }
 
 func (p *wsProxy) summary() {

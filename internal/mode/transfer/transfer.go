@@ -20,7 +20,6 @@ import (
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
-	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
@@ -127,16 +126,10 @@ func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 func (t *transfer) closed(u *wsproto.User, err error) {
 	t.group.Remove(u)
 	n, _ := u.Data.(int)
-	e := &event.Event{Event: event.Close, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}
-	text := cli.ErrorText(err)
-	if ce, ok := err.(*wsproto.CloseError); ok {
-		e.Code, e.Reason, text = int(ce.Code), ce.Reason, dial.CloseText(ce)
-	} else {
-		e.Err = cli.EndReason(err)
-	}
-	t.con.Status("client %d: %s", n, cli.Field(text))
+	e := cli.Ended(event.Event{Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}, err)
+	t.con.Status("client %d: connection %s", n, cli.Field(event.EndText(&e)))
 	if t.output.JSON {
-		t.con.Emit(e)
+		t.con.Emit(&e)
 	}
 }
 
