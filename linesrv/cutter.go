@@ -28,40 +28,149 @@ const keepPart = 1 << 10
 // it may be used again. The message is valid until the next call. The error is a
 // *ProtocolError; the Cutter is of no use after it.
 func (k *Cutter) Next(p []byte) (message, rest []byte, ok bool, err error) {
-	if k.Kind != KindLine {
-		return k.next(p)
+	if k.Kind == KindLine && len(k.part) == 0 { // what is usual costs little
+		if n := bytes.IndexByte(p, '\n'); n >= 0 && n <= k.max() {
+			k.looked += n
+			k.offset += int64(n) + 1
+			return k.line(p[:n]), p[n+1:], true, nil
+		}
 	}
-	end := bytes.IndexByte(p, '\n')
-	if end < 0 {
-		return nil, nil, false, k.keep(p, k.max())
+	k.stray = false
+	if k.Kind == KindBetween && !k.begun && len(k.part) > 0 { // the first bytes of a Begin, it seems
+		p = append(k.part[:len(k.part):len(k.part)], p...)
+		k.part = nil
 	}
-	if len(k.part)+end > k.max() {
-		return nil, nil, false, k.fail(ErrLineTooLong, p)
+	for {
+		n, err := k.end(p)
+		if err != nil {
+			return nil, nil, false, k.fail(err, p)
+		}
+		if n == 0 {
+			k.looked += len(p) + len(k.End)
+			return nil, nil, false, k.keep(p)
+		}
+		k.looked += n + len(k.End)
+		if len(k.part)+n > k.limit()+1 && k.Kind != KindNone && !k.stray {
+			return nil, nil, false, k.fail(k.tooLong(), p)
+		}
+		frame := p[:n]
+		if rest = p[n:]; len(k.part) > 0 {
+			frame = k.complete(frame)
+		}
+		if message, err = k.open(frame); err != nil {
+			return nil, nil, false, k.fail(err, frame)
+		}
+		k.offset += int64(len(frame))
+		if p = rest; k.Kind != KindSLIP || len(message) > 0 { // an END at the beginning makes a frame of nothing
+			return message, rest, true, nil
+		}
 	}
-	line, rest := k.take(p, end)
-	k.offset++
-	if n := len(line) - 1; n >= 0 && line[n] == '\r' && !k.KeepCR {
-		line = line[:n]
-	}
-	return line, rest[1:], true, nil
 }
 
-func (k *Cutter) next(p []byte) (message, rest []byte, ok bool, err error) {
-	k.stray = false
+// end returns how many bytes of p complete the frame that begins with part, at least
+// one; 0 if more has to come.
+func (k *Cutter) end(p []byte) (n int, err error) {
 	switch k.Kind {
+	case KindLine:
+		return bytes.IndexByte(p, '\n') + 1, nil
 	case KindNone:
-		message, rest = k.take(p, len(p))
-		return message, rest, len(message) > 0, nil
+		return len(p), nil
 	case KindIdle:
-		return nil, nil, false, k.keep(p, k.max())
+		return 0, nil
 	case KindDelim:
-		return k.until(p, "", k.End)
-	case KindBetween:
-		return k.between(p)
+		return seek(k.part, p, 0, k.End), nil
 	case KindSLIP:
-		return k.slip(p)
+		return bytes.IndexByte(p, slipEnd) + 1, nil
+	case KindBetween:
+		if !k.begun {
+			if n = outside(p, k.Begin); n > 0 {
+				k.stray = true
+				return n, nil
+			}
+			if k.begun = len(p) >= len(k.Begin); !k.begun {
+				return 0, nil
+			}
+		}
+		n = seek(k.part, p, len(k.Begin), k.End)
+		k.begun = n == 0
+		return n, nil
 	}
 	return k.counted(p)
+}
+
+// outside returns how many bytes of p come before the first Begin, or what may become
+// one.
+func outside(p []byte, begin string) int {
+	i := bytes.Index(p, []byte(begin))
+	if i < 0 {
+		for i = max(0, len(p)-len(begin)+1); !strings.HasPrefix(begin, string(p[i:])); i++ {
+		}
+	}
+	return i
+}
+
+// longestHead is more than a length with what comes after it can have.
+const longestHead = 24
+
+// counted is end for what has its length in front.
+func (k *Cutter) counted(p []byte) (int, error) {
+	if len(k.part)+len(p) == 0 {
+		return 0, nil
+	}
+	var b [longestHead]byte
+	start := append(b[:0], k.part[:min(len(k.part), longestHead)]...)
+	start = append(start, p[:min(len(p), longestHead-len(start))]...)
+	k.looked += len(start)
+	n, size, err := k.head(start, k.max())
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	if n += size; k.Kind == KindNetstring {
+		n++
+	}
+	if n -= len(k.part); n > len(p) {
+		return 0, nil
+	}
+	if k.Kind == KindNetstring && p[n-1] != ',' {
+		return 0, ErrComma
+	}
+	return n, nil
+}
+
+// line drops the CR.
+func (k *Cutter) line(p []byte) []byte {
+	if n := len(p) - 1; n >= 0 && p[n] == '\r' && !k.KeepCR {
+		return p[:n]
+	}
+	return p
+}
+
+// open returns the message of a whole frame.
+func (k *Cutter) open(frame []byte) (message []byte, err error) {
+	switch k.Kind {
+	case KindLine:
+		return k.line(frame[:len(frame)-1]), nil
+	case KindNone:
+		return frame, nil
+	case KindDelim, KindBetween:
+		if k.stray {
+			return frame, nil
+		}
+		return frame[len(k.Begin) : len(frame)-len(k.End)], nil
+	case KindSLIP:
+		message = frame[:len(frame)-1]
+		if bytes.IndexByte(message, slipEsc) >= 0 {
+			if message, err = openSLIP(bytes.Clone(message)); err != nil { // it may not be ours
+				return nil, err
+			}
+		}
+		if len(message) > k.max() {
+			return nil, ErrMessageTooLong
+		}
+		return message, nil
+	}
+	n, size, err := k.head(frame, k.max())
+	return frame[n : n+size], err
 }
 
 // Stray reports whether the message that Next returned stood outside of any frame:
@@ -84,123 +193,6 @@ func (k *Cutter) Finish() (message []byte, cut bool) {
 	k.part, k.begun = nil, false
 	k.offset += int64(len(message))
 	return message, k.Kind != KindIdle
-}
-
-// until cuts what ends in end and begins with begin, which is there.
-func (k *Cutter) until(p []byte, begin, end string) (message, rest []byte, ok bool, err error) {
-	k.looked += len(p) + 2*len(end)
-	n := seek(k.part, p, len(begin), end)
-	around := len(begin) + len(end)
-	if n < 0 {
-		return nil, nil, false, k.keep(p, k.max()+around-1)
-	}
-	if len(k.part)+n > k.max()+around {
-		return nil, nil, false, k.fail(ErrMessageTooLong, p)
-	}
-	frame, rest := k.take(p, n)
-	return frame[len(begin) : len(frame)-len(end)], rest, true, nil
-}
-
-func (k *Cutter) between(p []byte) (message, rest []byte, ok bool, err error) {
-	if !k.begun {
-		if len(k.part) > 0 { // the first bytes of a Begin, it seems
-			p = append(k.part[:len(k.part):len(k.part)], p...)
-			k.part = nil
-		}
-		k.looked += len(p)
-		i := bytes.Index(p, []byte(k.Begin))
-		if i < 0 {
-			for i = max(0, len(p)-len(k.Begin)+1); !strings.HasPrefix(k.Begin, string(p[i:])); i++ {
-			}
-		}
-		if i > 0 {
-			k.stray = true
-			message, rest = k.take(p, i)
-			return message, rest, true, nil
-		}
-		if k.begun = len(p) >= len(k.Begin); !k.begun {
-			return nil, nil, false, k.keep(p, len(k.Begin))
-		}
-	}
-	message, rest, ok, err = k.until(p, k.Begin, k.End)
-	k.begun = !ok
-	return message, rest, ok, err
-}
-
-// slip skips the frames of nothing that an END at the beginning makes.
-func (k *Cutter) slip(p []byte) (message, rest []byte, ok bool, err error) {
-	for len(k.part) == 0 && len(p) > 0 && p[0] == slipEnd {
-		k.offset++
-		p = p[1:]
-	}
-	k.looked += len(p)
-	end := bytes.IndexByte(p, slipEnd)
-	if end < 0 {
-		return nil, nil, false, k.keep(p, 2*k.max()) // all of it escaped
-	}
-	frame, rest := k.take(p, end)
-	if message = frame; bytes.IndexByte(frame, slipEsc) >= 0 {
-		message, err = openSLIP(bytes.Clone(frame)) // p is not ours
-	}
-	if len(frame) > 2*k.max() || err == nil && len(message) > k.max() {
-		err = ErrMessageTooLong
-	}
-	if err != nil {
-		k.offset -= int64(len(frame))
-		return nil, nil, false, k.fail(err, frame)
-	}
-	k.offset++
-	return message, rest[1:], true, nil
-}
-
-// counted cuts what has its length in front.
-func (k *Cutter) counted(p []byte) (message, rest []byte, ok bool, err error) {
-	var n, size int
-	for {
-		start := k.part
-		if len(start) == 0 {
-			start = p
-		}
-		k.looked += min(len(start), 24)
-		n, size, err = k.head(start, k.max())
-		if err != nil {
-			return nil, nil, false, k.fail(err, p)
-		}
-		if n > 0 {
-			break
-		}
-		if len(k.part) == 0 || len(p) == 0 {
-			return nil, nil, false, k.keep(p, lengthLimit)
-		}
-		k.keep(p[:1], lengthLimit) // what comes after the length may be another message's
-		p = p[1:]
-	}
-	whole := n + size
-	if k.Kind == KindNetstring {
-		whole++
-	}
-	missing := whole - len(k.part)
-	switch {
-	case missing > len(p):
-		return nil, nil, false, k.keep(p, whole)
-	case k.Kind == KindNetstring && p[missing-1] != ',':
-		return nil, nil, false, k.fail(ErrComma, p)
-	}
-	message, rest = k.take(p, missing)
-	return message[n : n+size], rest, true, nil
-}
-
-// lengthLimit is more than the longest head has.
-const lengthLimit = 32
-
-// take returns the frame of part and the first n bytes of p, and what follows.
-func (k *Cutter) take(p []byte, n int) (frame, rest []byte) {
-	frame, rest = p[:n], p[n:]
-	if len(k.part) > 0 {
-		frame = k.complete(frame)
-	}
-	k.offset += int64(len(frame))
-	return frame, rest
 }
 
 // complete returns the part with its end, and keeps storage of a usual size.
@@ -227,15 +219,25 @@ func (k *Cutter) max() int {
 	return DefaultMaxMessage
 }
 
+// limit is how long a frame may be that has not ended.
+func (k *Cutter) limit() int {
+	switch k.Kind {
+	case KindLine, KindIdle:
+		return k.max()
+	case KindSLIP:
+		return 2 * k.max() // all of it escaped
+	case KindDelim, KindBetween:
+		return k.max() + len(k.Begin) + len(k.End) - 1
+	}
+	return k.max() + longestHead
+}
+
 // keep adds p to the part. Its storage doubles with the bytes that come, but not
-// beyond limit, which is also that of the frame.
-func (k *Cutter) keep(p []byte, limit int) error {
-	need := len(k.part) + len(p)
+// beyond the limit of the frame.
+func (k *Cutter) keep(p []byte) error {
+	need, limit := len(k.part)+len(p), k.limit()
 	if need > limit {
-		if k.Kind == KindLine {
-			return k.fail(ErrLineTooLong, p)
-		}
-		return k.fail(ErrMessageTooLong, p)
+		return k.fail(k.tooLong(), p)
 	}
 	if need > cap(k.part) {
 		k.looked += len(k.part)
@@ -246,6 +248,13 @@ func (k *Cutter) keep(p []byte, limit int) error {
 	k.looked += len(p)
 	k.part = append(k.part, p...)
 	return nil
+}
+
+func (k *Cutter) tooLong() error {
+	if k.Kind == KindLine {
+		return ErrLineTooLong
+	}
+	return ErrMessageTooLong
 }
 
 // fail makes the error of a frame that begins with part and p.

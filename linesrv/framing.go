@@ -298,19 +298,17 @@ func (f Framing) decimal(b []byte, max int) (n int, v uint64, err error) {
 }
 
 // seek returns how many bytes of p complete the frame that begins with part, whose
-// first bytes are not looked at, up to and with end; -1 if that has not come.
+// first bytes are not looked at, up to and with end; 0 if that has not come.
 func seek(part, p []byte, first int, end string) int {
-	if len(part) == 0 {
-		if i := bytes.Index(p[first:], []byte(end)); i >= 0 {
-			return first + i + len(end)
-		}
-		return -1
-	}
 	if n := min(len(part)-first, len(end)-1); n > 0 { // end may have begun in part
 		seam := append(part[len(part)-n:len(part):len(part)], p[:min(len(p), len(end)-1)]...)
 		if i := bytes.Index(seam, []byte(end)); i >= 0 {
 			return i + len(end) - n
 		}
 	}
-	return seek(nil, p, 0, end)
+	first = max(first-len(part), 0)
+	if i := bytes.Index(p[first:], []byte(end)); i >= 0 {
+		return first + i + len(end)
+	}
+	return 0
 }

@@ -159,7 +159,7 @@ func TestFramingErrors(t *testing.T) {
 		{"length:1", "\x02hi\xffabc", ErrMessageTooLong, "\xffabc", 3},
 		{"netstring", "2:hi,1:hi,", ErrComma, "1:hi,", 5},
 		{"decimal", "2 hiGET / HTTP/1.1", ErrLength, "GET / HTTP/1.1", 4},
-		{"slip", "\xc0hi\xc0\xc0a\xdbb\xc0c", ErrEscape, "a\xdbb", 5},
+		{"slip", "\xc0hi\xc0\xc0a\xdbb\xc0c", ErrEscape, "a\xdbb\xc0", 5},
 		{"mllp", "\x0bhi\x1c\r..\x0b" + strings.Repeat("y", 100), ErrMessageTooLong, "\x0b" + strings.Repeat("y", 63), 7},
 	} {
 		for _, pieces := range [][][]byte{{[]byte(tt.wire)}, single([]byte(tt.wire))} {
@@ -178,6 +178,21 @@ func TestFramingErrors(t *testing.T) {
 // everyFraming is one of each kind, and of its forms.
 var everyFraming = []string{"line", "line:keep-cr", "none", "delim:0d", "delim:0d0a00", "mllp", "between:02,03", "length:1",
 	"length:2le+2", "length", "length:8", "decimal", "netstring", "slip", "idle:10ms"}
+
+// What comes in one piece costs as much for each byte, however many messages it makes.
+func TestFramingIsLinearWhole(t *testing.T) {
+	for _, s := range everyFraming {
+		f := framing(s)
+		var wire []byte
+		for range 1 << 14 {
+			wire, _ = f.Append(wire, []byte("abc"))
+		}
+		k := Cutter{Framing: f, Max: len(wire)}
+		if _, err := cut(&k, wire); err != nil || k.looked > 32*len(wire) {
+			t.Errorf("%s: %d bytes were searched or moved for %d, want at most 32 each; %v", s, k.looked, len(wire), err)
+		}
+	}
+}
 
 // What comes a byte at a time behind a nearly full buffer costs no more for each byte
 // than what comes at the beginning.
