@@ -82,8 +82,8 @@ type Conn struct {
 	heard    atomic.Uint32         // counts reads that brought something
 	messages atomic.Uint32         // counts messages read, if Config.IdleTimeout is set
 	closed   atomic.Bool           // Close was called
-	keep     *keepalive
-	wake     func() // starts a reader where none waits, if not nil
+	alive    *keepalive
+	inLoop
 }
 
 // NewConn returns the Conn for a stream on which the opening handshake has been
@@ -196,6 +196,16 @@ func (c *Conn) unlockReading() {
 // Control frames are dealt with on the way.
 func (c *Conn) next() (m Message, ok bool, err error) {
 	for {
+		if c.cfg.Tap == nil && !c.inFrame {
+			if m, n := c.asm.flat(c.p); n > 0 {
+				c.whole = c.p[:n]
+				c.p = c.p[n:]
+				if c.cfg.IdleTimeout > 0 {
+					c.messages.Add(1)
+				}
+				return m, true, nil
+			}
+		}
 		var frame []byte // the input from the frame's header on, if that is there
 		if !c.inFrame {
 			h, n, err := ParseHeader(c.p)
@@ -343,22 +353,18 @@ func (c *Conn) fill() error {
 
 // readStep reads once when the socket has something; false means wait for it.
 func (c *Conn) readStep(fd uintptr) bool {
-	_, err := c.tryRead(fd)
+	dst, n := c.room(readSize)
+	got, err := readFD(fd, dst[n:])
+	c.took(dst, n, got)
 	if err == errWouldBlock {
-		c.flushAndRelease()
+		c.out.mu.Lock()
+		c.flush(false)
+		c.out.mu.Unlock()
+		c.giveBack()
 		return false
 	}
 	c.stepped = err
 	return true
-}
-
-// tryRead reads what the socket has, into the message itself when much of it is
-// still to come. short reports that it had no more just then.
-func (c *Conn) tryRead(fd uintptr) (short bool, err error) {
-	dst, n := c.room(readSize)
-	got, err := readFD(fd, dst[n:])
-	c.took(dst, n, got)
-	return n+got < len(dst), err
 }
 
 // room returns where to read to, with the n bytes of input that remain at its
@@ -382,15 +388,6 @@ func (c *Conn) took(dst []byte, n, got int) {
 	if got > 0 {
 		c.heard.Add(1)
 	}
-}
-
-// flushAndRelease is what there is to do before a wait that may be long: the
-// answers go out and the buffers back.
-func (c *Conn) flushAndRelease() {
-	c.out.mu.Lock()
-	c.flush(false)
-	c.out.mu.Unlock()
-	c.giveBack()
 }
 
 // giveBack returns the borrowed buffers; a header cut by the end of the input
@@ -491,16 +488,22 @@ func (c *Conn) hangUp() {
 // lingerTime bounds how long input is read that nobody wants.
 const lingerTime = time.Second
 
-// linger waits for the peer to end the stream after our last frame.
-func (c *Conn) linger() {
+// lingers reports whether the peer is to end the stream after our last frame.
+func (c *Conn) lingers() bool {
 	_, closed := errors.AsType[*CloseError](c.ended)
 	_, failed := errors.AsType[*ProtocolError](c.ended)
-	switch {
-	case !closed && !failed:
-		return // the stream is broken or at its end
-	case closed && c.role == RoleServer && len(c.p) == 0:
-		return // the server closes first (§7.1.1), and the peer sends no more
-	case c.role == RoleServer:
+	if closed && c.role == RoleServer && len(c.p) == 0 {
+		return false // the server closes first (§7.1.1), and the peer sends no more
+	}
+	return closed || failed // else the stream is broken or at its end
+}
+
+// linger waits for the peer to end the stream after our last frame.
+func (c *Conn) linger() {
+	if !c.lingers() {
+		return
+	}
+	if c.role == RoleServer {
 		endWriting(c.nc)
 	}
 	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
@@ -516,11 +519,14 @@ func (c *Conn) linger() {
 // abort ends the connection at once, whoever is reading or writing it, without
 // waiting for them: they find out by the deadline and report err.
 func (c *Conn) abort(err error) {
-	if c.dead.CompareAndSwap(nil, &err) {
+	switch {
+	case !c.dead.CompareAndSwap(nil, &err):
+	case c.loop != nil:
+		c.out.mu.Lock()
+		c.cut(err)
+		c.out.mu.Unlock()
+	default:
 		c.nc.SetDeadline(longAgo)
-		if c.wake != nil {
-			c.wake()
-		}
 	}
 }
 

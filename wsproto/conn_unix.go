@@ -50,6 +50,22 @@ func readFD(fd uintptr, p []byte) (int, error) {
 	}
 }
 
+// writeFD writes what fd takes at once.
+func writeFD(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Write(fd, p)
+		switch err {
+		case nil:
+			return n, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, nil
+		default:
+			return 0, &net.OpError{Op: "write", Err: err}
+		}
+	}
+}
+
 // tryWrite writes what the socket takes at once.
 func (c *Conn) tryWrite(b []byte) (int, error) {
 	o := &c.out
@@ -69,20 +85,6 @@ func (c *Conn) tryWrite(b []byte) (int, error) {
 }
 
 func (c *Conn) writeStep(fd uintptr) bool {
-	o := &c.out
-	for {
-		o.tried, o.tryErr = syscall.Write(int(fd), o.trying)
-		switch o.tryErr {
-		case nil:
-			return true
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			o.tryErr = nil
-		default:
-			o.tryErr = &net.OpError{Op: "write", Err: o.tryErr}
-		}
-		o.tried = 0
-		return true
-	}
+	c.out.tried, c.out.tryErr = writeFD(int(fd), c.out.trying)
+	return true
 }

@@ -186,21 +186,29 @@ func (c *Conn) postFrames(f *frames, limit int) (missed int) {
 	if o.writing || o.len() > 0 {
 		p = p[:f.fit(0, limit-o.len(), o.len() == 0)]
 		o.push(f.v, p)
-	} else {
-		o.writing = true
-		o.mu.Unlock()
-		sent, err := c.tryWrite(p)
-		o.mu.Lock()
-		o.wrote(err)
-		if sent < len(p) && err == nil {
-			p = p[:f.fit(sent, limit-o.len(), true)]
-			o.unshift(f.v, p[sent:])
-		}
+	} else if sent, err := c.writeSome(p); sent < len(p) && err == nil {
+		p = p[:f.fit(sent, limit-o.len(), true)]
+		o.unshift(f.v, p[sent:])
 	}
 	if o.len() > 0 {
 		c.flush(false)
 	}
 	return f.after(len(p))
+}
+
+// writeSome writes what the socket takes of p at once. The caller holds mu, which is
+// released meanwhile.
+func (c *Conn) writeSome(p []byte) (n int, err error) {
+	o := &c.out
+	if c.loop != nil {
+		return c.writeNow(p)
+	}
+	o.writing = true
+	o.mu.Unlock()
+	n, err = c.tryWrite(p)
+	o.mu.Lock()
+	o.wrote(err)
+	return n, err
 }
 
 // push appends frames, which are a part of v, to what waits. The caller holds mu.

@@ -166,7 +166,7 @@ func TestGroupSlow(t *testing.T) {
 		s := groupServer(g)
 		s.OnConnect = func(u *User, req *httpmini.Request) {
 			if slowUser.CompareAndSwap(nil, u) {
-				u.NetConn().(*net.TCPConn).SetWriteBuffer(8 << 10)
+				u.NetConn().(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(8 << 10)
 			}
 			g.Add(u)
 		}
@@ -227,7 +227,7 @@ func TestGroupMemory(t *testing.T) {
 	s := groupServer(g)
 	s.Config.CloseTimeout = time.Millisecond
 	s.OnConnect = func(u *User, req *httpmini.Request) {
-		u.NetConn().(*net.TCPConn).SetWriteBuffer(64 << 10)
+		u.NetConn().(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(64 << 10)
 		g.Add(u)
 	}
 	addr := serve(t, s)

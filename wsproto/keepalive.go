@@ -27,7 +27,7 @@ func (c *Conn) startKeepalive() {
 		return
 	}
 	k := &keepalive{heard: c.heard.Load()}
-	c.keep = k
+	c.alive = k
 	k.mu.Lock() // the first tick finds the timers set
 	defer k.mu.Unlock()
 	if d := c.cfg.PingInterval; d > 0 {
@@ -39,7 +39,7 @@ func (c *Conn) startKeepalive() {
 }
 
 func (c *Conn) stopKeepalive() {
-	k := c.keep
+	k := c.alive
 	if k == nil {
 		return
 	}
@@ -54,7 +54,7 @@ func (c *Conn) stopKeepalive() {
 }
 
 func (c *Conn) pingTick() {
-	k := c.keep
+	k := c.alive
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	heard := c.heard.Load()
@@ -75,7 +75,7 @@ func (c *Conn) pingTick() {
 }
 
 func (c *Conn) idleTick() {
-	k := c.keep
+	k := c.alive
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if n := c.messages.Load(); n != k.count {

@@ -3,7 +3,9 @@ package wsproto
 import (
 	"crypto/rand"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +25,14 @@ type outbox struct {
 	pongs    int       // pongs in buf
 	frames   int       // frames in buf
 	lastPong int       // where in buf the last frame begins if it is a pong; else -1
+
+	// In a loop.
+	blocked  bool        // the socket takes no more: what waits is ahead
+	full     atomic.Bool // so much is blocked that nothing more is read
+	deaf     bool        // nothing more is read in any case
+	moved    bool        // the peer took something since stall was set
+	stalling bool        // stall runs
+	stall    *time.Timer
 
 	// Of tryWrite, guarded by writing.
 	step   func(fd uintptr) bool
@@ -55,6 +65,9 @@ func (o *outbox) len() int {
 	}
 	return o.held + len(o.buf.b)
 }
+
+// stuck reports whether what is queued now is not sent at once.
+func (o *outbox) stuck() bool { return o.writing || o.blocked }
 
 func (o *outbox) onlyPongs() bool { return o.held == 0 && o.frames > 0 && o.frames == o.pongs }
 
@@ -89,7 +102,10 @@ func (c *Conn) write(op Opcode, p []byte, now bool) error {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.writing && o.len() > maxBatch && o.err == nil {
+	for o.stuck() && o.len() > maxBatch && o.err == nil {
+		if c.loop != nil {
+			c.loop.yield(c)
+		}
 		o.cond.Wait()
 	}
 	if err := o.usable(); err != nil {
@@ -106,7 +122,11 @@ func (c *Conn) write(op Opcode, p []byte, now bool) error {
 		h.Rsv1, p = true, z.b
 	}
 	h.PayloadLen = int64(len(p))
-	if c.role == RoleServer && c.raw != nil {
+	if c.loop != nil {
+		if frame := c.frameInPlace(h, p, now); frame != nil {
+			return c.sendInPlace(h, frame)
+		}
+	} else if c.role == RoleServer && c.raw != nil {
 		if frame := c.frameInPlace(h, p, now); frame != nil {
 			return c.writeLarge(h, frame, nil)
 		}
@@ -186,7 +206,7 @@ func (c *Conn) queuePong(p []byte) {
 	if o.usable() != nil {
 		return
 	}
-	if o.writing && o.pongs >= maxPongs && o.lastPong >= 0 {
+	if o.stuck() && o.pongs >= maxPongs && o.lastPong >= 0 {
 		o.buf.b = o.buf.b[:o.lastPong]
 		o.pongs--
 		o.frames--
@@ -253,6 +273,9 @@ func (c *Conn) post(op Opcode, p []byte, limit int) error {
 // holds mu, which is released meanwhile.
 func (c *Conn) flush(block bool) error {
 	o := &c.out
+	if c.loop != nil {
+		return c.pump()
+	}
 	for o.writing {
 		if !block {
 			return o.err // whoever writes will take ours too
@@ -410,6 +433,8 @@ func (c *Conn) writeAll(b []byte) error {
 	}
 	return c.nc.SetWriteDeadline(time.Time{})
 }
+
+var errStall = &net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}
 
 func isTimeout(err error) bool {
 	ne, ok := err.(net.Error)

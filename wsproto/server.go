@@ -59,9 +59,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	closing   bool
 	http      *httpmini.Server // does the opening handshakes of Serve
-	active    sync.WaitGroup   // users whose connection is not yet closed
-	lot       lot
-	keeper    *time.Timer
+	active    sync.WaitGroup   // connections that are not yet closed, of users and of those that may become some
+	loops     loops
 }
 
 // ErrServerClosed is what a user's connection ends with when Shutdown cuts it off.
@@ -77,7 +76,12 @@ type User struct {
 	id     string
 	closed atomic.Bool // by Close: messages are no longer wanted
 
-	serving
+	// Of the turns in a loop.
+	phase   atomic.Uint32
+	since   time.Time // it was accepted
+	due     bool      // OnPause is
+	lingers bool      // waits for the peer's end before it is closed
+	cutting bool      // a timer cuts off what is not sent in time
 }
 
 // ID returns the user's id, a random UUID (RFC 9562, version 4).
@@ -101,9 +105,9 @@ func (u *User) NetConn() net.Conn { return u.conn.nc }
 func (u *User) Send(op Opcode, p []byte) error { return u.conn.post(op, p, u.server.queue()) }
 
 // Reply sends p as one message, together with what else the handler replies and
-// as soon as there is no more input of this user. Where the user does not read, it
-// waits for it, and so no more is read from it either. It is for OnConnect and
-// OnMessage only.
+// as soon as there is no more input of this user. Where the user does not read, no
+// more is read from it either, and a handler that replies more than some 64 KiB waits
+// for it. It is for OnConnect and OnMessage only.
 func (u *User) Reply(op Opcode, p []byte) error { return u.conn.Reply(op, p) }
 
 // Ping sends a ping of at most 125 bytes; OnFrame sees the pong.
@@ -170,11 +174,18 @@ func (s *Server) Broadcast(op Opcode, p []byte) (missed int) {
 // It returns when ln is closed (nil) or broken, or after Shutdown (nil); the users
 // stay until Shutdown or their end.
 func (s *Server) Serve(ln net.Listener) error {
+	ln = s.listen(ln)
 	if !s.track(ln) {
 		ln.Close()
 		return nil
 	}
 	defer s.untrack(ln)
+	return s.serve(ln)
+}
+
+// serveConns is Serve with a goroutine for each connection, at least until its
+// opening handshake is over.
+func (s *Server) serveConns(ln net.Listener) error {
 	return accept.Serve(accept.Limit(ln, s.MaxConns, httpmini.Refuse), s.http.ServeConn, s.Log)
 }
 
@@ -210,11 +221,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for ln := range s.listeners {
 		ln.Close()
 	}
-	if s.keeper != nil {
-		s.keeper.Stop()
-	}
 	http := s.http
 	s.mu.Unlock()
+	s.refuseHeads()
 	for _, u := range s.Users() {
 		u.Close(StatusGoingAway, "")
 	}
@@ -228,7 +237,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	})
 	defer stop()
 	s.active.Wait()
-	s.lot.close()
+	s.loops.close()
 	return ctx.Err()
 }
 
@@ -240,39 +249,58 @@ func (s *Server) ServeExchange(x *httpmini.Exchange) {
 		s.HTTP(x)
 		return
 	}
+	res, ag, err := s.judge(req, x.RemoteAddr())
+	if err != nil {
+		s.refuse(x, res, err)
+		return
+	}
+	x.Send(res)
+	x.Takeover(func(nc net.Conn, buffered []byte) {
+		u := &User{server: s}
+		u.init(nc, buffered, ag)
+		if !s.hold() { // Shutdown came between the answer and this
+			u.conn.queueClose(AppendClose(nil, StatusGoingAway, ""))
+			u.conn.hangUp()
+			return
+		}
+		inLoop := s.loops.adopt(u)
+		u.begin(req)
+		if inLoop {
+			u.serveInLoop()
+		} else {
+			u.serve()
+		}
+	})
+}
+
+// judge is Answer, and what OnHandshake says.
+func (s *Server) judge(req *httpmini.Request, remote net.Addr) (*httpmini.Response, Agreement, error) {
 	res, ag, err := Answer(req, s.Accept)
 	if err == nil && s.OnHandshake != nil {
-		if err = s.OnHandshake(req, x.RemoteAddr()); err != nil {
+		if err = s.OnHandshake(req, remote); err != nil {
 			if _, ok := errors.AsType[*HandshakeError](err); !ok {
 				err = &HandshakeError{Status: 403, Err: err}
 			}
 			res = s.Accept.refuse(err, nil)
 		}
 	}
-	x.Send(res)
-	if err != nil {
-		if s.OnRefuse != nil {
-			s.OnRefuse(x, err)
-		}
-		return
-	}
-	x.Takeover(func(nc net.Conn, buffered []byte) {
-		u := s.newUser(nc, buffered, ag)
-		if !s.join(u) { // Shutdown came between the answer and this
-			u.conn.queueClose(AppendClose(nil, StatusGoingAway, ""))
-			u.conn.hangUp()
-			return
-		}
-		u.conn.startKeepalive()
-		if s.OnConnect != nil {
-			s.call(u, func() { s.OnConnect(u, req) })
-		}
-		u.start()
-	})
+	return res, ag, err
 }
 
-func (s *Server) newUser(nc net.Conn, buffered []byte, ag Agreement) *User {
-	u := &User{server: s, id: newID()}
+// refuse answers a handshake that judge refused.
+func (s *Server) refuse(x *httpmini.Exchange, res *httpmini.Response, err error) {
+	if res == nil {
+		panic(err)
+	}
+	x.Send(res)
+	if s.OnRefuse != nil {
+		s.OnRefuse(x, err)
+	}
+}
+
+func (u *User) init(nc net.Conn, buffered []byte, ag Agreement) {
+	s := u.server
+	u.id = newID()
 	cfg := &s.Config
 	if s.OnFrame != nil || s.OnFault != nil {
 		own := s.Config
@@ -285,7 +313,6 @@ func (s *Server) newUser(nc net.Conn, buffered []byte, ag Agreement) *User {
 		cfg.Lenient = func(err error) { s.OnFault(u, err) }
 	}
 	u.conn.init(nc, buffered, RoleServer, ag, cfg)
-	return u
 }
 
 // newID returns a random UUID.
@@ -304,34 +331,52 @@ func newID() string {
 	return string(t[:])
 }
 
-// join adds u to the users; false after Shutdown.
-func (s *Server) join(u *User) bool {
+// hold keeps Shutdown waiting until active.Done; false after Shutdown.
+func (s *Server) hold() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
-		return false
+	if !s.closing {
+		s.active.Add(1)
 	}
+	return !s.closing
+}
+
+// begin makes u a user. After Shutdown, which came since hold, it is one that is
+// closed with 1001.
+func (u *User) begin(req *httpmini.Request) {
+	s, c := u.server, &u.conn
+	s.mu.Lock()
 	if s.users == nil {
 		s.users = make(map[string]*User)
 	}
 	s.users[u.id] = u
-	s.active.Add(1)
-	if s.keeper == nil {
-		s.keeper = time.AfterFunc(keeperPeriod, s.look)
+	closing := s.closing
+	s.mu.Unlock()
+	c.startKeepalive()
+	if s.OnConnect != nil {
+		c.Flush()
+		s.call(u, func() { s.OnConnect(u, req) })
 	}
-	return true
+	if closing {
+		u.Close(StatusGoingAway, "")
+	}
 }
 
-// leave ends u: the last thing its reader does.
-func (u *User) leave() {
+// depart makes u a user no more.
+func (u *User) depart() {
 	s := u.server
 	s.mu.Lock()
 	delete(s.users, u.id)
 	s.mu.Unlock()
-	defer s.active.Done()
 	if s.OnDisconnect != nil {
 		s.call(u, func() { s.OnDisconnect(u, u.conn.ended) })
 	}
+}
+
+// leave ends u, of which this is the goroutine.
+func (u *User) leave() {
+	u.depart()
+	defer u.server.active.Done()
 	cut := time.AfterFunc(u.conn.cfg.closeTimeout(), func() { u.conn.abort(ErrCloseTimeout) })
 	defer cut.Stop()
 	u.conn.hangUp()
@@ -359,12 +404,16 @@ func (s *Server) recover(u *User) {
 
 var errHandler = errors.New("a handler panicked")
 
-// deliver calls OnMessage for every message that is whole in the input and
-// reports whether the connection goes on.
+// deliver calls OnMessage for every message that is whole in the input, as long as
+// the peer takes the answers, and reports whether the connection goes on.
 func (u *User) deliver() bool {
-	c := &u.conn
-	if s := u.server; s.OnPause != nil && len(c.p) > 0 {
-		defer s.OnPause(u)
+	c, s := &u.conn, u.server
+	if s.OnPause != nil && len(c.p) > 0 {
+		if c.loop != nil {
+			u.due = true
+		} else {
+			defer s.OnPause(u)
+		}
 	}
 	for c.ended == nil {
 		m, ok, err := c.next()
@@ -375,15 +424,22 @@ func (u *User) deliver() bool {
 		if !ok {
 			return true
 		}
-		if u.server.OnMessage != nil && !u.closed.Load() {
-			u.server.OnMessage(u, m)
+		if s.OnMessage != nil && !u.closed.Load() {
+			s.OnMessage(u, m)
+		}
+		if c.asm.buf != nil && c.asm.buf.shared() { // it is being sent
+			c.asm.release()
+		}
+		if c.out.full.Load() {
+			c.stop()
+			return true
 		}
 	}
 	return false
 }
 
-// servePlain serves a connection that cannot be waited for without a buffer.
-func (u *User) servePlain() {
+// serve serves a connection that is in no loop until it ends.
+func (u *User) serve() {
 	defer u.leave()
 	defer u.server.recover(u)
 	for u.deliver() {
@@ -393,24 +449,7 @@ func (u *User) servePlain() {
 	}
 }
 
-// start begins to serve u on this goroutine, or lets the parking lot do it.
-func (u *User) start() {
-	switch {
-	case u.conn.raw == nil:
-		u.servePlain()
-	case !u.server.lot.open(u):
-		go u.serve() // with a stack of its own: this one is deep
-	case !u.first():
-		u.leave()
-	case !u.server.lot.park(u):
-		go u.serve()
-	}
-}
-
-// first delivers what came with the handshake.
-func (u *User) first() bool {
-	defer u.server.recover(u)
-	ok := u.deliver()
-	u.conn.flushAndRelease()
-	return ok
+// handshakeTimeout is that of all the opening handshake.
+func (s *Server) handshakeTimeout() time.Duration {
+	return orDefault(s.HandshakeTimeout, 10*time.Second)
 }

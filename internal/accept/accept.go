@@ -59,10 +59,12 @@ var passing = []syscall.Errno{
 func Serve(ln net.Listener, handle func(net.Conn), log func(error)) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
-	return loop(ln, func(c net.Conn) { handlers.Go(func() { handle(c) }) }, log)
+	return Each(ln, func(c net.Conn) { handlers.Go(func() { handle(c) }) }, log)
 }
 
-func loop(ln net.Listener, each func(net.Conn), log func(error)) error {
+// Each is Serve for a take that returns soon: it is called for one connection after
+// another.
+func Each(ln net.Listener, take func(net.Conn), log func(error)) error {
 	var pause time.Duration
 	var last time.Time // of an error that passed
 	for {
@@ -70,7 +72,7 @@ func loop(ln net.Listener, each func(net.Conn), log func(error)) error {
 		switch {
 		case err == nil:
 			pause = 0
-			each(c)
+			take(c)
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case !passes(err):
@@ -264,3 +266,6 @@ func (c *otherConn) Close() error {
 	defer c.place.giveBack()
 	return c.Conn.Close()
 }
+
+// Inner returns the connection that Limit was given.
+func (c *otherConn) Inner() net.Conn { return c.Conn }
