@@ -16,6 +16,7 @@ import (
 	"socketsrv/internal/cli"
 	"socketsrv/internal/mode/broadcast"
 	"socketsrv/internal/mode/chat"
+	"socketsrv/internal/mode/conform"
 	"socketsrv/internal/mode/connect"
 	"socketsrv/internal/mode/curl"
 	"socketsrv/internal/mode/dump"
@@ -43,6 +44,7 @@ var modes = cli.Table{
 	transfer.Send,
 	transfer.Receive,
 	proxy.Mode,
+	conform.Mode,
 	selftest.Mode,
 }
 

@@ -61,20 +61,20 @@ func readHead(br *bufio.Reader) (start string, fields map[string]string, err err
 }
 
 // fill puts values for the {names} of a head.
-func fill(head, ext string, pairs ...string) string {
+func fill(head, fields, ext string, pairs ...string) string {
 	if ext != "" {
 		ext = "Sec-WebSocket-Extensions: " + ext + "\r\n"
 	}
-	return strings.NewReplacer(append(pairs, "{ext}", ext)...).Replace(head)
+	return strings.NewReplacer(append(pairs, "{ext}", ext+fields)...).Replace(head)
 }
 
 // openAsClient does the opening handshake with a judged server (§4.1); server is
 // what it calls itself. When refused, the case is over.
-func (p *prober) openAsClient(host, path string, c Case) (server string, refused bool, err error) {
+func (p *prober) openAsClient(host, path, fields string, c Case) (server string, refused bool, err error) {
 	r := rand.New(rand.NewPCG(seed(c.ID), 4))
 	key := base64.StdEncoding.EncodeToString(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, r.Uint64()), r.Uint64()))
 	offer := cmp.Or(c.offer, offerAll(c.ext))
-	p.write(append([]byte(fill(cmp.Or(c.head, request), offer, "{path}", path, "{host}", host, "{key}", key)), p.encode(c.first)...))
+	p.write(append([]byte(fill(cmp.Or(c.head, request), fields, offer, "{path}", path, "{host}", host, "{key}", key)), p.encode(c.first)...))
 	start, f, err := readHead(p.br)
 	for err == nil && strings.HasPrefix(start, "HTTP/1.1 1") && !strings.HasPrefix(start, "HTTP/1.1 101") {
 		start, f, err = readHead(p.br)
@@ -88,7 +88,7 @@ func (p *prober) openAsClient(host, path string, c Case) (server string, refused
 	case c.refuses != "":
 		return f["server"], true, judgeRefusal(start, f, c)
 	case !upgraded:
-		return f["server"], false, failed("opening handshake answered %s", start)
+		return f["server"], false, failed("opening handshake answered %q", start)
 	case !strings.EqualFold(f["upgrade"], "websocket"), !listHas(f["connection"], "upgrade"):
 		return f["server"], false, failed("answered Upgrade %q, Connection %q (§4.2.2)", f["upgrade"], f["connection"])
 	case f["sec-websocket-accept"] != acceptFor(key):
@@ -139,7 +139,7 @@ func (p *prober) openAsServer(start string, f map[string]string, c Case) error {
 	} else {
 		ext, judged = p.accept(offer, c.ext)
 	}
-	head := fill(cmp.Or(c.head, response), ext, "{accept}", acceptFor(f["sec-websocket-key"]))
+	head := fill(cmp.Or(c.head, response), "", ext, "{accept}", acceptFor(f["sec-websocket-key"]))
 	p.write(append([]byte(head), p.encode(c.first)...))
 	return judged
 }

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -114,6 +115,7 @@ type Options struct {
 	Cases   []string            // patterns with *; those with a number name cases of the catalogue alone; none: all cases
 	Exclude []string            // patterns of cases to leave out
 	Except  map[string][]string // patterns of agents, and of cases to leave out for them
+	Fields  string              // lines for the requests to a server, each with its CRLF
 	Agent   string              // the server's name in reports; "": what it calls itself
 	Jobs    int                 // cases at once; 0: 8
 	Wait    time.Duration       // how long the endpoint may do nothing; 0: 5 s
@@ -151,8 +153,8 @@ type Result struct {
 // Worst is the worse grade of the two.
 func (r Result) Worst() Grade { return max(r.Behavior, r.Close) }
 
-// Passed tells whether nothing is wrong with the behavior, as Autobahn's users judge it.
-func (r Result) Passed() bool { return r.Behavior != Failed }
+// Passed tells whether neither grade is FAILED.
+func (r Result) Passed() bool { return r.Worst() != Failed }
 
 // Select is the cases for one side, in order.
 func Select(side Side, o Options) []Case {
@@ -160,14 +162,24 @@ func Select(side Side, o Options) []Case {
 	if limit == 0 {
 		limit = 16 << 20
 	}
-	all := slices.Concat(framing(), texts(), closing(), limits(o.Volume), compression(o.Volume), handshakes(),
-		frameCases(), closeCases(), streamCases(), textCases(), pingCases(), limitCases(limit), deflateCases(), offerCases())
+	numbered := slices.Concat(framing(), texts(), closing(), limits(o.Volume), compression(o.Volume))
+	slices.SortFunc(numbered, func(a, b Case) int { return slices.Compare(numbers(a.ID), numbers(b.ID)) })
+	all := slices.Concat(numbered, handshakes(), frameCases(), closeCases(), streamCases(), textCases(), pingCases(), limitCases(limit), deflateCases(), offerCases())
 	if len(o.Cases) == 0 {
 		o.Cases = []string{"*", "x.*"}
 	}
 	return slices.DeleteFunc(all, func(c Case) bool {
 		return c.only && c.side != side || !matches(o.Cases, c.ID) || matches(o.Exclude, c.ID)
 	})
+}
+
+// numbers is the parts of a case's number.
+func numbers(id string) (all []int) {
+	for part := range strings.SplitSeq(id, ".") {
+		n, _ := strconv.Atoi(part)
+		all = append(all, n)
+	}
+	return all
 }
 
 // matches tells whether a pattern names the case: * stands for anything, but a

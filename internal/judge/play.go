@@ -55,7 +55,7 @@ func (o Options) playServer(ctx context.Context, dial func(context.Context) (net
 	p := newProber(t, bufio.NewReader(t), ServerSide, r.Case, o)
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	defer p.close()
-	server, refused, err := p.openAsClient(u.Host, u.RequestURI(), r.Case)
+	server, refused, err := p.openAsClient(u.Host, u.RequestURI(), o.Fields, r.Case)
 	if err == nil && !refused {
 		err = p.converse(r)
 	} else {
@@ -93,7 +93,8 @@ const maxAtOnce = 64
 type driven struct {
 	Options
 	cases    []Case
-	onReport func(agent string, results []Result)
+	onReport func(agent string, results []Result) (last bool)
+	stop     context.CancelFunc
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -105,9 +106,14 @@ type driven struct {
 // closed. A client asks /getCaseCount, connects to /runCase?case=N&agent=A for each
 // N from 1, may ask /getCaseStatus?case=N&agent=A and /getCaseInfo?case=N, and ends
 // with /updateReports?agent=A: then onReport gets its results, in the order of the
-// cases. These are the URLs of wstest.
-func Client(ctx context.Context, ln net.Listener, o Options, onReport func(agent string, results []Result)) error {
-	d := &driven{Options: o.withDefaults(), cases: Select(ClientSide, o), onReport: onReport, results: map[string]map[string]Result{}, running: map[string]int{}}
+// cases, and tells whether that client was the last one; Client then returns nil.
+// These are the URLs of wstest.
+func Client(ctx context.Context, ln net.Listener, o Options, onReport func(agent string, results []Result) (last bool)) error {
+	outer := ctx
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d := &driven{Options: o.withDefaults(), cases: Select(ClientSide, o), onReport: onReport, stop: stop,
+		results: map[string]map[string]Result{}, running: map[string]int{}}
 	d.changed = sync.NewCond(&d.mu)
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
 	slots, large := make(chan struct{}, maxAtOnce), make(chan struct{}, 2)
@@ -116,7 +122,7 @@ func Client(ctx context.Context, ln net.Listener, o Options, onReport func(agent
 	for {
 		nc, err := ln.Accept()
 		if err != nil && ctx.Err() != nil {
-			return ctx.Err()
+			return outer.Err()
 		}
 		if err != nil {
 			return err
@@ -206,7 +212,13 @@ func (d *driven) count(agent string, n int) {
 
 // tell serves the URLs that are no case.
 func (d *driven) tell(p *prober, start string, f map[string]string, path, agent string, n int, known bool) {
-	defer p.close()
+	last := false
+	defer func() {
+		p.close()
+		if last {
+			d.stop()
+		}
+	}()
 	if p.openAsServer(start, f, Case{}) != nil {
 		return
 	}
@@ -224,7 +236,7 @@ func (d *driven) tell(p *prober, start string, f map[string]string, path, agent 
 			answer(map[string]string{"behavior": r.Behavior.String()})
 		}
 	case path == "/updateReports":
-		d.report(agent)
+		last = d.report(agent)
 	}
 	_ = mustEnd()(p)
 }
@@ -239,7 +251,7 @@ func (d *driven) finished(agent string) map[string]Result {
 	return d.results[agent]
 }
 
-func (d *driven) report(agent string) {
+func (d *driven) report(agent string) (last bool) {
 	results := d.finished(agent)
 	var all []Result
 	d.mu.Lock()
@@ -249,7 +261,5 @@ func (d *driven) report(agent string) {
 		}
 	}
 	d.mu.Unlock()
-	if d.onReport != nil {
-		d.onReport(agent, all)
-	}
+	return d.onReport(agent, all)
 }

@@ -72,6 +72,9 @@ func AddListener(fs *cli.Flags, addr, port string) *Listener {
 	return l
 }
 
+// Listen has it listen there, whatever the flags said.
+func (l *Listener) Listen(host, port string) { l.at = endpoint{host, port} }
+
 // Listeners are what the flags of a server for TCP, UDP and WebSocket said.
 type Listeners struct {
 	Serving
