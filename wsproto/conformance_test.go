@@ -129,7 +129,7 @@ func judging(cases ...string) judge.Options {
 var remarked = []struct{ finding, why string }{
 	{"there is no window to refer to", "without takeover there is none"},
 	{`want text of 6 bytes "opened"`, "a client refuses a 101 with HTTP/1.0"},
-	{"opening handshake answered HTTP/1.1 400 Bad Request", "a server refuses LF alone and folded fields"},
+	{`opening handshake answered "HTTP/1.1 400 Bad Request"`, "a server refuses LF alone, folded fields and keys of another length"},
 }
 
 // wantOK has all cases come out as they should, with nothing to remark.

@@ -639,9 +639,6 @@ func (p *prober) accept(offer string, wanted []pmd) (string, error) {
 	}
 	for _, o := range wanted {
 		for _, d := range offers {
-			if o.noContext && !d.has("client_no_context_takeover") {
-				continue
-			}
 			answer := o.answer(d)
 			if all, err := parseDeflate(answer); err == nil && all[0].fits(d) {
 				p.adopt(all[0])

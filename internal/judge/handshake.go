@@ -87,6 +87,8 @@ func (p *prober) openAsClient(host, path, fields string, c Case) (server string,
 		return "", false, failed("opening handshake: %v", err)
 	case c.refuses != "":
 		return f["server"], true, judgeRefusal(start, f, c)
+	case !upgraded && c.offer != "" && len(usable(c.offer)) == 0:
+		return f["server"], false, nonStrict("opening handshake answered %q, want the offer declined (RFC 7692 §7.1)", start)
 	case !upgraded:
 		return f["server"], false, failed("opening handshake answered %q", start)
 	case !strings.EqualFold(f["upgrade"], "websocket"), !listHas(f["connection"], "upgrade"):
@@ -94,7 +96,7 @@ func (p *prober) openAsClient(host, path, fields string, c Case) (server string,
 	case f["sec-websocket-accept"] != acceptFor(key):
 		return f["server"], false, failed("answered Sec-WebSocket-Accept %q, want %q (§4.2.2)", f["sec-websocket-accept"], acceptFor(key))
 	}
-	if got, ok := f["sec-websocket-protocol"]; ok {
+	if got, ok := f["sec-websocket-protocol"]; ok && !strings.Contains(c.head, "Protocol: "+got+"\r\n") {
 		return f["server"], false, failed("answered the subprotocol %q, which was not offered (§4.2.2)", got)
 	}
 	return f["server"], false, p.agreed(f["sec-websocket-extensions"], offer)
@@ -171,14 +173,9 @@ var badRequests = []bend{
 	{"connection-space", "Connection: keep-alive Upgrade, which is no list (§4.2.1)", "Connection: Upgrade", "Connection: keep-alive Upgrade", "4"},
 	{"no-key", "no Sec-WebSocket-Key (§4.2.1)", "Sec-WebSocket-Key: {key}\r\n", "", "4"},
 	{"key-empty", "an empty Sec-WebSocket-Key (§4.2.1)", "{key}", "", "4"},
-	{"key-15", "a key of 15 bytes (§4.2.1)", "{key}", "MTIzNDU2Nzg5MDEyMzQ1", "4"},
-	{"key-17", "a key of 17 bytes (§4.2.1)", "{key}", "MTIzNDU2Nzg5MDEyMzQ1Njc=", "4"},
-	{"key-no-base64", "a key that is not base64 (§4.2.1)", "{key}", "!!!!NDU2Nzg5MDEyMzQ1Ng==", "4"},
-	{"key-twice", "two keys (§11.3.1)", "Sec-WebSocket-Key", "Sec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\nSec-WebSocket-Key", "4"},
 	{"no-version", "no Sec-WebSocket-Version (§4.2.1)", "Sec-WebSocket-Version: 13\r\n", "", "4"},
 	{"version-8", "version 8 (§4.4)", "Version: 13", "Version: 8", "426"},
 	{"version-14", "version 14 (§4.4)", "Version: 13", "Version: 14", "426"},
-	{"version-013", "version 013, which is no number of a version (§4.3)", "Version: 13", "Version: 013", "4"},
 	{"space-colon", "white space before a colon (RFC 9112 §5.1)", "Upgrade:", "Upgrade :", "4"},
 }
 
@@ -193,11 +190,16 @@ var goodRequests = []bend{
 	{"tabs", "tabs around values (RFC 9112 §5)", "Upgrade: websocket\r\nConnection: Upgrade", "Upgrade:\twebsocket\t\r\nConnection:\tUpgrade \t", ""},
 	{"unknown", "fields nobody knows (RFC 9110 §5.1)", "Upgrade:", "X-Judge: {}\r\nAccept-Language: *\r\nUpgrade:", ""},
 	{"long-field", "a field of 2,000 bytes (RFC 9110 §5.4)", "Upgrade:", "X-Judge: " + strings.Repeat("j", 2000) + "\r\nUpgrade:", ""},
-	{"protocol", "a subprotocol that the server does not know: none is answered (§4.2.2)", "Upgrade:", "Sec-WebSocket-Protocol: x-judge.nobody.speaks.this\r\nUpgrade:", ""},
+	{"protocol", "a subprotocol that nobody knows (§4.2.2)", "Upgrade:", "Sec-WebSocket-Protocol: x-judge.nobody.speaks.this\r\nUpgrade:", ""},
 }
 
 // openRequests may be accepted or refused.
 var openRequests = []bend{
+	{"key-15", "a key of 15 bytes, which a server need not decode (§4.2.2)", "{key}", "MTIzNDU2Nzg5MDEyMzQ1", ""},
+	{"key-17", "a key of 17 bytes, which a server need not decode (§4.2.2)", "{key}", "MTIzNDU2Nzg5MDEyMzQ1Njc=", ""},
+	{"key-no-base64", "a key that is not base64 (§4.2.2)", "{key}", "!!!!NDU2Nzg5MDEyMzQ1Ng==", ""},
+	{"key-twice", "two keys (§11.3.1)", "Sec-WebSocket-Key", "Sec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\nSec-WebSocket-Key", ""},
+	{"version-013", "version 013, which is no number of a version (§4.3)", "Version: 13", "Version: 013", ""},
 	{"upgrade-list", "Upgrade: websocket, other (RFC 9110 §7.8)", ": websocket", ": websocket, other", ""},
 	{"absolute", "the target as a whole URL (RFC 9112 §3.2.2)", "{path}", "http://{host}{path}", ""},
 	{"bare-lf", "lines that end with LF alone (RFC 9112 §2.2)", "\r\nUpgrade: websocket\r\n", "\nUpgrade: websocket\n", ""},
@@ -215,8 +217,8 @@ var badResponses = []bend{
 	{"no-connection", "no Connection (§4.1)", "Connection: Upgrade\r\n", "", "yes"},
 	{"connection-other", "Connection: close (§4.1)", "Connection: Upgrade", "Connection: close", "yes"},
 	{"connection-prefix", "Connection: xupgrade (§4.1)", "Connection: Upgrade", "Connection: xupgrade", "yes"},
-	{"status-200", "status 200 (§4.1)", "101 Switching Protocols", "200 OK", "yes"},
-	{"status-400", "status 400 (§4.1)", "101 Switching Protocols", "400 Bad Request", "yes"},
+	{"status-200", "status 200 (§4.1)", "101 Switching Protocols", "200 OK\r\nContent-Length: 0", "yes"},
+	{"status-400", "status 400 (§4.1)", "101 Switching Protocols", "400 Bad Request\r\nContent-Length: 0", "yes"},
 	{"protocol", "a subprotocol that was not offered (§4.1)", "Upgrade:", "Sec-WebSocket-Protocol: chat\r\nUpgrade:", "yes"},
 	{"extension", "an extension that was not offered (§4.1)", "Upgrade:", "Sec-WebSocket-Extensions: x-judge\r\nUpgrade:", "yes"},
 }

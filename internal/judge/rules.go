@@ -234,8 +234,9 @@ func streamCases() []Case {
 		all = append(all, newCase(fmt.Sprintf("x.cut.chops.%d", n), fmt.Sprintf("the same in pieces of %d bytes (§5.4)", n), doChops(n, odd...), mustEnd(oddBack...)))
 	}
 	return append(all,
-		newCase("x.cut.early", "a frame in the same segment as the opening handshake (§4.2.2)", mustEnd(rxText("early"))).early(txText("early")),
-		newCase("x.cut.early.more", "a conversation in the same segment as the opening handshake (§4.2.2)", mustEnd(oddBack...)).early(odd...))
+		newCase("x.cut.early", "a frame in the same segment as the opening handshake (§4.2.2)", mustEnd(rxText("early"))).early(txText("early")).of(ClientSide),
+		newCase("x.cut.early", "a frame in the same segment as the opening handshake, which no client may send (§4.1)", mustEnd(rxText("early"))).early(txText("early")).of(ServerSide).leftOpen(),
+		newCase("x.cut.early.more", "a conversation in the same segment as the opening handshake (§4.2.2)", mustEnd(oddBack...)).early(odd...).of(ClientSide))
 }
 
 // dropCases ends the stream after each byte of a conversation: what was whole is
