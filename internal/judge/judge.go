@@ -17,7 +17,6 @@ package judge
 import (
 	"context"
 	"errors"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,10 +190,18 @@ func matches(patterns []string, id string) bool {
 	})
 }
 
-// glob is path.Match without its other signs; no name here holds a slash.
+// glob tells whether a pattern with * stands for a name.
 func glob(pattern, name string) bool {
-	ok, _ := path.Match(strings.NewReplacer(`\`, `\\`, "[", `\[`, "?", `\?`).Replace(pattern), name)
-	return ok
+	before, after, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == name
+	}
+	for i := len(before); i <= len(name) && strings.HasPrefix(name, before); i++ {
+		if glob(after, name[i:]) {
+			return true
+		}
+	}
+	return false
 }
 
 // excepted tells whether a case is left out for an agent.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -30,7 +31,8 @@ func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), t
 	o = o.withDefaults()
 	var once sync.Once
 	agent := o.Agent
-	all := o.all(ctx, Select(ServerSide, o), func(ctx context.Context, c Case) Result {
+	cases := slices.DeleteFunc(Select(ServerSide, o), func(c Case) bool { return o.excepted(o.Agent, c.ID) })
+	all := o.all(ctx, cases, func(ctx context.Context, c Case) Result {
 		r := Result{Case: c, Side: ServerSide, Started: time.Now()}
 		if ctx.Err() != nil {
 			return r

@@ -153,6 +153,9 @@ func (e rxEvent) String() string {
 // catalogue's cases end at 16 MiB.
 const largest = 20 << 20
 
+// maxFrames is how many frames are accepted that are no message, pong or close.
+const maxFrames = 1 << 20
+
 // prober is our end of a connection to the judged endpoint.
 type prober struct {
 	*tap
@@ -383,7 +386,10 @@ func cutShort(err error) error {
 
 // next is what the endpoint did next. An error is a rule that it broke.
 func (p *prober) next() (rxEvent, error) {
-	for {
+	for n := 0; ; n++ {
+		if n == maxFrames {
+			return rxEvent{}, failed("sent %d pings and fragments without end", n)
+		}
 		f, err := p.readFrame()
 		var broken *finding
 		switch {
@@ -395,9 +401,24 @@ func (p *prober) next() (rxEvent, error) {
 			return rxEvent{kind: "end", detail: err}, nil
 		}
 		e, done, err := p.take(f)
+		if err == nil && done && e.kind == "ping" {
+			p.answer(e.data)
+			continue
+		}
 		if err != nil || done {
 			return e, err
 		}
+	}
+}
+
+// answer answers a ping: an endpoint may ask whether we are there (§5.5.2). One that
+// asks faster than it reads gets no more answers.
+func (p *prober) answer(ping []byte) {
+	p.mu.Lock()
+	waiting := len(p.queue)
+	p.mu.Unlock()
+	if !p.sentClose && waiting < 16 {
+		p.sendAll([]wireFrame{txPong(string(ping))})
 	}
 }
 

@@ -27,7 +27,7 @@ var Mode = cli.Mode{
 	Name: "conform", Args: "[URL...]", Brief: "judge WebSocket echo servers and clients: Autobahn's 517 cases, and ours",
 	Examples: []string{
 		"socketsrv -conform ws://localhost:8008",
-		"socketsrv -conform -cases '1.*,7.9.*,x.handshake.*' -out reports ws://localhost:8008",
+		"socketsrv -conform -cases '7.*,x.close.*' -out reports ws://localhost:8008",
 		"socketsrv -conform -port 9001 -once -junit junit.xml",
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
