@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,17 +102,16 @@ func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini
 			he.Err = fmt.Errorf("%w: more than %d", ErrRedirects, followed)
 			return nil, res, he
 		}
-		next, err := u.follow(res.Header.Get("Location"))
+		next, err := follow(u, res.Header.Get("Location"))
 		if err != nil {
 			he.Err = err
 			return nil, res, he
 		}
-		left := next.origin() != u.origin()
-		if left {
-			opt.leave()
+		if next.SameOrigin(u) || opt.TrustRedirects {
+			next.User, next.Password, next.HasUser = u.User, u.Password, u.HasUser
 		}
-		if next.user == "" && (!left || opt.TrustRedirects) {
-			next.user = u.user
+		if !next.SameOrigin(u) {
+			opt.leave()
 		}
 		if opt.OnRedirect != nil {
 			opt.OnRedirect(res, next.String())
@@ -123,7 +121,7 @@ func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini
 }
 
 // dialOnce opens one connection and does the handshake on it.
-func dialOnce(ctx context.Context, u target, opt *DialOptions) (*Conn, *httpmini.Response, error) {
+func dialOnce(ctx context.Context, u httpmini.Where, opt *DialOptions) (*Conn, *httpmini.Response, error) {
 	nc, err := opt.connect(ctx, u)
 	if err != nil {
 		return nil, nil, inTime(ctx, err)
@@ -175,24 +173,20 @@ func inTime(ctx context.Context, err error) error {
 	return err
 }
 
-func (opt *DialOptions) connect(ctx context.Context, u target) (net.Conn, error) {
+func (opt *DialOptions) connect(ctx context.Context, u httpmini.Where) (net.Conn, error) {
 	dial := opt.NetDial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	network, address := "tcp", net.JoinHostPort(u.host, u.port)
-	if u.socket != "" {
-		network, address = "unix", u.socket
-	}
-	nc, err := dial(ctx, network, address)
-	if err != nil || !u.secure {
+	nc, err := dial(ctx, u.Network(), u.Address())
+	if err != nil || !u.Secure() {
 		return nc, err
 	}
 	secure := opt.TLS
 	if secure == nil {
 		secure = startTLS
 	}
-	name, _, _ := strings.Cut(u.host, "%") // a zone is ours alone
+	name, _, _ := strings.Cut(u.Host, "%") // a zone is ours alone
 	tc, err := secure(ctx, nc, name)
 	if err != nil {
 		nc.Close()
@@ -202,7 +196,7 @@ func (opt *DialOptions) connect(ctx context.Context, u target) (net.Conn, error)
 }
 
 // handshake sends the request and judges the response.
-func (opt *DialOptions) handshake(nc *headReader, br *bufio.Reader, u target) (*httpmini.Response, Agreement, error) {
+func (opt *DialOptions) handshake(nc *headReader, br *bufio.Reader, u httpmini.Where) (*httpmini.Response, Agreement, error) {
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	key := base64.StdEncoding.EncodeToString(nonce[:])
@@ -233,10 +227,10 @@ func (opt *DialOptions) handshake(nc *headReader, br *bufio.Reader, u target) (*
 }
 
 // request makes the request of RFC 6455 §4.1.
-func (opt *DialOptions) request(u target, key string) *httpmini.Request {
-	req := &httpmini.Request{Method: "GET", Target: u.path, Minor: 1}
+func (opt *DialOptions) request(u httpmini.Where, key string) *httpmini.Request {
+	req := &httpmini.Request{Method: "GET", Target: u.Target(), Minor: 1}
 	h := &req.Header
-	h.Add("Host", cmp.Or(opt.Host, u.authority()))
+	h.Add("Host", cmp.Or(opt.Host, u.Authority()))
 	h.Add("Upgrade", "websocket")
 	h.Add("Connection", "Upgrade")
 	h.Add("Sec-WebSocket-Key", key)
@@ -250,8 +244,8 @@ func (opt *DialOptions) request(u target, key string) *httpmini.Request {
 	if !opt.NoCompression {
 		h.Add("Sec-WebSocket-Extensions", offerDeflate(opt.ContextTakeover))
 	}
-	if u.user != "" && !opt.Header.Has("Authorization") {
-		h.Add("Authorization", httpmini.Basic(u.user))
+	if u.HasUser {
+		h.Add("Authorization", httpmini.Basic(u.Credentials()))
 	}
 	for _, f := range opt.Header {
 		h.Del(f.Name) // only OwnHandshake lets it be one of ours
@@ -353,161 +347,48 @@ func isRedirect(res *httpmini.Response) bool {
 	return res != nil && slices.Contains([]int{301, 302, 303, 307, 308}, res.Status) && res.Header.Has("Location")
 }
 
-// A target is where a URL leads.
-type target struct {
-	secure bool
-	user   string // name ":" password, decoded; "" if the URL names nobody
-	host   string // a name in lower case, or an address without brackets, its zone after "%"
-	port   string // never empty
-	path   string // and query, as the request has it; begins with "/"
-	socket string // the path of a Unix socket, if it is one
-}
-
-// parseURL reads a WebSocket URL (RFC 6455 §3), strictly: what two programs might
-// read in two ways is refused. The error wraps ErrURL and does not repeat the URL,
-// which may hold a password.
-func parseURL(raw string) (u target, err error) {
-	bad := func(why string) (target, error) { return target{}, fmt.Errorf("%w: %s", ErrURL, why) }
-	for i := range len(raw) {
-		if raw[i] <= ' ' || raw[i] == 0x7f || raw[i] == '\\' {
-			return bad("it has a space, a control character or a backslash")
-		}
+// parseURL reads the URL of a WebSocket (RFC 6455 §3). The error wraps ErrURL and does
+// not repeat the URL, which may hold a password.
+func parseURL(raw string) (httpmini.Where, error) {
+	u, err := httpmini.ParseWhere(raw, "")
+	switch {
+	case strings.Contains(raw, `\`): // to some it is a slash
+		err = errors.New("it has a backslash")
+	case err == httpmini.ErrScheme, err == nil && !isWebSocket(u.Scheme):
+		err = errors.New("it does not begin with ws:// or wss://")
+	case err == nil && u.Fragment != "":
+		err = errors.New("it has a fragment")
 	}
-	scheme, rest, _ := strings.Cut(raw, ":")
-	scheme, unix := strings.CutSuffix(strings.ToLower(scheme), "+unix")
-	rest, slashes := strings.CutPrefix(rest, "//")
-	if unix {
-		path, to, _ := strings.Cut(rest, ":")
-		if path == "" || to != "" && to[0] != '/' && to[0] != '?' {
-			return bad("want ws+unix:/path or ws+unix:/path:/target")
-		}
-		u.socket, rest = path, "localhost"+to
-	} else if !slashes {
-		scheme = ""
-	}
-	switch scheme {
-	case "ws":
-		u.port = "80"
-	case "wss":
-		u.port, u.secure = "443", true
-	default:
-		return bad("it does not begin with ws:// or wss://")
-	}
-	if strings.Contains(rest, "#") {
-		return bad("it has a fragment")
-	}
-	end := strings.IndexAny(rest+"/", "/?")
-	authority := rest[:end]
-	if u.path = escape(rest[end:]); !strings.HasPrefix(u.path, "/") {
-		u.path = "/" + u.path
-	}
-	if user, after, ok := strings.Cut(authority, "@"); ok {
-		if u.user, err = url.PathUnescape(user); err != nil {
-			return bad("the user is not properly percent-encoded")
-		}
-		if u.user != "" && !strings.Contains(u.user, ":") {
-			u.user += ":"
-		}
-		authority = after
-	}
-	if i := strings.IndexByte(authority, '%'); i >= 0 && !strings.HasPrefix(authority[i:], "%25") {
-		authority = authority[:i] + "%25" + authority[i+1:] // a zone may be escaped or not (RFC 6874)
-	}
-	server, err := httpmini.ParseURL("http" + scheme[len("ws"):] + "://" + authority)
 	if err != nil {
-		return target{}, fmt.Errorf("%w: %s", ErrURL, strings.TrimPrefix(err.Error(), httpmini.ErrURL.Error()+": "))
+		return httpmini.Where{}, fmt.Errorf("%w: %s", ErrURL, strings.TrimPrefix(err.Error(), httpmini.ErrURL.Error()+": "))
 	}
-	if server.User != nil {
-		return bad("it has a second @")
-	}
-	u.host, u.port = server.Hostname(), cmp.Or(server.Port(), u.port)
 	return u, nil
 }
 
-// escape percent-encodes what may not stand in a path or query (RFC 3986 §3.3). A
-// percent sign stays, also one that begins no escape: servers differ in what they take.
-func escape(s string) string {
-	var b []byte
-	for i := range len(s) {
-		if c := s[i]; c < 0x80 && !strings.ContainsRune("\"<>^`{|}", rune(c)) {
-			b = append(b, c)
-		} else {
-			b = fmt.Appendf(b, "%%%02X", c)
-		}
-	}
-	return string(b)
+func isWebSocket(scheme string) bool {
+	return scheme == "ws" || scheme == "wss" || scheme == "ws+unix"
 }
 
-// authority returns the Host field: with a port where it is not the scheme's own,
-// and without a zone (RFC 6874 §1).
-func (u target) authority() string {
-	host, _, _ := strings.Cut(u.host, "%")
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
+// follow returns where a Location leads from u. Servers name http and https.
+func follow(u httpmini.Where, location string) (httpmini.Where, error) {
+	next, err := u.Resolve(location)
+	if strings.Contains(location, `\`) {
+		err = errors.New("a backslash in it")
 	}
-	if u.port == defaultPort(u.scheme()) {
-		return host
-	}
-	return host + ":" + u.port
-}
-
-func (u target) scheme() string {
-	if u.secure {
-		return "wss"
-	}
-	return "ws"
-}
-
-// String returns the URL of u without its user.
-func (u target) String() string {
-	if u.socket != "" {
-		return u.scheme() + "+unix:" + u.socket + ":" + u.path
-	}
-	return u.scheme() + "://" + u.authority() + u.path
-}
-
-func (u target) origin() origin { return origin{u.scheme(), u.host, u.port} }
-
-// escapePercent escapes each percent sign that begins no escape.
-func escapePercent(s string) string {
-	var b []byte
-	for i := range len(s) {
-		b = append(b, s[i])
-		if s[i] == '%' {
-			if _, err := url.PathUnescape(s[i:min(len(s), i+3)]); err != nil {
-				b = append(b, "25"...)
-			}
-		}
-	}
-	return string(b)
-}
-
-// follow returns where a Location leads. Servers name http and https.
-func (u target) follow(location string) (target, error) {
-	var to *url.URL
-	base, err := url.Parse(u.scheme() + "://" + u.authority() + escapePercent(u.path))
-	if err == nil {
-		to, err = base.Parse(escapePercent(location))
-	}
-	if err != nil {
-		return target{}, fmt.Errorf("%w: malformed Location", ErrRedirect)
-	}
-	switch to.Scheme {
+	switch next.Scheme {
 	case "http":
-		to.Scheme = "ws"
+		next.Scheme = "ws"
 	case "https":
-		to.Scheme = "wss"
+		next.Scheme = "wss"
 	}
-	to.Fragment = ""
-	next, err := parseURL(to.String())
-	if err != nil {
-		return target{}, fmt.Errorf("%w: %w", ErrRedirect, err)
-	}
-	if u.secure && !next.secure {
-		return target{}, fmt.Errorf("%w: from wss to ws", ErrRedirect)
-	}
-	if next.origin() == u.origin() {
-		next.socket = u.socket
+	next.Fragment = ""
+	switch {
+	case err != nil:
+		return next, fmt.Errorf("%w: %w", ErrRedirect, err)
+	case !isWebSocket(next.Scheme), next.Network() == "unix" && !next.SameOrigin(u): // nobody else opens our sockets
+		return next, fmt.Errorf("%w: not to a WebSocket", ErrRedirect)
+	case u.Secure() && !next.Secure():
+		return next, fmt.Errorf("%w: from wss to ws", ErrRedirect)
 	}
 	return next, nil
 }
