@@ -26,7 +26,7 @@ func (r Role) String() string {
 // Assembler also hands out whole control frames this way.
 type Message struct {
 	Opcode Opcode
-	Data   []byte // valid until the next read
+	Data   []byte // valid until the next read, or Close: copy what is to be kept
 }
 
 // The limits of a connection that does not set its own.

@@ -429,8 +429,8 @@ func (c *Conn) Pong(p []byte) error { return c.writeControl(OpPong, p) }
 // Close does the closing handshake (§7.1.2): it sends a Close frame unless one
 // went out already, reads until the peer's, at most Config.CloseTimeout, and
 // closes the stream. Messages that come meanwhile are lost. Code 0 sends no code.
-// It must not be called between ReadMessage and the last use of its message. The error is nil unless the peer had to be
-// cut off.
+// The error is nil unless the peer had to be cut off. The message that was read last
+// is not valid any more: another goroutine that uses it must be done before.
 func (c *Conn) Close(code StatusCode, reason string) error {
 	c.closed.Store(true)
 	c.queueClose(AppendClose(nil, code, closeReason(reason)))

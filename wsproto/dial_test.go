@@ -677,7 +677,7 @@ func TestDialAccept(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := &httpmini.Server{Handler: func(x *httpmini.Exchange) {
-			c, err := Accept(x, tt.acc, Config{})
+			c, err := AcceptExchange(x, tt.acc, Config{})
 			if err != nil {
 				t.Error(err)
 				return

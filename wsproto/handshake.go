@@ -61,7 +61,8 @@ type AcceptOptions struct {
 	Header          httpmini.Header // added to every response
 
 	// Lenient, if not nil, is told of a Sec-WebSocket-Protocol that is malformed, which
-	// is then passed over. Accept takes that of its Config where this is nil.
+	// is then passed over. Accept and AcceptExchange take that of their Config where this is
+	// nil.
 	Lenient func(err error)
 
 	// Hint says what would allow what err forbids, as far as the one who gets the
@@ -117,22 +118,6 @@ func Answer(req *httpmini.Request, opt AcceptOptions) (*httpmini.Response, Agree
 		h.Add("Sec-WebSocket-Extensions", ag.Deflate.String())
 	}
 	return &httpmini.Response{Minor: 1, Status: 101, Header: append(h, opt.Header...)}, ag, nil
-}
-
-// Accept answers the opening handshake that x is and takes the connection over.
-// A refusal is answered too; the error is then a *HandshakeError.
-func Accept(x *httpmini.Exchange, opt AcceptOptions, cfg Config) (*Conn, error) {
-	if opt.Lenient == nil {
-		opt.Lenient = cfg.Lenient
-	}
-	res, ag, err := Answer(x.Request, opt)
-	x.Send(res)
-	if err != nil {
-		return nil, err
-	}
-	nc, br := x.Hijack() // sends it
-	buffered, _ := br.Peek(br.Buffered())
-	return NewConn(nc, buffered, RoleServer, ag, cfg), nil
 }
 
 // checkRequest applies RFC 6455 §4.2.1 to all but the lists to negotiate about.

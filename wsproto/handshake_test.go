@@ -371,7 +371,7 @@ func TestAccept(t *testing.T) {
 		client, server := net.Pipe()
 		done := make(chan error, 1)
 		s := &httpmini.Server{Handler: func(x *httpmini.Exchange) {
-			c, err := Accept(x, AcceptOptions{}, Config{})
+			c, err := AcceptExchange(x, AcceptOptions{}, Config{})
 			if err != nil {
 				done <- err
 				return

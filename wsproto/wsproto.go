@@ -8,8 +8,9 @@
 //   - Rules. Answer judges an opening handshake and makes the response. An
 //     Assembler judges frames and puts them together to messages, a Deflate inflates
 //     and compresses them. No I/O either. For an event loop of your own.
-//   - Connections. Dial opens one, Accept takes one over from package httpmini, and a
-//     Conn is a plain blocking connection that one goroutine reads. A Server calls
+//   - Connections. Dial opens one, Accept takes one over from a handler of net/http and
+//     AcceptExchange from one of package httpmini, and a Conn is a plain blocking
+//     connection that one goroutine reads: whole messages, or with NextReader as they come. A Server calls
 //     handlers for any number of users, a Group sends to many of them, and a Relay
 //     joins two streams. For everything else.
 //
@@ -22,6 +23,6 @@
 // Every length from the network is compared with a limit before anything is
 // allocated for it, limits count what comes out of the decompressor, text is checked
 // as it arrives, and every wait has a deadline. An error of the peer is a
-// *ProtocolError that wraps the rule it broke, by name; its Close frame is a
-// *CloseError.
+// *ProtocolError that wraps the rule it broke, by name, and shows the bytes that did;
+// its Close frame is a *CloseError. Config.Lenient goes on where nothing depends on it.
 package wsproto
