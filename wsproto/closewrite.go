@@ -12,7 +12,9 @@ import (
 // called after that, as always. Code 0 sends no code.
 func (c *Conn) CloseWrite(code StatusCode, reason string) error {
 	c.queueClose(AppendClose(nil, code, closeReason(reason)))
-	time.AfterFunc(c.cfg.closeTimeout(), func() { c.abort(ErrCloseTimeout) })
+	if c.cfg.CloseTimeout >= 0 {
+		time.AfterFunc(c.cfg.closeTimeout(), func() { c.abort(ErrCloseTimeout) })
+	}
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	return c.flush(false)

@@ -89,3 +89,23 @@ func TestReadWhileWriting(t *testing.T) {
 		c.Close(0, "")
 	})
 }
+
+// TestCloseWritePatient: a negative CloseTimeout leaves it to others when to give up.
+func TestCloseWritePatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, peer := net.Pipe()
+		go func() {
+			io.ReadFull(peer, make([]byte, 8)) // 88 82, a masking key, 03e8
+			time.Sleep(time.Hour)
+			peer.Write([]byte{0x88, 0})
+			peer.Close()
+		}()
+		c := wsproto.NewConn(ours, nil, wsproto.RoleClient, wsproto.Agreement{}, wsproto.Config{CloseTimeout: -1})
+		c.CloseWrite(wsproto.StatusNormalClosure, "")
+		_, err := c.ReadMessage()
+		if _, ok := errors.AsType[*wsproto.CloseError](err); !ok {
+			t.Errorf("ReadMessage: %v; want the Close that came after an hour", err)
+		}
+		c.Close(0, "")
+	})
+}

@@ -16,7 +16,7 @@ type Config struct {
 	MaxMessage   int64         // bytes of a received message, after inflating; 0 means DefaultMaxMessage
 	MaxFragments int           // frames of a received message; 0 means DefaultMaxFragments
 	WriteTimeout time.Duration // longest time without progress in sending; 0 means 30 s
-	CloseTimeout time.Duration // how long the closing handshake may take; 0 means 5 s
+	CloseTimeout time.Duration // how long the closing handshake may take; 0 means 5 s, negative the same but no limit after CloseWrite
 	PingInterval time.Duration // a ping goes out after so long without a byte from the peer; 0 means never
 	PongTimeout  time.Duration // how long the peer may then stay silent; 0 means 20 s
 	IdleTimeout  time.Duration // ends a connection on which no message came for so long; 0 means never

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,39 @@ type Dialer struct {
 
 	Proxy    *Proxy // nil: what the environment says
 	resolved map[string][]netip.Addr
+	from     *netip.AddrPort // nil: the system chooses
+}
+
+// SetFrom takes the source of connections: ADDR:PORT, ADDR or :PORT.
+func (d *Dialer) SetFrom(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		host, port = strings.Trim(s, "[]"), "0"
+	}
+	var addr netip.Addr
+	if host != "" {
+		if addr, err = netip.ParseAddr(host); err != nil {
+			return errors.New("want ADDR:PORT, ADDR or :PORT")
+		}
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	from := netip.AddrPortFrom(addr, uint16(n))
+	d.from = &from
+	return err
+}
+
+// connect dials an address from the source that was asked for.
+func (d *Dialer) connect(ctx context.Context, env *cli.Env, network string, addr netip.Addr, port string) (net.Conn, error) {
+	address := net.JoinHostPort(addr.String(), port)
+	switch {
+	case strings.HasPrefix(network, "udp") && isGroup(addr):
+		return d.dialGroup(ctx, env, address)
+	case d.from == nil:
+		return env.Dial(ctx, network, address)
+	case strings.HasPrefix(network, "udp"):
+		return (&net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(*d.from)}).DialContext(ctx, network, address)
+	}
+	return (&net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(*d.from)}).DialContext(ctx, network, address)
 }
 
 // AddDialer adds the flags of outgoing connections.
@@ -108,7 +142,7 @@ func (d *Dialer) Direct(ctx context.Context, env *cli.Env, network, host, port s
 		return nil, err
 	}
 	return race(ctx, addrs, func(ctx context.Context, addr netip.Addr) (net.Conn, error) {
-		return env.Dial(ctx, network, net.JoinHostPort(addr.String(), port))
+		return d.connect(ctx, env, network, addr, port)
 	})
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,10 +25,11 @@ type Client struct {
 	WS          *WebSocket
 	TLS         *TLS
 	Output      *cli.Output
-	MaxMessage  int64         // bytes, after inflating
-	Linger      time.Duration // what the peer of a stream has to end after we did
+	MaxMessage  int64 // bytes, after inflating
 	Keepalive   Keepalive
 	ShowSecrets bool
+	Lenient     bool // what nothing depends on is passed over, and said
+	Judged      bool // somebody looks at a Link now and then, and closes it when it is time: a WebSocket has no time-outs of its own
 
 	tlsConfig *tlsconf.Config
 	Pinged    *PingWatch // nil: nobody pings by hand
@@ -45,27 +45,46 @@ type Link interface {
 	Reply(m wsproto.Message) error
 	Send(m wsproto.Message) error
 
-	// Finish says that nothing more is sent. receive goes on until the peer ends
-	// too, or until it had time enough.
+	// Finish says that nothing more is sent. Receive goes on until the peer ends too.
 	Finish(code wsproto.StatusCode, reason string) error
-	// Close ends the connection at once, receive with it.
+	// Close ends the connection at once, Receive with it.
 	Close()
+
+	// Look returns how many bytes have moved in either direction, and how many that
+	// were sent lie with the system. Where the peer has ended, err is why it will not
+	// take those.
+	Look(ended bool) (moved, held int64, err error)
 }
 
 // A Target is where a URL leads.
 type Target struct {
-	Scheme  string // ws wss tcp tls udp unix line
+	Scheme  string // ws wss tcp tls udp unix unixgram line
 	Address string // host:port, a path; of ws the URL
 	Shown   string // without a password
-	framing string
+	framing linesrv.Framing
 	Path    string // of an HTTP URL
 }
+
+// Datagrams says whether messages come and go without a connection.
+func (t *Target) Datagrams() bool { return t.Scheme == "udp" || t.Scheme == "unixgram" }
 
 func (t *Target) WebSocket() bool { return t.Scheme == "ws" || t.Scheme == "wss" }
 
 // Stream says whether bytes come and go without a sign where one message ends.
 func (t *Target) Stream() bool {
-	return t.framing == "none" && (t.Scheme == "tcp" || t.Scheme == "tls" || t.Scheme == "unix")
+	return t.framing.Kind == linesrv.KindNone && (t.Scheme == "tcp" || t.Scheme == "tls" || t.Scheme == "unix")
+}
+
+// LineEnd is what a line needs at its end to be sent with eol: nothing where it is a
+// message.
+func (t *Target) LineEnd(eol string) string {
+	switch {
+	case t.Stream():
+		return eol
+	case t.framing.Kind == linesrv.KindLine:
+		return strings.TrimSuffix(eol, "\n") // the framing has the LF
+	}
+	return ""
 }
 
 // ParseTarget reads URL, scheme:address or host:port.
@@ -73,29 +92,38 @@ func ParseTarget(arg, framing string) (t Target, err error) {
 	scheme, rest, ok := strings.Cut(arg, "://")
 	if !ok {
 		scheme, rest, _ = strings.Cut(arg, ":")
-		ok = slices.Contains([]string{"tcp", "tls", "udp", "unix", "line"}, scheme)
+		ok = slices.Contains([]string{"tcp", "tls", "udp", "unix", "unixgram", "line", "ws+unix"}, scheme)
 	}
 	if !ok {
 		scheme, rest = "ws", arg
 	}
-	t = Target{Scheme: strings.ToLower(scheme), Address: rest, framing: framing}
+	t = Target{Scheme: strings.ToLower(scheme), Address: rest}
+	if t.framing, err = linesrv.ParseFraming(framing); err != nil {
+		return t, cli.Usagef("-framing %q: %v", cli.Clip(framing, cli.MaxShown), err)
+	}
 	switch t.Scheme {
 	case "http":
 		t.Scheme = "ws"
 	case "https":
 		t.Scheme = "wss"
 	case "line":
-		t.framing = "line"
+		t.framing = linesrv.Framing{}
 	}
 	switch t.Scheme {
+	case "ws+unix":
+		if rest == "" {
+			return t, cli.Usagef("want ws+unix:/path of a socket[:/target]")
+		}
+		t.Scheme, t.Address, t.Shown = "ws", "ws+unix:"+rest, "ws+unix:"+rest
+		return t, nil
 	case "ws", "wss":
 		host := rest[:strings.IndexAny(rest+"/", "/?#")]
 		t.Shown = t.Scheme + "://" + rest[strings.LastIndexByte(host, '@')+1:]
 		t.Address = t.Scheme + "://" + rest
 		return t, nil
-	case "unix":
+	case "unix", "unixgram":
 		if rest == "" {
-			return t, cli.Usagef("want unix:/path of a socket")
+			return t, cli.Usagef("want %s:/path of a socket", t.Scheme)
 		}
 	case "tcp", "tls", "udp", "line":
 		t.Address = strings.TrimSuffix(rest, "/")
@@ -118,7 +146,7 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 		return c.dialWebSocketLink(ctx, env, con, t)
 	}
 	network := "tcp"
-	if t.Scheme == "udp" || t.Scheme == "unix" {
+	if t.Datagrams() || t.Scheme == "unix" {
 		network = t.Scheme
 	}
 	nc, err := c.WS.For(env, t.Scheme)(ctx, network, t.Address)
@@ -132,17 +160,18 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 	if c.Output.JSON {
 		con.Emit(&event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: nc.RemoteAddr().String(), Dir: event.Out})
 	}
+	stream := streamLink{nc: &meter{Conn: nc}}
 	switch {
-	case t.Scheme == "udp":
+	case t.Datagrams():
 		return &datagramLink{nc: nc}, nil
-	case t.framing == "length":
-		opt := linesrv.SocketOptions{Timeout: -1, MaxMessage: int(c.MaxMessage), WriteTimeout: cli.WriteStall}
-		return &socketLink{linesrv.NewSocket(nc, opt), nc, c.Linger}, nil
-	case t.framing == "line":
-		return &lineLink{streamLink{nc: nc, linger: c.Linger}, linesrv.Cutter{Max: int(c.MaxMessage)}, nil, nil}, nil
+	case t.Stream():
+		return &stream, nil
 	}
-	return &streamLink{nc: nc, linger: c.Linger}, nil
+	return &framedLink{streamLink: stream, cutter: linesrv.Cutter{Framing: t.framing, Max: int(c.MaxMessage)}}, nil
 }
+
+// never is a time-out that somebody else takes care of.
+const never = 365 * 24 * time.Hour
 
 // StartTLS makes nc a TLS connection, or closes it.
 func (c *Client) StartTLS(ctx context.Context, con *cli.Console, nc net.Conn, address string) (net.Conn, error) {
@@ -155,10 +184,8 @@ func (c *Client) StartTLS(ctx context.Context, con *cli.Console, nc net.Conn, ad
 
 // A streamLink is a stream whose pieces are messages as they come.
 type streamLink struct {
-	nc     net.Conn
-	linger time.Duration // what the peer has to end after we did
-	buf    []byte
-	mu     sync.Mutex
+	nc  *meter
+	buf []byte
 }
 
 func (l *streamLink) Receive() (wsproto.Message, error) {
@@ -169,12 +196,20 @@ func (l *streamLink) Receive() (wsproto.Message, error) {
 	if n > 0 {
 		return wsproto.Message{Data: l.buf[:n]}, nil // an error comes again
 	}
-	return wsproto.Message{}, ended(err)
+	return wsproto.Message{}, l.ended(err)
 }
 
-// ended makes the end of a stream that we set a time for its normal end.
-func ended(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+// ErrCut is the end of a stream that may have been meant to be longer.
+var ErrCut = errors.New("the connection ended in the middle")
+
+var errNoCloseNotify = fmt.Errorf("%w: TLS without close_notify (RFC 8446 6.1)", ErrCut)
+
+// ended is what the end of the stream means.
+func (l *streamLink) ended(err error) error {
+	switch {
+	case err == io.EOF && tlsconf.Cut(l.nc):
+		return errNoCloseNotify
+	case errors.Is(err, net.ErrClosed):
 		return io.EOF
 	}
 	return err
@@ -184,90 +219,73 @@ func (l *streamLink) Send(m wsproto.Message) error  { return l.write(m.Data) }
 func (l *streamLink) Reply(m wsproto.Message) error { return l.write(m.Data) }
 
 func (l *streamLink) write(p []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	const piece = 256 << 10
-	for len(p) > 0 {
-		n := min(len(p), piece)
-		l.nc.SetWriteDeadline(time.Now().Add(cli.WriteStall))
-		if _, err := l.nc.Write(p[:n]); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
-}
-
-func (l *streamLink) Finish(wsproto.StatusCode, string) error { return halfClose(l.nc, l.linger) }
-func (l *streamLink) Close()                                  { l.nc.Close() }
-
-// halfClose tells the peer that nothing more comes; he has some time to end too.
-func halfClose(nc net.Conn, linger time.Duration) error {
-	var err error
-	if half, ok := nc.(interface{ CloseWrite() error }); ok {
-		err = half.CloseWrite()
-	}
-	nc.SetReadDeadline(time.Now().Add(linger))
+	_, err := l.nc.Write(p)
 	return err
 }
 
-// A lineLink is a stream of lines, each a message.
-type lineLink struct {
+func (l *streamLink) Finish(wsproto.StatusCode, string) error      { return l.nc.CloseWrite() }
+func (l *streamLink) Close()                                       { l.nc.Close() }
+func (l *streamLink) Look(ended bool) (moved, held int64, _ error) { return l.nc.look(ended) }
+
+// A framedLink is a stream of messages.
+type framedLink struct {
 	streamLink
 	cutter linesrv.Cutter
 	rest   []byte
-	err    error
+	err    error // of the stream; what is in cutter and rest comes first
 }
 
-func (l *lineLink) Receive() (wsproto.Message, error) {
+func (l *framedLink) Receive() (wsproto.Message, error) {
 	for {
-		line, rest, ok, err := l.cutter.Next(l.rest)
-		l.rest = rest
-		switch {
-		case err != nil:
+		message, rest, ok, err := l.cutter.Next(l.rest)
+		switch l.rest = rest; {
+		case errors.Is(err, linesrv.ErrLineTooLong), errors.Is(err, linesrv.ErrMessageTooLong):
 			return wsproto.Message{}, cli.Fail(cli.ExitTooLarge, err)
+		case err != nil:
+			return wsproto.Message{}, cli.Fail(cli.ExitProtocol, err)
 		case ok:
-			return wsproto.Message{Data: line}, nil
-		case l.err == io.EOF && len(l.cutter.Pending()) > 0:
-			return wsproto.Message{}, cli.Fail(cli.ExitReceive, errors.New("the connection ended in the middle of a line"))
-		case l.err != nil:
+			return wsproto.Message{Data: message}, nil
+		}
+		silent := l.err == nil && !l.fill()
+		if l.err == nil && !silent {
+			continue
+		}
+		switch message, cut := l.cutter.Finish(); {
+		case cut:
+			l.err = fmt.Errorf("%w of a message (-framing %v)", ErrCut, l.cutter.Framing)
+			return wsproto.Message{Data: message}, nil
+		case message != nil:
+			return wsproto.Message{Data: message}, nil
+		case !silent:
 			return wsproto.Message{}, l.err
 		}
-		m, err := l.streamLink.Receive()
-		l.rest, l.err = m.Data, err
 	}
 }
 
-func (l *lineLink) Send(m wsproto.Message) error {
-	return l.write(append(m.Data[:len(m.Data):len(m.Data)], '\n'))
-}
-
-func (l *lineLink) Reply(m wsproto.Message) error { return l.Send(m) }
-
-// A socketLink is a stream of messages with their length in front.
-type socketLink struct {
-	*linesrv.Socket
-	nc     net.Conn
-	linger time.Duration
-}
-
-func (l *socketLink) Receive() (wsproto.Message, error) {
-	p, err := l.Socket.Receive(-1)
-	switch {
-	case errors.Is(err, linesrv.ErrMessageTooLong):
-		err = cli.Fail(cli.ExitTooLarge, err)
-	case errors.Is(err, linesrv.ErrPartial), errors.Is(err, linesrv.ErrCut):
-		err = cli.Fail(cli.ExitReceive, err)
-	case err != nil:
-		err = ended(err)
+// fill reads once. It returns false when nothing comes for so long that this ends a
+// message.
+func (l *framedLink) fill() bool {
+	if l.cutter.Kind == linesrv.KindIdle && l.cutter.Pending() != nil {
+		l.nc.SetReadDeadline(time.Now().Add(l.cutter.Silence))
+		defer l.nc.SetReadDeadline(time.Time{})
 	}
-	return wsproto.Message{Data: p}, err
+	m, err := l.streamLink.Receive()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	l.rest, l.err = m.Data, err
+	return true
 }
 
-func (l *socketLink) Send(m wsproto.Message) error            { return l.Socket.Send(m.Data) }
-func (l *socketLink) Reply(m wsproto.Message) error           { return l.Socket.Send(m.Data) }
-func (l *socketLink) Finish(wsproto.StatusCode, string) error { return halfClose(l.nc, l.linger) }
-func (l *socketLink) Close()                                  { l.nc.Close() }
+func (l *framedLink) Send(m wsproto.Message) error {
+	framed, err := l.cutter.Framing.Append(nil, m.Data)
+	if err != nil {
+		return err
+	}
+	return l.write(framed)
+}
+
+func (l *framedLink) Reply(m wsproto.Message) error { return l.Send(m) }
 
 // A datagramLink sends and receives datagrams.
 type datagramLink struct {
@@ -281,50 +299,58 @@ func (l *datagramLink) Receive() (wsproto.Message, error) {
 	}
 	n, err := l.nc.Read(l.buf)
 	if err != nil {
-		return wsproto.Message{}, unheard(ended(err))
+		return wsproto.Message{}, unheard(err)
 	}
 	return wsproto.Message{Data: l.buf[:n]}, nil
 }
 
+// ErrUnheard says that nobody listens for datagrams: by now somebody may.
+var ErrUnheard = errors.New("nobody listens there")
+
 // unheard tells that nobody listens from other errors.
 func unheard(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return cli.Fail(cli.ExitConnect, err)
+		return cli.Fail(cli.ExitConnect, fmt.Errorf("%w: %w", ErrUnheard, err))
 	}
 	return err
 }
 
+// Send tries again: what the system says first is about the datagram before.
 func (l *datagramLink) Send(m wsproto.Message) error {
 	_, err := l.nc.Write(m.Data)
+	for tries := 0; tries < 2 && errors.Is(err, syscall.ECONNREFUSED); tries++ {
+		_, err = l.nc.Write(m.Data)
+	}
 	return unheard(err)
 }
 
 func (l *datagramLink) Reply(m wsproto.Message) error { return l.Send(m) }
 
 // Finish: datagrams have no end.
-func (l *datagramLink) Finish(wsproto.StatusCode, string) error { return l.nc.Close() }
+func (l *datagramLink) Finish(wsproto.StatusCode, string) error { return nil }
 func (l *datagramLink) Close()                                  { l.nc.Close() }
+func (l *datagramLink) Look(bool) (moved, held int64, _ error)  { return 0, 0, nil }
 
-func CloseText(ce *wsproto.CloseError) string {
-	switch {
-	case ce.Code == wsproto.StatusNoStatusReceived:
-		return "connection closed: no code"
-	case ce.Reason == "":
-		return fmt.Sprintf("connection closed: code %d", ce.Code)
-	}
-	return fmt.Sprintf("connection closed: code %d reason \"%s\"", ce.Code, ce.Reason)
-}
+// CloseText says in a line how a peer closed.
+func CloseText(ce *wsproto.CloseError) string { return EndText(ce, Target{Scheme: "ws"}) }
 
 // EndText says in a line why a connection ended.
 func EndText(err error, t Target) string {
-	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
-		return CloseText(ce)
-	}
+	e := t.end(err)
+	return "connection " + event.EndText(&e)
+}
+
+// end makes an event of why a connection ended; nil: we closed it.
+func (t *Target) end(err error) event.Event {
+	who := event.Event{Event: event.Close, Proto: t.Scheme, Client: -1}
+	ce, ok := errors.AsType[*wsproto.CloseError](err)
 	switch {
-	case err == io.EOF && t.WebSocket():
-		return "connection closed: code 1006, there was no close frame"
+	case err == nil:
+		return who
+	case ok:
+		return event.OfEnd(who, int(ce.Code), ce.Reason, "")
 	case err == io.EOF:
-		return "connection closed"
+		return event.OfEnd(who, 0, "", "")
 	}
-	return "connection lost: " + cli.ErrorText(err)
+	return event.OfEnd(who, 0, "", cli.ErrorText(err))
 }

@@ -1,6 +1,9 @@
 package dial
 
 import (
+	"errors"
+	"strings"
+
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 )
@@ -22,8 +25,8 @@ func AddWebSocket(fs *cli.Flags) *WebSocket {
 	fs.Group("WebSocket")
 	fs.Func("H header", "'N: V'", "Sends this field in the handshake; may be repeated.", func(s string) error {
 		field, err := cli.ParseField(s)
-		if err == nil {
-			err = cli.CheckHandshakeField(field)
+		if strings.EqualFold(field.Name, "Host") && field.Value == "" && err == nil {
+			err = errors.New("want a value for Host")
 		}
 		w.Header = append(w.Header, field)
 		return err

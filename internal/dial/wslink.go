@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strings"
@@ -18,27 +17,27 @@ import (
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
+	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
 // A WSLink is a WebSocket connection.
 type WSLink struct {
 	*wsproto.Conn
-	beat *heartbeat // nil: none
+	beat  *heartbeat  // nil: none
+	ended atomic.Bool // Receive returned an error
 }
 
+// Receive hands out messages. After an error Close hangs up.
 func (l *WSLink) Receive() (wsproto.Message, error) {
 	m, err := l.ReadMessage()
-	if err == nil {
-		return m, nil
-	}
-	l.Conn.Close(wsproto.StatusNormalClosure, "")
-	if l.beat != nil {
+	if err != nil && l.beat != nil {
 		l.beat.stop()
 		if l.beat.lost.Load() {
 			err = wsproto.ErrPongTimeout
 		}
 	}
+	l.ended.Store(err != nil)
 	return m, err
 }
 
@@ -46,11 +45,34 @@ func (l *WSLink) Send(m wsproto.Message) error  { return l.WriteMessage(m.Opcode
 func (l *WSLink) Reply(m wsproto.Message) error { return l.Conn.Reply(m.Opcode, m.Data) }
 
 func (l *WSLink) Finish(code wsproto.StatusCode, reason string) error {
+	if m, ok := l.NetConn().(*meter); ok {
+		m.end.Store(int64(2 + 4 + 2 + len(reason))) // header, masking key, code
+	}
 	return l.CloseWrite(code, reason)
 }
 
-// Close has receive find the connection broken, and do the rest.
-func (l *WSLink) Close() { l.NetConn().Close() }
+// Close hangs up after the peer's end so that our last frame arrives. Before that
+// it has Receive find the connection broken.
+func (l *WSLink) Close() {
+	if l.ended.Load() {
+		defer time.AfterFunc(hangUpTime, func() { l.NetConn().Close() }).Stop()
+		l.Conn.Close(wsproto.StatusNormalClosure, "")
+		return
+	}
+	l.NetConn().Close()
+}
+
+const (
+	hangUpTime = 2 * time.Second // what a peer has to take our last frame and to end the stream
+	closeTime  = 5 * time.Second // what one that was silent has to answer our Close
+)
+
+func (l *WSLink) Look(ended bool) (moved, held int64, err error) {
+	if m, ok := l.NetConn().(*meter); ok {
+		return m.look(ended)
+	}
+	return 0, 0, nil
+}
 
 // maxRedirects is how many redirects of a handshake -L follows.
 const maxRedirects = 10
@@ -58,14 +80,20 @@ const maxRedirects = 10
 func (c *Client) dialWebSocketLink(ctx context.Context, env *cli.Env, con *cli.Console, t Target) (Link, error) {
 	l := new(WSLink)
 	cfg := wsproto.Config{MaxMessage: c.MaxMessage}
+	if c.Judged {
+		cfg.WriteTimeout, cfg.CloseTimeout = never, -1
+	}
 	if c.Keepalive.heartbeat {
 		l.beat = &heartbeat{interval: c.Keepalive.Interval, beats: &c.Keepalive.beats}
 	} else {
 		cfg.PingInterval = c.Keepalive.Interval
 	}
 	cfg.Tap = c.tap(con, t, l.beat)
+	if c.Lenient {
+		cfg.Lenient = func(err error) { con.Line("passed over: " + cli.ErrorText(err)) }
+	}
 	var err error
-	if l.Conn, err = c.DialWebSocket(ctx, env, con, t, cfg); err != nil {
+	if l.Conn, err = c.DialWebSocket(ctx, env, con, &t, cfg); err != nil {
 		return nil, err
 	}
 	con.Status("connected to %s", t.Shown)
@@ -75,11 +103,18 @@ func (c *Client) dialWebSocketLink(ctx context.Context, env *cli.Env, con *cli.C
 	return l, nil
 }
 
-// DialWebSocket connects as the flags say, and shows the handshake.
-func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Console, t Target, cfg wsproto.Config) (*wsproto.Conn, error) {
+// DialWebSocket connects as the flags say, and shows the handshake. After redirects
+// t.Shown is where they led.
+func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Console, t *Target, cfg wsproto.Config) (*wsproto.Conn, error) {
 	opt := wsproto.DialOptions{
 		Header: c.WS.Header, Origin: c.WS.Origin, Subprotocols: c.WS.Subprotocols, NoCompression: c.WS.NoCompression,
-		Timeout: 365 * 24 * time.Hour, // ctx has the real one
+		OwnHandshake: true,
+		Timeout:      never, // ctx has the real one
+		OnRequest:    func(req *httpmini.Request) { c.showRequest(con, req) },
+		OnRedirect: func(res *httpmini.Response, url string) {
+			c.showResponse(con, res, nil)
+			t.Shown = url
+		},
 		NetDial: c.WS.For(env, t.Scheme),
 		Config:  cfg,
 		TLS: func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
@@ -94,8 +129,8 @@ func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Conso
 		opt.Header = slices.Clone(opt.Header)
 		opt.Header.Del("Host")
 	}
-	if c.Output.Verbose {
-		c.watch(&opt, con, t.Scheme == "wss")
+	if c.Judged {
+		c.meter(&opt)
 	}
 	conn, res, err := wsproto.Dial(ctx, t.Address, opt)
 	if res != nil {
@@ -105,7 +140,7 @@ func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Conso
 		return nil, dialFailure(err)
 	}
 	con.Detail("TLS: %s", cmp.Or(tlsconf.State(conn.NetConn()), "none"))
-	c.opened(con, t, conn, res)
+	c.opened(con, *t, conn, res)
 	return conn, nil
 }
 
@@ -130,7 +165,7 @@ func (c *Client) opened(con *cli.Console, t Target, conn *wsproto.Conn, res *htt
 	if !c.Output.JSON {
 		return
 	}
-	e := &event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: conn.NetConn().RemoteAddr().String(), Dir: event.Out}
+	e := &event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: conn.NetConn().RemoteAddr().String(), Dir: event.Out, Head: res.Raw}
 	if sub := conn.Subprotocol(); sub != "" {
 		e.Fields = append(e.Fields, event.Text("subprotocol", sub))
 	}
@@ -162,52 +197,28 @@ func (c *Client) unlessSecret(f httpmini.Field) string {
 	return cli.Concealed(f)
 }
 
-// watch shows the requests of handshakes.
-func (c *Client) watch(opt *wsproto.DialOptions, con *cli.Console, secure bool) {
-	dial, startTLS := opt.NetDial, opt.TLS
-	if secure {
-		opt.TLS = func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
-			nc, err := startTLS(ctx, nc, host)
-			if err != nil {
-				return nil, err
-			}
-			return &headConn{Conn: nc, show: func(head []byte) { c.showRequest(con, head) }}, nil
-		}
-		return
-	}
-	opt.NetDial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		nc, err := dial(ctx, network, address)
+// meter has the connections of handshakes counted.
+func (c *Client) meter(opt *wsproto.DialOptions) {
+	metered := func(nc net.Conn, err error) (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &headConn{Conn: nc, show: func(head []byte) { c.showRequest(con, head) }}, nil
+		return &meter{Conn: nc, small: controlMax}, nil
+	}
+	dial, startTLS := opt.NetDial, opt.TLS
+	opt.NetDial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return metered(dial(ctx, network, address))
+	}
+	opt.TLS = func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+		return metered(startTLS(ctx, nc.(*meter).Conn, host))
 	}
 }
 
-// A headConn shows the first write, which is the request of a handshake.
-type headConn struct {
-	net.Conn
-	show func([]byte)
-	once sync.Once
-}
-
-func (h *headConn) Write(p []byte) (int, error) {
-	h.once.Do(func() { h.show(p) })
-	return h.Conn.Write(p)
-}
-
-// NetConn lets tlsconf.State look inside.
-func (h *headConn) NetConn() net.Conn { return h.Conn }
-
-func (c *Client) showRequest(con *cli.Console, head []byte) {
-	for line := range strings.Lines(string(head)) {
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		if name, value, ok := strings.Cut(line, ": "); ok {
-			line = name + ": " + c.unlessSecret(httpmini.Field{Name: name, Value: value})
-		}
-		con.Detail("> %s", line)
+// showRequest shows a handshake that is sent.
+func (c *Client) showRequest(con *cli.Console, req *httpmini.Request) {
+	con.Detail("> %s %s HTTP/1.1", req.Method, req.Target)
+	for _, f := range req.Header {
+		con.Detail("> %s: %s", f.Name, c.unlessSecret(f))
 	}
 }
 
@@ -319,6 +330,7 @@ func (b *heartbeat) tick(conn *wsproto.Conn) {
 	if b.waiting.Swap(true) {
 		b.lost.Store(true)
 		conn.CloseWrite(wsproto.StatusInternalError, "Ping timeout")
+		time.AfterFunc(closeTime, func() { conn.NetConn().Close() })
 		return
 	}
 	payload := fmt.Sprintf("ixwebsocket::heartbeat::%ds::%d", b.interval/time.Second, b.beats.Add(1)-1)
@@ -379,16 +391,49 @@ func (w *PingWatch) heard(p []byte) (after time.Duration, asked bool) {
 	return 0, false
 }
 
-// CloseEvent makes an event of why the connection to t ended.
+// CloseEvent makes an event of why the connection to t ended; nil: we closed it.
 func (c *Client) CloseEvent(con *cli.Console, t Target, err error) {
-	if !c.Output.JSON {
+	if c.Output.JSON {
+		e := t.end(err)
+		con.Emit(&e)
+	}
+}
+
+// Fault shows the bytes by which a peer broke a rule, and makes an event of why a
+// client fails, if err is such.
+func (c *Client) Fault(con *cli.Console, t Target, err error) {
+	code := cli.ExitCode(err)
+	if code == cli.ExitOK || code == cli.ExitUsage {
 		return
 	}
-	e := &event.Event{Event: event.Close, Proto: t.Scheme, Client: -1}
-	if ce, ok := errors.AsType[*wsproto.CloseError](err); ok {
-		e.Code, e.Reason = int(ce.Code), ce.Reason
-	} else if err != io.EOF || t.WebSocket() {
-		e.Err = cli.ErrorText(err)
+	status, head, where := 0, "", "the bytes"
+	var bad []byte
+	var offset int64
+	if he, ok := errors.AsType[*wsproto.HandshakeError](err); ok {
+		if head = he.Head; he.Response != nil {
+			status = he.Response.Status
+		}
+		for line := range strings.Lines(head) {
+			if he.Response == nil && !c.Output.JSON { // else it could be read, and -v shows it
+				con.Line("< " + strings.TrimRight(line, "\r\n"))
+			}
+		}
 	}
-	con.Emit(e)
+	if pe, ok := errors.AsType[*wsproto.ProtocolError](err); ok {
+		h := pe.Header
+		status, bad, offset = int(pe.Code), pe.Bytes, pe.Offset
+		where = fmt.Sprintf("%v frame, FIN %v, masked %v, %d bytes of payload", h.Opcode, h.Fin, h.Masked, h.PayloadLen)
+	} else if le, ok := errors.AsType[*linesrv.ProtocolError](err); ok {
+		bad, offset = le.Bytes, le.Offset
+	}
+	if c.Output.JSON {
+		e := event.OfError(event.Event{Proto: t.Scheme, Client: -1}, status, cli.ErrorText(err), bad, offset)
+		e.Head = head
+		con.Emit(&e)
+	} else if len(bad) > 0 {
+		con.Line(fmt.Sprintf("%s, at offset %d:", where, offset))
+		for line := range bytes.Lines(event.AppendHexDump(nil, bad)) {
+			con.Line(string(bytes.TrimSuffix(line, []byte{'\n'})))
+		}
+	}
 }

@@ -8,6 +8,7 @@ package talk
 
 import (
 	"fmt"
+	"socketsrv/internal/cli"
 	"strings"
 	"time"
 )
@@ -32,16 +33,8 @@ const Forever time.Duration = -1
 const (
 	CloseTime = 5 * time.Second        // what a WebSocket peer has to answer our Close, from the last thing that moved
 	MetTime   = time.Second            // what is left for the end after -count, -expect or -for, whatever moves
-	CutTime   = 500 * time.Millisecond // what is left after -timeout or a signal
+	CutTime   = 500 * time.Millisecond // what is left when we are told to stop
 	FailTime  = 2 * time.Second        // what a peer that takes nothing more has to say why
-)
-
-// Exit codes of an Outcome. Others come from Event.Exit.
-const (
-	exitExpect  = 10
-	exitTimeout = 28
-	exitSend    = 55
-	exitReceive = 56
 )
 
 // Rules are what the flags say about the end. The zero value is a stream that is
@@ -54,8 +47,6 @@ type Rules struct {
 	KeepOpen bool          // our end is not said: the connection is closed after Linger
 	Count    int64         // messages that are enough; 0: any number
 	Expect   bool          // a match is wanted: without Count it is enough
-	For      time.Duration // how long to listen, 0: until the end
-	Timeout  time.Duration // when to give up in any case, 0: never
 }
 
 // A What is what an Event tells.
@@ -63,14 +54,15 @@ type What uint8
 
 const (
 	Begun      What = iota // the connection is there: the first event
+	Enough                 // the time of -for is over: Text says so
 	Queued                 // N bytes are to be sent: from the input, or an answer
 	InputEnded             // no more comes to be sent
 	Taken                  // the socket took N of the bytes queued
 	Held                   // of those, N lie with the system now: the peer has not got them
 	Read                   // a message of N bytes came, or as many bytes of a stream
-	Shown                  // stdout took what was made of N bytes that came
+	Shown                  // stdout took what was made of it
 	Moved                  // something did, which no other event tells: a part of a message
-	Matched                // what came matches -expect
+	Matched                // what is Read, and to be Shown, matches -expect
 	SendFailed             // nothing more can be sent: Text says why
 	Said                   // our end went out
 	PeerEnded              // the peer's end was seen; after it, nothing is read
@@ -92,7 +84,6 @@ type Event struct {
 type Step struct {
 	Say   bool      // say our end: FIN, close_notify; a Close with code 1000
 	Away  bool      // with Say: because we are cut short, code 1001
-	Stop  bool      // read no more of the input
 	Over  bool      // close the connection: Outcome tells how it went
 	Watch bool      // look at what the system holds before long, and tell
 	Wake  time.Time // tell a Tick then; zero: there is nothing to wait for
@@ -103,8 +94,9 @@ type Step struct {
 type Conversation struct {
 	Rules
 
-	begun, moved  time.Time // moved: the last progress
+	moved         time.Time // the last progress
 	enoughSince   time.Time // when -count, -expect or -for were met
+	enoughWhy     string
 	cutSince      time.Time
 	queued, taken int64
 	held          int64 // of taken
@@ -123,20 +115,22 @@ type Conversation struct {
 // Tell tells what happened at now, which never goes back, and returns what is to
 // be done. After Over it returns the same for ever.
 func (c *Conversation) Tell(now time.Time, ev Event) Step {
-	c.note(now, ev)
+	if !c.over || ev.What == Taken { // what was under way may have arrived
+		c.note(now, ev)
+	}
 	s := Step{Over: c.over}
 	for !s.Over && c.decide(now, &s) {
 	}
 	c.over = s.Over
-	s.Stop = c.over || c.inputEnded || c.met || c.cut != nil || c.sendFailed != ""
 	return s
 }
 
 func (c *Conversation) note(now time.Time, ev Event) {
 	progress := true
 	switch ev.What {
-	case Begun:
-		c.begun = now
+	case Enough:
+		progress = false
+		c.enough(now, ev.Text)
 	case Queued:
 		c.queued += ev.N
 	case InputEnded:
@@ -148,9 +142,13 @@ func (c *Conversation) note(now time.Time, ev Event) {
 		c.held = ev.N
 	case Read:
 		c.read += ev.N
-		c.messages++
 	case Shown:
 		c.shown += ev.N
+		c.messages++
+		if !c.met && (c.Count > 0 && c.messages >= c.Count || c.Count == 0 && c.matched) {
+			c.met = true
+			c.enough(now, "")
+		}
 	case Matched:
 		c.matched = true
 	case SendFailed:
@@ -164,28 +162,20 @@ func (c *Conversation) note(now time.Time, ev Event) {
 		}
 	case Cut:
 		progress = false
-		c.stop(now, ev)
+		if c.cut == nil && !c.met {
+			c.cut, c.cutSince = &ev, now
+		}
 	case Tick:
 		progress = false
 	}
 	if progress {
 		c.moved = now
 	}
-	if !c.met && (c.Count > 0 && c.messages >= c.Count || c.Count == 0 && c.matched) {
-		c.met = true
-		c.enough(now)
-	}
 }
 
-func (c *Conversation) stop(now time.Time, ev Event) {
-	if c.cut == nil && !c.met {
-		c.cut, c.cutSince = &ev, now
-	}
-}
-
-func (c *Conversation) enough(now time.Time) {
+func (c *Conversation) enough(now time.Time, why string) {
 	if c.enoughSince.IsZero() {
-		c.enoughSince = now
+		c.enoughSince, c.enoughWhy = now, why
 	}
 }
 
@@ -203,9 +193,6 @@ func (c *Conversation) sentAll() bool {
 // decide adds to s what is to be done at now. It returns true when it found that
 // time had changed something, and is to be asked again.
 func (c *Conversation) decide(now time.Time, s *Step) (again bool) {
-	if c.timers(now, s) {
-		return true
-	}
 	switch {
 	case c.peer != nil && c.peer.Gone:
 		s.Over = true
@@ -234,26 +221,6 @@ func (c *Conversation) decide(now time.Time, s *Step) (again bool) {
 	return false
 }
 
-// timers looks whether -for or -timeout have come.
-func (c *Conversation) timers(now time.Time, s *Step) (changed bool) {
-	s.Wake = time.Time{}
-	if c.For > 0 && c.enoughSince.IsZero() {
-		if changed = !now.Before(c.begun.Add(c.For)); changed {
-			c.enough(now)
-			return true
-		}
-		s.wake(c.begun.Add(c.For))
-	}
-	if c.Timeout > 0 && c.cut == nil && !c.met {
-		if changed = !now.Before(c.begun.Add(c.Timeout)); changed {
-			c.stop(now, Event{Exit: exitTimeout, Text: fmt.Sprintf("time is up: %v", c.Timeout)})
-			return true
-		}
-		s.wake(c.begun.Add(c.Timeout))
-	}
-	return false
-}
-
 // leave ends what must not last beyond until. Of a WebSocket that is at once: what
 // still waits to be sent would hold up the Close.
 func (c *Conversation) leave(now time.Time, s *Step, until time.Time) {
@@ -269,7 +236,8 @@ func (c *Conversation) tail(now time.Time, s *Step) {
 	if s.Say = !c.said && c.Kind == Stream && !c.KeepOpen; s.Say {
 		return
 	}
-	limit, waits := c.Linger, c.held > 0 || c.shown < c.read
+	s.Watch = c.held > 0 && (c.said || c.Kind != Message) // a Close can wait behind the rest
+	limit, waits := c.Linger, s.Watch || c.shown < c.read
 	switch {
 	case waits:
 		limit = c.Stall // a printer pauses, a page is read: that is no silence of the peer's
@@ -321,15 +289,15 @@ func (c *Conversation) Outcome() Outcome {
 	case c.peer != nil && c.peer.Exit != 0:
 		return Outcome{c.peer.Exit, c.line(c.peer.Text)}
 	case lost > 0 || c.sendFailed != "":
-		return Outcome{exitSend, c.line(c.why("the peer took nothing"))}
+		return Outcome{cli.ExitSend, c.line(c.why("the peer took nothing"))}
 	case c.shown < c.read:
-		return Outcome{exitReceive, c.line(c.why("stdout took nothing"))}
+		return Outcome{cli.ExitReceive, c.line(c.why("stdout took nothing"))}
 	case c.peer != nil && c.peer.Torn:
-		return Outcome{exitReceive, c.line(c.peer.Text, fmt.Sprintf("bytes received: %d", c.read))}
+		return Outcome{cli.ExitReceive, c.line(c.peer.Text, fmt.Sprintf("bytes received: %d", c.read))}
 	case c.wants():
 		return c.wanted()
 	case c.peer == nil && c.said && c.gaveUp > 0 && c.Kind == Message:
-		return Outcome{exitTimeout, fmt.Sprintf("no answer to the close frame within %v", c.gaveUp)}
+		return Outcome{cli.ExitTimeout, fmt.Sprintf("no answer to the close frame within %v", c.gaveUp)}
 	case c.peer == nil && c.said && c.gaveUp > 0:
 		return Outcome{0, fmt.Sprintf("the peer did not end: nothing came for %v after our end", c.gaveUp)}
 	}
@@ -340,9 +308,9 @@ func (c *Conversation) Outcome() Outcome {
 func (c *Conversation) wanted() Outcome {
 	switch {
 	case c.messages < c.Count:
-		return Outcome{exitExpect, fmt.Sprintf("messages received: %d, expected: %d", c.messages, c.Count)}
+		return Outcome{cli.ExitExpect, fmt.Sprintf("messages received: %d, expected: %d", c.messages, c.Count)}
 	case c.Expect && !c.matched:
-		return Outcome{exitExpect, fmt.Sprintf("none of %d messages matches -expect", c.messages)}
+		return Outcome{cli.ExitExpect, fmt.Sprintf("none of %d messages matches -expect", c.messages)}
 	}
 	return Outcome{}
 }
@@ -354,8 +322,8 @@ func (c *Conversation) why(stalled string) string {
 		return c.sendFailed
 	case c.gaveUp > 0:
 		return fmt.Sprintf("%s for %v", stalled, c.gaveUp)
-	case c.For > 0 && !c.enoughSince.IsZero():
-		return fmt.Sprintf("the %v of -for are over", c.For)
+	case c.enoughWhy != "":
+		return c.enoughWhy
 	case c.peer != nil && c.peer.Text != "":
 		return c.peer.Text
 	}

@@ -14,7 +14,8 @@ import (
 //	eof said match     the input ended, our end went out, -expect is matched
 //	fin close gone     the peer ended its side; a WebSocket's Close; it is away altogether
 //	torn reset code9   …its side, without saying so in TLS; a reset; a Close with an exit code
-//	fail cut tick      nothing more can be sent; a signal; nothing
+//	fail               nothing more can be sent
+//	for late cut tick  -for is over; -timeout is; a signal; nothing
 //	+5s                time passes, and a tick tells so
 //
 // and behind > what is to be done then: say, away, watch, over. Without > that is
@@ -44,8 +45,6 @@ var (
 	keepOpen = func(r *Rules) { r.KeepOpen = true }
 	count2   = func(r *Rules) { r.Count = 2 }
 	expect   = func(r *Rules) { r.Expect = true }
-	for3     = func(r *Rules) { r.For = 3 * time.Second }
-	timeout2 = func(r *Rules) { r.Timeout = 2 * time.Second }
 	forever  = func(r *Rules) { r.Linger, r.Stall = Forever, Forever }
 )
 
@@ -69,7 +68,7 @@ var conversations = []conversation{
 	{"the peer takes nothing in the middle", stream, "q9 t3 +29s +1s >over", 55,
 		"the peer took nothing for 30s, not delivered: 6 of 9 bytes and the rest of the input"},
 	{"a printer that pauses (C7)", stream.with(forever), "q9 t3 eof +34s t6 >say said fin >over", 0, ""},
-	{"…when all is with the system", stream, "q9 t9 h9 eof >say said +29s h0 +4s fin >over", 0, ""},
+	{"…when all is with the system", stream, "q9 t9 h9 eof >say said >watch +29s >watch h0 +4s fin >over", 0, ""},
 	{"the peer takes nothing but talks", stream, "q9 t3 +29s r1 s1 +29s r1 s1 +29s t6 eof >say said fin >over", 0, ""},
 	{"stdout stalls after our end", stream, "eof >say said r9 +29s s9 fin >over", 0, ""},
 	{"…for ever", stream, "eof >say said r9 s4 +30s >over", 56, "stdout took nothing for 30s, not written: 5 of 9 bytes received"},
@@ -84,27 +83,27 @@ var conversations = []conversation{
 	{"a line too long", stream, "r9 s9 code63 >over", 63, "connection closed: 63"},
 	{"-keep-open: no FIN", stream.with(keepOpen), "q1 t1 eof r1 s1 +4s r1 s1 +5s >over", 0, ""},
 	{"…and the peer's end is the end", stream.with(keepOpen), "q1 t1 eof r1 s1 fin >over", 0, ""},
-	{"-keep-open, and nobody takes it", stream.with(keepOpen), "q9 t9 h9 eof +30s >over", 55,
+	{"-keep-open, and nobody takes it", stream.with(keepOpen), "q9 t9 h9 eof >watch +30s >watch+over", 55,
 		"the peer took nothing for 30s, not delivered: 9 of 9 bytes"},
 	{"-n: until the peer ends (A9)", stream.with(hold), "r1 s1 +9h r1 s1 fin >say said >over", 0, ""},
-	{"FIN, and then a reset", stream, "q9 t9 h9 eof >say said fin >watch reset >over", 55, "connection reset by peer, not delivered: 9 of 9 bytes"},
-	{"-n -for", stream.with(hold).with(for3), "r1 s1 +2999ms +1ms >say+over", 0, ""},
-	{"-n -count", stream.with(hold).with(count2), "r1 s1 +9h r1 >say+over", 0, ""},
-	{"-for, and nobody takes it", stream.with(for3), "q9 t1 +3s +999ms +1ms >over", 55,
-		"the 3s of -for are over, not delivered: 8 of 9 bytes and the rest of the input"},
+	{"FIN, and then a reset", stream, "q9 t9 h9 eof >say said >watch fin >watch reset >over", 55, "connection reset by peer, not delivered: 9 of 9 bytes"},
+	{"-n -for", stream.with(hold), "r1 s1 +3s for >say+over", 0, ""},
+	{"-n -count", stream.with(hold).with(count2), "r1 s1 +9h r1 s1 >say+over", 0, ""},
+	{"-for, and nobody takes it", stream, "q9 t1 +3s for +999ms +1ms >over", 55,
+		"time of -for is up, not delivered: 8 of 9 bytes and the rest of the input"},
 
 	// -count and -expect: a success whatever follows, on a stream at once.
-	{"-expect met", stream.with(expect), "q1 t1 r5 match >say+over", 0, ""},
-	{"-expect met before all is sent", stream.with(expect), "q9 t1 r5 match t8 >say+over", 0, ""},
-	{"…and the rest stays here", stream.with(expect), "q9 t1 r5 match +999ms +1ms >over", 0, ""},
-	{"…or with the system", stream.with(expect), "q9 t9 h9 r5 match >say+watch said >watch +1s >watch+over", 0, ""},
-	{"-expect waits after our end", stream.with(expect), "q1 t1 eof >say said +9h r1 s1 +9h r5 match >over", 0, ""},
+	{"-expect met", stream.with(expect), "q1 t1 r5 match s5 >say+over", 0, ""},
+	{"-expect met before all is sent", stream.with(expect), "q9 t1 r5 match s5 t8 >say+over", 0, ""},
+	{"…and the rest stays here", stream.with(expect), "q9 t1 r5 match s5 +999ms +1ms >over", 0, ""},
+	{"…or with the system", stream.with(expect), "q9 t9 h9 r5 match s5 >say+watch said >watch +1s >watch+over", 0, ""},
+	{"-expect waits after our end", stream.with(expect), "q1 t1 eof >say said +9h r1 s1 +9h r5 match s5 >over", 0, ""},
 	{"-expect not met", stream.with(expect), "q1 t1 eof >say said r1 s1 fin >over", 10, "none of 1 messages matches -expect"},
 	{"-count not met", stream.with(count2), "q1 t1 eof >say said r1 s1 fin >over", 10, "messages received: 1, expected: 2"},
-	{"both, the match later", stream.with(count2).with(expect), "r1 s1 match r1 >say+over", 0, ""},
-	{"both, and no match", stream.with(count2).with(expect), "r1 s1 r1 >say+over", 10, "none of 2 messages matches -expect"},
-	{"-for before -expect", stream.with(expect).with(for3), "r1 s1 +3s >say+over", 10, "none of 1 messages matches -expect"},
-	{"a reset after the match", stream.with(expect), "q9 t1 r1 s1 match reset >over", 0, ""},
+	{"both, the match later", stream.with(count2).with(expect), "r1 match s1 r1 s1 >say+over", 0, ""},
+	{"both, and no match", stream.with(count2).with(expect), "r1 s1 r1 s1 >say+over", 10, "none of 2 messages matches -expect"},
+	{"-for before -expect", stream.with(expect), "r1 s1 +3s for >say+over", 10, "none of 1 messages matches -expect"},
+	{"a reset after the match", stream.with(expect), "q9 t1 r1 match s1 reset >over", 0, ""},
 
 	// WebSocket: the Close after a silence.
 	{"a Close after a second of silence", ws, "q5 t5 eof +900ms r5 s5 +999ms +1ms >say said close >over", 0, ""},
@@ -112,29 +111,29 @@ var conversations = []conversation{
 	{"the Close is never answered", ws, "q1 t1 eof +1s >say said +4999ms +1ms >over", 28, "no answer to the close frame within 5s"},
 	{"a slow stdout is no silence", ws, "q1 t1 eof r9 +3s s9 +1s >say said close >over", 0, ""},
 	{"…for ever", ws, "q1 t1 eof r9 s8 +30s >over", 56, "stdout took nothing for 30s, not written: 1 of 9 bytes received"},
-	{"a peer that takes nothing gets no Close", ws, "q9 t9 h9 eof +30s >over", 55, "the peer took nothing for 30s, not delivered: 9 of 9 bytes"},
+	{"the Close waits behind what the peer does not take", ws, "q9 t9 h9 eof +1s >say said >watch +30s >watch+over", 55, "the peer took nothing for 30s, not delivered: 9 of 9 bytes"},
 	{"-linger off", ws.with(forever), "q1 t1 eof +9999h r1 s1 close >over", 0, ""},
 	{"the peer closes in the middle", ws, "q9 t3 close >over", 55, "connection closed: code 1000, not delivered: 6 of 9 bytes and the rest of the input"},
 	{"…with a code", ws, "q9 t3 eof code9 >over", 9, "connection closed: 9, not delivered: 6 of 9 bytes"},
 	{"…and nothing waits", ws, "q9 t9 r1 s1 close >over", 0, ""},
 	{"no Close at all", ws, "q9 t9 r1 s1 away >over", 56, "no close frame, bytes received: 1"},
-	{"-count met: the Close has a second (hw-01)", ws.with(count2).with(timeout2), "r1 s1 r1 >say said s1 +999ms +1ms >over", 0, ""},
-	{"…in a flood, too", ws.with(count2), "r1 s1 r1 >say said s1 +500ms r9 s9 +499ms r9 s9 +1ms >over", 0, ""},
-	{"…with any code", ws.with(count2), "r1 s1 r1 >say said code9 >over", 0, ""},
-	{"-count met while we send", ws.with(count2), "q9 t3 r1 s1 r1 >say said close >over", 0, ""},
-	{"no Close while a count is waited for", ws.with(count2), "eof +9h r1 s1 +9h r1 >say said close >over", 0, ""},
-	{"-timeout", ws.with(timeout2), "r1 s1 +2s >say+away said +499ms +1ms >over", 28, "time is up: 2s, messages received: 1"},
-	{"…answered", ws.with(timeout2), "q9 t1 +2s >say+away said close >over", 28,
+	{"-count met: the Close has a second (hw-01)", ws.with(count2), "r1 s1 r1 s1 >say said +999ms +1ms >over", 0, ""},
+	{"…in a flood, too", ws.with(count2), "r1 s1 r1 s1 >say said +500ms r9 s9 +499ms r9 s9 +1ms >over", 0, ""},
+	{"…with any code", ws.with(count2), "r1 s1 r1 s1 >say said code9 >over", 0, ""},
+	{"-count met while we send", ws.with(count2), "q9 t3 r1 s1 r1 s1 >say said close >over", 0, ""},
+	{"no Close while a count is waited for", ws.with(count2), "eof +9h r1 s1 +9h r1 s1 >say said close >over", 0, ""},
+	{"-timeout", ws, "r1 s1 late >say+away said +499ms +1ms >over", 28, "time is up: 2s, messages received: 1"},
+	{"…answered", ws, "q9 t1 late >say+away said close >over", 28,
 		"time is up: 2s, messages received: 0, not delivered: 8 of 9 bytes and the rest of the input"},
 	{"a signal", ws, "q1 t1 cut >say+away said cut close >over", 130, "interrupted, messages received: 0"},
-	{"a signal after success", ws.with(count2), "r1 s1 r1 >say said cut +1s >over", 0, ""},
-	{"-n -for", ws.with(hold).with(for3), "r1 s1 +3s >say said +999ms +1ms >over", 0, ""},
+	{"a signal after success", ws.with(count2), "r1 s1 r1 s1 >say said cut +1s >over", 0, ""},
+	{"-n -for", ws.with(hold), "r1 s1 +3s for >say said +999ms +1ms >over", 0, ""},
 
 	// Datagrams: no end, but silence.
 	{"UDP", udp, "q1 t1 q1 t1 eof +900ms r1 s1 +999ms +1ms >over", 0, ""},
 	{"UDP, nobody there", udp, "q1 t1 eof code7 >over", 7, "connection closed: 7"},
-	{"UDP -count", udp.with(count2), "q1 t1 eof +9h r1 s1 r1 >over", 0, ""},
-	{"UDP -timeout", udp.with(timeout2), "q1 t1 +2s >over", 28, "time is up: 2s, messages received: 0"},
+	{"UDP -count", udp.with(count2), "q1 t1 eof +9h r1 s1 r1 s1 >over", 0, ""},
+	{"UDP -timeout", udp, "q1 t1 late >over", 28, "time is up: 2s, messages received: 0"},
 	{"UDP -n", udp.with(hold), "r1 s1 +9h r1 s1 cut >over", 130, "interrupted, messages received: 2"},
 }
 
@@ -159,6 +158,8 @@ var words = map[string]Event{
 	"torn":  {What: PeerEnded, Torn: true, Text: "no close_notify"},
 	"reset": {What: PeerEnded, Gone: true, Torn: true, Text: "connection reset by peer"},
 	"fail":  {What: SendFailed, Text: "broken pipe"},
+	"for":   {What: Enough, Text: "time of -for is up"},
+	"late":  {What: Cut, Exit: 28, Text: "time is up: 2s"},
 	"cut":   {What: Cut, Exit: 130, Text: "interrupted"},
 }
 
@@ -228,7 +229,7 @@ func TestCutAtEveryEvent(t *testing.T) {
 			}
 		}
 		for n := range len(story) + 1 {
-			for _, how := range []string{"reset", "close", "fin", "torn", "fail", "cut", "tick", "eof"} {
+			for _, how := range []string{"reset", "close", "fin", "torn", "fail", "for", "cut", "tick", "eof"} {
 				t.Run(fmt.Sprintf("%s/%d %s", tt.name, n, how), func(t *testing.T) { cutAfter(t, tt.rules, story[:n], how) })
 			}
 		}
@@ -262,37 +263,8 @@ func cutAfter(t *testing.T, r Rules, story []string, how string) {
 		t.Errorf("it goes round and round: %+v", s)
 	case s.Over && lost && !p.met && (out.Exit == 0 || out.Text == ""):
 		t.Errorf("bytes are missing, and the outcome is %+v", out)
-	case s.Over && !s.Stop:
-		t.Error("it is over, and the input is read")
 	}
 	if again := p.word("q1"); s.Over && !again.Over {
 		t.Error("it was over, and is not")
-	}
-}
-
-// When the input is read no more.
-func TestStop(t *testing.T) {
-	for _, tt := range []struct {
-		rules Rules
-		story string
-		stop  bool
-	}{
-		{stream, "q1 t1 r1 s1", false},
-		{stream, "q1 fin", false},
-		{stream, "q1 t1 eof", true},
-		{stream, "fail", true},
-		{stream, "cut", true},
-		{stream.with(expect), "q1 match", true},
-		{stream, "fin +30s", true},
-		{ws, "close", true},
-	} {
-		p := play(tt.rules)
-		var s Step
-		for w := range strings.FieldsSeq(tt.story) {
-			s = p.word(w)
-		}
-		if s.Stop != tt.stop {
-			t.Errorf("%s: stop is %v; want %v", tt.story, s.Stop, tt.stop)
-		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,60 +15,88 @@ import (
 	"time"
 
 	"socketsrv/internal/cli"
+	"socketsrv/internal/dial"
 	"socketsrv/internal/term"
 	"socketsrv/wsproto"
 )
 
-// A LineQueue holds lines that were typed and not sent yet, some 16 MiB of them.
-type LineQueue struct {
-	Mu     sync.Mutex
-	More   sync.Cond
-	lines  []string
-	Size   int
+// A queue holds what was read and not sent yet: what is typed up to some 16 MiB, of
+// a pipe, which waits, 64 KiB.
+type queue struct {
+	mu     sync.Mutex
+	more   sync.Cond // items or closed changed
+	items  []Outgoing
+	size   int
 	closed bool
 }
 
 const (
 	maxTyped     = 16 << 20 // bytes
-	lineOverhead = 16       // so that empty lines count
+	maxPiped     = 64 << 10
+	lineOverhead = 16 // so that empty lines count
 )
 
-// Put appends a line; false if there is no room.
-func (q *LineQueue) Put(line string) bool {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	if q.Size+len(line) > maxTyped {
+// put appends o. Where there is no room it waits, or returns false.
+func (q *queue) put(o Outgoing, wait bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for wait && q.size >= maxPiped && !q.closed {
+		q.more.Wait()
+	}
+	if q.size+len(o.Message.Data) > maxTyped && !wait {
 		return false
 	}
-	q.lines, q.Size = append(q.lines, line), q.Size+len(line)+lineOverhead
-	q.More.Signal()
+	if q.closed {
+		return true
+	}
+	q.items, q.size = append(q.items, o), q.size+len(o.Message.Data)+lineOverhead
+	q.more.Broadcast()
 	return true
 }
 
-// Get waits for a line; !ok: there will be none.
-func (q *LineQueue) Get() (line string, ok bool) {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	for len(q.lines) == 0 && !q.closed {
-		q.More.Wait()
+// first waits for the first item, and leaves it there; !ok: there will be none.
+func (q *queue) first() (o Outgoing, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.items) == 0 && !q.closed {
+		q.more.Wait()
 	}
-	if len(q.lines) == 0 {
-		return "", false
+	if len(q.items) == 0 {
+		return o, false
 	}
-	line, q.lines = q.lines[0], q.lines[1:]
-	q.Size -= len(line) + lineOverhead
-	return line, true
+	return q.items[0], true
 }
 
-// Close has get return what is there, unless that is to be dropped, and then no
-// more.
-func (q *LineQueue) Close(drop bool) {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	if q.closed = true; drop {
-		q.lines = nil
+// drop removes the first item, if close has not.
+func (q *queue) drop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) > 0 {
+		q.size -= len(q.items[0].Message.Data) + lineOverhead
+		q.items = q.items[1:]
+		q.more.Broadcast()
 	}
-	q.More.Broadcast()
+}
+
+// close has first return what is there, unless that is to be dropped, and then no
+// more.
+func (q *queue) close(drop bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed = true; drop {
+		q.items, q.size = nil, 0
+	}
+	q.more.Broadcast()
+}
+
+// rest is how many bytes wait from the nth item on, and whether no more come.
+func (q *queue) rest(from int) (n int64, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, o := range q.items[min(from, len(q.items)):] {
+		n += int64(len(o.Message.Data))
+	}
+	return n, q.closed
 }
 
 // Pauses are the waits between attempts to connect: each twice the last one, from
@@ -105,29 +132,53 @@ func Besides(env *cli.Env, editor *term.Editor) *cli.Env {
 // goes perhaps to a program that writes to the same one, nothing is drawn: nil.
 func PromptFile(env *cli.Env) *os.File { return env.TTYOut }
 
-// WaitFor waits for the goroutines of wg, but not longer for one that writes to a
-// terminal that has stopped than for the last words there.
-func WaitFor(wg *sync.WaitGroup) {
-	done := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(cli.FlushTime):
+// Prompt has a person type what s sends, as send says; a line of no bytes is left
+// out where it says nil. It returns env with what is printed above the line being
+// typed. The editor is the caller's to close.
+func (s *Session) Prompt(env *cli.Env, opt term.Options, send func(line string) func(l dial.Link) error) (*term.Editor, *cli.Env, error) {
+	editor, err := term.NewEditor(env.TTYIn, PromptFile(env), opt)
+	if err != nil {
+		return nil, nil, err
 	}
+	s.Person, s.Hold = true, true
+	s.Next = func() (Outgoing, error) {
+		for {
+			line, err := editor.ReadLine()
+			if do := send(line); err != nil || do != nil {
+				return Outgoing{Message: wsproto.Message{Data: []byte(line)}, Do: do}, err
+			}
+		}
+	}
+	if env.TTYOut != nil && env.Getenv("TERM") != "dumb" { // else the output would not know that a prompt is there
+		s.Connected = func(yes bool) {
+			prompt := opt.Prompt
+			if !yes {
+				prompt = "(not connected) " + prompt
+			}
+			editor.SetPrompt(prompt)
+		}
+	}
+	return editor, Besides(env, editor), nil
 }
 
-// LeavingCode is the outcome of an end that we began.
-func LeavingCode(err error) error {
-	if _, ok := errors.AsType[*wsproto.CloseError](err); ok || errors.Is(err, io.EOF) {
-		return nil
+// Lines returns a Next that reads the lines of a pipe, each at most limit bytes long.
+func Lines(r io.Reader, limit int64, check func(line []byte) error, send func(line []byte) Outgoing) func() (Outgoing, error) {
+	lines, n := bufio.NewReaderSize(r, 64<<10), 0
+	return func() (Outgoing, error) {
+		n++
+		line, err := ReadLine(lines, limit)
+		if err == io.EOF {
+			return Outgoing{}, err
+		}
+		if err == nil {
+			err = check(line)
+		}
+		if err != nil {
+			return Outgoing{}, cli.Fail(cli.ExitRead, fmt.Errorf("stdin, line %d: %w", n, err))
+		}
+		return send(bytes.Clone(line)), nil
 	}
-	return err
 }
-
-var ErrNotConnected = errors.New("not sent: not connected")
 
 // LineSource is a source of lines; *term.Editor is one.
 type LineSource interface {
@@ -211,4 +262,15 @@ func ReadLine(r *bufio.Reader, limit int64) ([]byte, error) {
 	return line, err
 }
 
+// LineEnds are the values of -eol.
 var LineEnds = map[string]string{"lf": "\n", "crlf": "\r\n", "none": ""}
+
+// Patience returns what sets *p to a duration, off to Forever.
+func Patience(p *time.Duration) func(string) error {
+	return func(s string) (err error) {
+		if *p = Forever; s != "off" {
+			*p, err = cli.ParseDuration(s)
+		}
+		return err
+	}
+}

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,13 +12,15 @@ import (
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
+	"socketsrv/internal/talk"
+	"socketsrv/internal/term"
 	"socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )
 
 // Mode is group chat as the ws tool has it: each line is a message for all others
 // at a broadcast server, together with the name of who says it. How lines come and
-// go is in chattalk.go.
+// go is package talk's.
 var Mode = cli.Mode{
 	Name: "chat", Args: "URL USER", Brief: "group chat over a broadcast server, with both generations of ws",
 	Examples: []string{
@@ -26,18 +29,18 @@ var Mode = cli.Mode{
 		"echo 'build done' | socketsrv -chat localhost:8008 builder",
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
-		c := &chat{}
+		c := &chat{maxWait: 10 * time.Second, linger: time.Second}
 		format := c.format.String()
-		c.Linger, c.maxWait, c.MaxMessage = time.Second, 10*time.Second, 1<<20
+		c.MaxMessage, c.Judged = 1<<20, true
 		c.Keepalive.Interval = 30 * time.Second
 		fs.Group("Chat")
-		fs.Choice(&format, "wire", "format written: of ws since 2026, up to 12.0.1; both are read", "pdu", "msgpack")
-		fs.Switch(&c.once, "d no-reconnect", "do not connect again")
-		fs.Duration(&c.maxWait, "max-wait", "longest pause before that")
-		fs.Duration(&c.Linger, "linger", "at the end of a stdin that is no terminal: silence before closing")
-		fs.Size(&c.MaxMessage, "max-message", "largest message taken")
+		fs.Choice(&format, "wire", "Writes the format of ws since 2026 or that up to 12.0.1; both are read.", "pdu", "msgpack")
+		fs.Switch(&c.once, "d no-reconnect", "Does not connect again.")
+		fs.Duration(&c.maxWait, "max-wait", "Pauses at most so long before connecting again.")
+		fs.Func("linger", "D", "Closes after so long a silence (1s) at the end of a stdin that is no terminal; off: never.", talk.Patience(&c.linger))
+		fs.Size(&c.MaxMessage, "max-message", "Ends a connection on which a larger message comes.")
 		c.Keepalive.Flags(fs)
-		fs.Switch(&c.ShowSecrets, "show-secrets", "passwords and cookies in what -v shows")
+		fs.Switch(&c.ShowSecrets, "show-secrets", "Shows passwords and cookies in what -v shows.")
 		c.WS = dial.AddWebSocket(fs)
 		c.TLS = dial.AddTLS(fs)
 		c.Output = fs.Output()
@@ -56,9 +59,10 @@ var Mode = cli.Mode{
 // chat is what the flags said.
 type chat struct {
 	dial.Client
-	format  wire.Format
-	once    bool
-	maxWait time.Duration
+	format          wire.Format
+	linger, maxWait time.Duration
+	once            bool
+	user            string
 }
 
 func (c *chat) run(ctx context.Context, env *cli.Env, args []string) error {
@@ -72,7 +76,78 @@ func (c *chat) run(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	return (&chatTalk{chat: c, target: t, user: args[1]}).run(ctx, env)
+	c.user = args[1]
+	s := &talk.Session{Target: t, Reconnect: !c.once, MaxWait: c.maxWait}
+	s.Rules = talk.Rules{Kind: talk.Message, Linger: c.linger, Stall: cli.WriteStall}
+	here := *env
+	here.Stdout = s.Progress(env.Stdout)
+	if env.TTYIn == nil {
+		s.Next = talk.Lines(env.Stdin, term.MaxLine, func([]byte) error { return nil }, func(line []byte) talk.Outgoing {
+			if !utf8.Valid(line) {
+				return talk.Outgoing{Do: func(dial.Link) error { return errNotUTF8 }}
+			}
+			return talk.Outgoing{Message: c.said(string(line))}
+		})
+		return c.converse(ctx, &here, s)
+	}
+	s.Linger = 0 // a person does not wait for a silence
+	editor, prompt, err := s.Prompt(env, term.Options{Prompt: c.user + " > ", History: new(term.History)}, func(line string) func(dial.Link) error {
+		switch {
+		case line == "":
+			return nil
+		case !utf8.ValidString(line):
+			return func(dial.Link) error { return errNotUTF8 }
+		}
+		return func(l dial.Link) error { return s.Send(l, c.said(line)) }
+	})
+	if err != nil {
+		return err
+	}
+	defer editor.Close()
+	return c.converse(ctx, prompt, s)
+}
+
+var errNotUTF8 = errors.New("not sent: not UTF-8")
+
+// said makes a message of a line.
+func (c *chat) said(line string) wsproto.Message {
+	return wsproto.Message{Opcode: wsproto.OpBinary, Data: wire.AppendChat(nil, c.format, wire.Chat{User: c.user, Text: line})}
+}
+
+func (c *chat) converse(ctx context.Context, env *cli.Env, s *talk.Session) error {
+	con, err := c.Output.Open(env)
+	if err != nil {
+		return err
+	}
+	defer con.Close()
+	style := con.Style()
+	s.Con = con
+	s.Dial = func(ctx context.Context) (dial.Link, error) { return c.Dial(ctx, env, con, s.Target) }
+	s.Received = func(m wsproto.Message) (*wsproto.Message, bool) {
+		if c.event(s, event.In, m); !c.Output.JSON {
+			con.Write(appendSaid(nil, m, style))
+		}
+		return nil, false
+	}
+	s.Sent = func(m wsproto.Message) { c.event(s, event.Out, m) }
+	s.Ended = func(err error) { c.CloseEvent(con, s.Target, err) }
+	err = s.Run(ctx)
+	c.Fault(con, s.Target, err)
+	return err
+}
+
+// event is for -json: the message as it is, and what it says.
+func (c *chat) event(s *talk.Session, dir string, m wsproto.Message) {
+	if !c.Output.JSON {
+		return
+	}
+	e := &event.Event{Event: event.Message, Proto: s.Target.Scheme, Client: -1, Dir: dir, Opcode: m.Opcode.String(), Payload: m.Data}
+	if fields, format, err := wire.Parse(m.Data); err == nil {
+		if said, ok := fields.Chat(); ok {
+			e.Fields = []event.Data{event.Text("wire", format.String()), event.Text("user", said.User), event.Text("says", said.Text)}
+		}
+	}
+	s.Con.Emit(e)
 }
 
 // maxUser is the longest name, in characters, that is taken and shown.

@@ -136,7 +136,7 @@ func TestChatJSON(t *testing.T) {
 		}
 		got = append(got, strings.TrimSpace(fmt.Sprint(ev.Event, " ", ev.Dir, " ", ev.Wire, " ", ev.User, " ", ev.Says, " ", ev.Size, ev.Code, " ", ev.Reason)))
 	}
-	want := []string{"open out    0 0", "message in msgpack bob hi é there 27 0", "message out pdu me x 18 0", "close     0 1013 too slow"}
+	want := []string{"open out    0 0", "message in msgpack bob hi é there 27 0", "message out pdu me x 18 0", "close     0 1013 too slow", "error     0 0"}
 	if !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}

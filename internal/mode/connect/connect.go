@@ -1,12 +1,17 @@
+// Package connect is the mode connect: a client for ws, wss, tcp, tls, udp, unix and
+// line, with a prompt for people or one-shot for scripts.
+//
+// Mode reads the flags, input.go makes of them what is to be sent, run.go holds the
+// conversation: a talk.Session over a dial.Link, whatever the prompt or a script
+// want. What came goes out through show.go; commands.go is what a person can say
+// beside text; what goes back by itself is in package answer. Begin with run.
 package connect
 
 import (
-	"context"
-	"encoding/hex"
 	"errors"
 	"io"
 	"os"
-	"regexp"
+	"regexp/syntax"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,15 +20,12 @@ import (
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/talk"
+	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
-// Mode is the client: one-shot for scripts, a prompt for people.
-//
-// It is one-shot where stdin is no terminal or a flag says what to send or what
-// to wait for: connectonce.go. Else it is a prompt: connectprompt.go. Both see the
-// connection, whatever its kind, as messages: connectlink.go. What came goes out
-// through connectshow.go, what goes back by itself is in answer.go.
+// Mode is the client: one-shot where stdin is no terminal or a flag says what to
+// send or what to wait for, else a prompt.
 var Mode = cli.Mode{
 	Name: "connect", Args: "URL",
 	Brief: "client with a prompt, or one-shot: ws wss tcp tls udp unix line; host:port is ws",
@@ -33,29 +35,40 @@ var Mode = cli.Mode{
 		"printf 'ping\\n' | socketsrv -connect line://localhost:5001",
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
-		c := &connect{maxWait: 10 * time.Second, framing: "none", eol: "lf"}
-		c.Linger, c.MaxMessage = time.Second, wsproto.DefaultMaxMessage
-		fs.Group("One-shot: stdin no terminal, or -m -count -expect -reply -exec")
-		fs.Func("m", "TEXT|@FILE", "", c.addText)
-		fs.Func("m-binary", "HEX|@FILE", "send a message at once; no stdin then", c.addBinary)
-		fs.Func("expect", "REGEX", "", c.setExpect)
-		fs.Int(&c.count, "count", "N", 0, 1<<30, "end at a match; after N messages, if one matched")
-		fs.Duration(&c.timeout, "timeout", "")
-		fs.Duration(&c.Linger, "linger", "bound on all; wait after the last answer")
+		c := &connect{framing: "none", eol: "lf"}
+		c.maxWait, c.end.Stall = 10*time.Second, cli.WriteStall
+		c.MaxMessage, c.Judged = wsproto.DefaultMaxMessage, true
+		fs.Group("One-shot: stdin no terminal, or -m -n -count -expect -reply -exec")
+		fs.Func("m", "TEXT|@FILE", "Sends this text, or a file, and no stdin; may be repeated.", c.addText)
+		fs.Func("m-binary", "BYTES|@FILE", "Sends these bytes, in hexadecimal, or a file, as a binary message.", c.addBinary)
+		fs.Switch(&c.noInput, "n", "Reads no stdin and ends nothing: listens until the peer ends.")
+		fs.Func("expect", "REGEX", "Ends well once what came matches; else exits with 10.", c.setExpect)
+		fs.Int(&c.count, "count", "N", 0, 1<<30, "Ends after N messages, with -expect well if one of them matched.")
+		fs.Duration(&c.listen, "for", "Ends after D, and that is no failure.")
+		fs.Duration(&c.timeout, "timeout", "Gives up after D and exits with 28.")
 		c.answer.Flags(fs)
+		fs.Group("The end")
+		fs.Func("linger", "D", "Waits for so long a silence before it closes a WebSocket (1s), after it ended its side of a stream (5s); off: for ever.", talk.Patience(&c.end.Linger))
+		fs.Func("stall", "D", "Gives up a peer that takes nothing of what is sent for D (30s); off: never.", talk.Patience(&c.end.Stall))
+		fs.Switch(&c.end.KeepOpen, "keep-open", "Does not end its side of a stream at the end of stdin, for servers that hang up then.")
 		fs.Group("Messages")
-		fs.Switch(&c.binary, "b binary", "send lines as binary; print binary raw to pipes")
-		fs.Choice(&c.framing, "framing", "of tcp, tls, unix; none: bytes as they are", "none", "line", "length")
-		fs.Choice(&c.eol, "eol", "after typed lines and -m, without framing", "lf", "crlf", "none")
-		fs.Switch(&c.gunzip, "g gunzip", "gunzip what comes")
-		fs.Size(&c.MaxMessage, "max-message", "largest message taken")
+		fs.Switch(&c.binary, "b binary", "Sends stdin as bytes, as they come, in binary messages; prints what comes as it is.")
+		fs.Switch(&c.escapes, "e", "Reads \\n \\r \\t \\0 \\xHH \\u{H} \\\\ in -m and in typed lines.")
+		fs.String(&c.framing, "framing", "KIND", "Tells messages on tcp, tls and unix apart: none, line, delim:BYTES, between:BYTES,BYTES, mllp, length:1|2|4|8[le][+N], decimal, netstring, slip or idle:D.")
+		fs.Choice(&c.eol, "eol", "Ends lines of text so: typed, piped and -m.", "lf", "crlf", "none")
+		fs.Switch(&c.gunzip, "g gunzip", "Unpacks messages in gzip, zlib or deflate.")
+		fs.Size(&c.MaxMessage, "max-message", "Ends a connection on which a larger message comes.")
 		c.Keepalive.Flags(fs)
-		fs.Switch(&c.ShowSecrets, "show-secrets", "passwords and cookies in what -v shows")
-		fs.Group("Prompt")
-		fs.Switch(&c.once, "d no-reconnect", "")
-		fs.Duration(&c.maxWait, "max-wait", "no reconnecting; longest pause before it")
-		fs.Switch(&c.resend, "resend", "prompt with -m too, sent at each connection")
+		fs.Switch(&c.ShowSecrets, "show-secrets", "Shows passwords and cookies in what -v shows.")
+		fs.Switch(&c.Lenient, "lenient", "Notes faults that nothing depends on, and goes on.")
 		c.WS = dial.AddWebSocket(fs)
+		fs.Group("Connecting")
+		fs.Duration(&c.wait, "wait", "Tries again for D while nobody listens there yet.")
+		fs.Switch(&c.reconnect, "reconnect", "Connects again when the peer ends, as the prompt does anyway.")
+		fs.Switch(&c.once, "d no-reconnect", "Does not connect again, with a prompt either.")
+		fs.Duration(&c.maxWait, "max-wait", "Pauses at most so long before connecting again.")
+		fs.Switch(&c.resend, "resend", "Sends -m at each connection, before what is typed.")
+		fs.Func("from", "ADDR:PORT", "Connects from this address and port; either may be left out.", c.WS.SetFrom)
 		c.TLS = dial.AddTLS(fs)
 		c.Output = fs.Output()
 		fs.Check(func() error { return c.check(fs) })
@@ -66,33 +79,39 @@ var Mode = cli.Mode{
 // connect is what the flags said.
 type connect struct {
 	dial.Client
+	end                            talk.Rules
+	timeout, listen, wait, maxWait time.Duration
+
 	messages []outgoing
+	noInput  bool
 	count    int
-	expect   *regexp.Regexp
-	timeout  time.Duration
+	expect   string
 	answer   answer.Answerer
 
-	binary  bool
-	framing string
-	eol     string
-	gunzip  bool
+	binary, escapes, gunzip bool
+	framing, eol            string
 
-	once    bool
-	maxWait time.Duration
-	resend  bool
+	reconnect, once, resend bool
 
-	cutShow bool // -max-show was given
+	given func(flag string) bool
 }
 
 func (c *connect) check(fs *cli.Flags) error {
-	c.cutShow = fs.Given("max-show")
+	c.given = fs.Given
 	switch {
 	case c.MaxMessage < 1 || c.MaxMessage > 1<<30:
 		return cli.Usagef("-max-message: want 1 to 1G")
-	case c.once && c.resend:
-		return cli.Usagef("-d and -resend exclude each other")
+	case c.once && (c.resend || c.reconnect):
+		return cli.Usagef("-d excludes -resend and -reconnect")
 	case c.resend && len(c.messages) == 0:
 		return cli.Usagef("-resend needs -m")
+	case strings.HasPrefix(c.framing, "line") && c.eol == "none":
+		return cli.Usagef("-framing line ends lines, and -eol none does not")
+	}
+	for i := range c.messages {
+		if err := c.messages[i].read(c.escapes); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -112,9 +131,20 @@ func (c *connect) addText(s string) error {
 		m.data = []byte(name) // @@ is one @
 	}
 	if !utf8.Valid(m.data) {
-		return errors.New("want UTF-8; -m-binary takes hex")
+		return errors.New("want UTF-8; -m-binary takes bytes")
 	}
 	c.messages = append(c.messages, m)
+	return nil
+}
+
+// read reads the escapes of text that was typed.
+func (m *outgoing) read(escapes bool) (err error) {
+	if !escapes || m.file != "" || m.op != wsproto.OpText {
+		return nil
+	}
+	if m.data, err = linesrv.ParseEscapes(string(m.data)); err != nil {
+		return cli.Usagef("-m: %v", err)
+	}
 	return nil
 }
 
@@ -124,7 +154,7 @@ func (c *connect) addBinary(s string) error {
 		m.file = name
 	} else {
 		var err error
-		if m.data, err = parseHex(s); err != nil {
+		if m.data, err = linesrv.ParseBytes(s); err != nil {
 			return err
 		}
 	}
@@ -132,24 +162,19 @@ func (c *connect) addBinary(s string) error {
 	return nil
 }
 
-// parseHex reads hex digits with white space between them.
-func parseHex(s string) ([]byte, error) {
-	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
-	if err != nil {
-		return nil, errors.New("want hex digits, two a byte: 00ff41")
-	}
-	return b, nil
-}
-
-func (c *connect) setExpect(s string) (err error) {
-	if c.expect, err = regexp.Compile(s); err != nil {
-		return errors.New("want a regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+func (c *connect) setExpect(s string) error {
+	c.expect = s
+	if _, err := talk.NewMatcher(s); err != nil {
+		if bad, ok := errors.AsType[*syntax.Error](err); ok {
+			return errors.New("want a regular expression: " + strings.TrimPrefix(bad.Error(), "error parsing regexp: "))
+		}
+		return err
 	}
 	return nil
 }
 
 // load reads what @FILE names.
-func (c *connect) load(stdin io.Reader) error {
+func (c *connect) load(stdin io.Reader, t dial.Target) error {
 	for i := range c.messages {
 		m := &c.messages[i]
 		var err error
@@ -161,7 +186,7 @@ func (c *connect) load(stdin io.Reader) error {
 		default:
 			m.data, err = os.ReadFile(m.file)
 		}
-		if err == nil && m.op == wsproto.OpText && !utf8.Valid(m.data) {
+		if err == nil && m.op == wsproto.OpText && t.WebSocket() && !utf8.Valid(m.data) {
 			err = errors.New(m.file + " is not UTF-8: -m-binary sends it")
 		}
 		if err != nil {
@@ -169,31 +194,4 @@ func (c *connect) load(stdin io.Reader) error {
 		}
 	}
 	return nil
-}
-
-func (c *connect) run(ctx context.Context, env *cli.Env, args []string) error {
-	t, err := dial.ParseTarget(args[0], c.framing)
-	if err != nil {
-		return err
-	}
-	if err := c.load(env.Stdin); err != nil {
-		return err
-	}
-	if c.prompts(env) {
-		return c.prompt(ctx, env, t)
-	}
-	return c.oneShot(ctx, env, t)
-}
-
-// dressed makes m what goes to t: messages of a WebSocket alone have types, and
-// what was typed gets an end of line where nothing else ends it.
-func (c *connect) dressed(t dial.Target, m wsproto.Message, typed bool) wsproto.Message {
-	if t.WebSocket() {
-		return m
-	}
-	if typed && m.Opcode == wsproto.OpText && t.Stream() {
-		m.Data = append(m.Data[:len(m.Data):len(m.Data)], talk.LineEnds[c.eol]...)
-	}
-	m.Opcode = 0
-	return m
 }

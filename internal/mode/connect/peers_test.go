@@ -44,7 +44,7 @@ while True:
         break
 `)
 	got := runReal(nil, "-connect", "127.0.0.1:"+s.Port, "-reply", "<{}>", "-count", "3", "-v")
-	if got.Code != 0 || got.Stdout != "héllo!\n\\x00\\xff\n"+strings.Repeat("x", 300)+"\n" {
+	if got.Code != 0 || got.Stdout != "héllo!\n2 bytes\n00000000  00 ff                                             |..|\n"+strings.Repeat("x", 300)+"\n" {
 		t.Errorf("exit %d, %q, %q", got.Code, got.Stdout, got.Stderr)
 	}
 	const want = `0x8a 1 2 b'pi'
@@ -99,7 +99,7 @@ wss.on('connection', (c, req) => {
 	}{
 		{base, many.String(), 0, many.String(), ""},
 		{base + " -x", many.String(), 0, many.String(), ""},
-		{base + " -m hello -m-binary 00ff -count 2", "", 0, "hello\n\\x00\\xff\n", ""},
+		{base + " -m hello -m-binary 00ff -count 2", "", 0, "hello\n2 bytes\n00000000  00 ff                                             |..|\n", ""},
 		{base + "/close", "", 9, "", `code 4005 reason "as asked"`},
 		{base + "/vanish", "", 56, "", "code 1006"},
 		{base + "/no", "", 22, "", "403 Forbidden"},

@@ -9,11 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
-	"socketsrv/internal/talk"
 	"socketsrv/wsproto"
 )
 
@@ -66,7 +64,7 @@ func TestPromptCommands(t *testing.T) {
 		{"/ping abc", "", `^received pong: abc \(\d`},
 		{"/pong abc", "", ""},
 		{"/nonsense", "", `^socketsrv: unknown command /nonsense: /help lists them`},
-		{"/binary 0g", "", `^socketsrv: not sent: want hex digits`},
+		{"/binary 0g", "", `^socketsrv: not sent: character 2: 'g'`},
 		{"/file /", "", `^socketsrv: not sent: no regular file`},
 		{"/close 1005", "", `^socketsrv: want a code that may be sent`},
 		{"/help", "", `^  /ping \[TEXT\] `},
@@ -189,7 +187,7 @@ func TestPromptOnce(t *testing.T) {
 	k.Screen = term
 	term.Run(k.URL(), "-d")
 	k.Client().CloseWrite(4001, "no")
-	term.Shows(`^connection closed: code 4001 reason "no"\n(> ?\n)?exit 9`)
+	term.Shows(`^socketsrv: connection closed: code 4001 reason "no"\n(> ?\n)?exit 9`)
 }
 
 // TestPromptStream: a line of tcp ends in LF, and what comes keeps its ends of lines.
@@ -217,53 +215,6 @@ func TestPromptStream(t *testing.T) {
 	term.Types("/close")
 	term.Keys("Enter")
 	term.Shows(`^exit 0`)
-}
-
-func TestLineQueue(t *testing.T) {
-	var q talk.LineQueue
-	q.More.L = &q.Mu
-	big := strings.Repeat("x", 1<<20)
-	n := 0
-	for q.Put(big) {
-		n++
-	}
-	if n != 15 {
-		t.Errorf("%d lines of 1 MiB; want 15", n)
-	}
-	if line, ok := q.Get(); !ok || line != big {
-		t.Error("the first line is lost")
-	}
-	if !q.Put("last") {
-		t.Error("no room for a line in place of one of 1 MiB")
-	}
-	q.Close(false)
-	for range n - 1 {
-		q.Get()
-	}
-	if line, ok := q.Get(); !ok || line != "last" {
-		t.Errorf("%q, %v; want last", line, ok)
-	}
-	if _, ok := q.Get(); ok || q.Size != 0 {
-		t.Errorf("more than the last line, or %d bytes of nothing", q.Size)
-	}
-}
-
-func TestPauses(t *testing.T) {
-	w := talk.Pauses{Max: time.Second}
-	for _, most := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
-		most *= time.Millisecond
-		if got := w.Next(); got < most/2 || got > most {
-			t.Errorf("%v; want %v to %v", got, most/2, most)
-		}
-	}
-	w.Reset()
-	if got := w.Next(); got > 100*time.Millisecond {
-		t.Errorf("%v after reset; want 100ms at most", got)
-	}
-	zero := talk.Pauses{}
-	if got := zero.Next(); got != 0 {
-		t.Errorf("%v; want none", got)
-	}
 }
 
 func TestCompleteCommand(t *testing.T) {

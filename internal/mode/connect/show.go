@@ -2,45 +2,54 @@ package connect
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"fmt"
 	"io"
 	"unicode/utf8"
 
 	"socketsrv/internal/cli"
-	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
-// A printer puts received messages on stdout, each a line. To a pipe text goes
-// untouched, and binary too where -b or -raw ask for it, then without an end of
-// line; else it is escaped. On a terminal all is escaped, or a hex dump where it
-// is no text. What a stream without framing brings to a pipe is untouched.
+// A printer puts received messages on stdout, each a line. To a pipe goes what is
+// UTF-8, of whatever type, untouched; other messages as a hex dump; with -b bytes and
+// nothing else. On a terminal all is escaped, or a hex dump where it is no text. What a
+// stream without framing brings to a pipe is untouched.
 type printer struct {
 	con      *cli.Console
 	proto    string
 	terminal bool
 	json     bool
-	binary   bool // binary to a pipe untouched
+	verbose  bool
+	binary   bool // bytes to a pipe
 	stream   bool // no messages, but bytes
 	style    event.Style
 	limit    int64  // bytes shown of a message; negative: all
-	prefix   string // of each line
+	prefix   string // of each message, to tell it from what was typed
 }
 
-func (c *connect) printer(env *cli.Env, con *cli.Console, t dial.Target) *printer {
-	p := &printer{con: con, proto: t.Scheme, terminal: env.TTYOut != nil, json: c.Output.JSON,
-		binary: c.binary, stream: t.Stream(), style: con.Style(), limit: -1}
-	if p.terminal || c.cutShow {
+func (r *run) printer(env *cli.Env, con *cli.Console) *printer {
+	p := &printer{con: con, proto: r.target.Scheme, terminal: env.TTYOut != nil, json: r.Output.JSON, verbose: r.Output.Verbose,
+		binary: r.binary, stream: r.target.Stream(), style: con.Style(), limit: -1}
+	if p.terminal || r.given("max-show") {
 		p.limit = p.style.MaxShow
+	}
+	switch {
+	case !r.Person || !p.terminal || p.stream:
+	case p.style.Color:
+		p.prefix = "\x1b[36m<\x1b[0m "
+	default:
+		p.prefix = "< "
 	}
 	return p
 }
 
 func (p *printer) received(m wsproto.Message) {
 	if p.json {
-		p.con.Emit(&event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: event.In, Opcode: cli.OpcodeName(m.Opcode), Payload: m.Data})
+		p.emit(event.In, m)
 		return
 	}
 	b := make([]byte, 0, len(m.Data)+64)
@@ -53,28 +62,43 @@ func (p *printer) received(m wsproto.Message) {
 	p.con.Write(p.append(b, m))
 }
 
+// sent shows what goes to the peer: with -v on stderr, as a terminal would show it.
 func (p *printer) sent(m wsproto.Message) {
-	if p.json {
-		p.con.Emit(&event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: event.Out, Opcode: cli.OpcodeName(m.Opcode), Payload: m.Data})
+	switch {
+	case p.json:
+		p.emit(event.Out, m)
+	case p.verbose:
+		shown := *p
+		shown.terminal, shown.limit, shown.style.Raw = true, p.style.MaxShow, false
+		if shown.style.Format == event.FormatRaw {
+			shown.style.Format = event.FormatAuto
+		}
+		for line := range bytes.Lines(shown.append(nil, m)) {
+			p.con.Line("> " + string(bytes.TrimSuffix(line, []byte{'\n'})))
+		}
 	}
+}
+
+func (p *printer) emit(dir string, m wsproto.Message) {
+	p.con.Emit(&event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: dir, Opcode: cli.OpcodeName(m.Opcode), Payload: m.Data})
 }
 
 // append appends what is printed of m.
 func (p *printer) append(b []byte, m wsproto.Message) []byte {
+	auto := p.style.Format == event.FormatAuto
 	data := m.Data
-	if p.style.Format != event.FormatRaw {
+	if p.style.Format != event.FormatRaw && !(p.binary && auto && !p.terminal) {
 		data = p.cut(data)
 	}
 	rest := len(m.Data) - len(data)
 	text := p.isText(m.Opcode, data)
-	auto := p.style.Format == event.FormatAuto
 	switch {
-	case p.style.Format == event.FormatRaw:
+	case p.style.Format == event.FormatRaw, auto && !p.terminal && p.binary:
 		return append(b, data...)
-	case p.style.Format == event.FormatHex, auto && p.terminal && !text && !p.style.Raw:
+	case p.style.Format == event.FormatHex, auto && !text && !p.style.Raw:
 		b = fmt.Appendf(b, "%d bytes%s\n", len(m.Data), leftOut(rest))
 		return event.AppendHexDump(b, data)
-	case p.style.Raw, auto && !p.terminal && (text || p.stream || p.binary):
+	case p.style.Raw, auto && !p.terminal:
 		b = append(b, data...)
 		if p.stream || !text && m.Opcode != 0 || m.Opcode == 0 && bytes.HasSuffix(data, []byte{'\n'}) {
 			return b
@@ -108,13 +132,7 @@ func leftOut(n int) string {
 }
 
 func (p *printer) isText(op wsproto.Opcode, data []byte) bool {
-	switch op {
-	case wsproto.OpText:
-		return true
-	case wsproto.OpBinary:
-		return false
-	}
-	return p.stream || utf8.Valid(data)
+	return op == wsproto.OpText || p.stream || utf8.Valid(data) && !(op == wsproto.OpBinary && p.terminal)
 }
 
 // appendStream appends bytes escaped, but with their ends of lines.
@@ -132,19 +150,18 @@ func appendStream(b, data []byte) []byte {
 	return b
 }
 
-// gunzipped returns m as it was before gzip, at most limit bytes; one that is not
-// compressed comes back as it is. Of a binary message that turns out as UTF-8 a
-// text is made.
-func gunzipped(m wsproto.Message, limit int64) (wsproto.Message, error) {
-	if len(m.Data) < 2 || m.Data[0] != 0x1f || m.Data[1] != 0x8b {
-		return m, nil
+// unpacked returns m as it was before gzip, zlib or deflate, at most limit bytes; one
+// that is none of them comes back as it is. Of a binary message that turns out as
+// UTF-8 a text is made.
+func unpacked(m wsproto.Message, limit int64) (wsproto.Message, error) {
+	r, sure, err := unpacker(m)
+	if r == nil {
+		return m, err
 	}
-	z, err := gzip.NewReader(bytes.NewReader(m.Data))
-	if err != nil {
-		return m, fmt.Errorf("gunzip: %w", err)
-	}
-	plain, err := io.ReadAll(io.LimitReader(z, limit+1))
+	plain, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {
+	case err != nil && !sure:
+		return m, nil
 	case err != nil:
 		return m, fmt.Errorf("gunzip: %w", err)
 	case int64(len(plain)) > limit:
@@ -154,4 +171,24 @@ func gunzipped(m wsproto.Message, limit int64) (wsproto.Message, error) {
 		m.Opcode = wsproto.OpText
 	}
 	return m, nil
+}
+
+// unpacker reads what is packed in m; nil: it is not. sure says that m begins as such
+// things do, which deflate alone (RFC 1951) has no sign for.
+func unpacker(m wsproto.Message) (r io.Reader, sure bool, err error) {
+	p := m.Data
+	switch packed := bytes.NewReader(p); {
+	case len(p) < 2 || utf8.Valid(p):
+		return nil, false, nil
+	case p[0] == 0x1f && p[1] == 0x8b: // RFC 1952 2.3.1
+		r, err = gzip.NewReader(packed)
+	case p[0]&0x0f == 8 && (int(p[0])<<8|int(p[1]))%31 == 0: // RFC 1950 2.2
+		r, err = zlib.NewReader(packed)
+	case m.Opcode == wsproto.OpBinary:
+		return flate.NewReader(packed), false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("gunzip: %w", err)
+	}
+	return r, true, nil
 }

@@ -33,12 +33,12 @@ var Mode = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		p := &ping{interval: time.Second, wait: 5 * time.Second, size: 56}
 		fs.Group("Ping")
-		fs.Int(&p.count, "c count", "N", 0, 1<<30, "end after N; 0: at Ctrl-C")
-		fs.Duration(&p.interval, "i interval", "between two")
-		fs.Size(&p.size, "s size", "bytes of payload, 125 at most; ws and wss")
-		fs.Duration(&p.wait, "W wait", "for an answer")
-		fs.Switch(&p.flood, "f flood", "the next with the answer, or after 10 ms; ws and wss")
-		fs.Switch(&p.stdin, "stdin", "each line is a payload; ws and wss")
+		fs.Int(&p.count, "c count", "N", 0, 1<<30, "Ends after N pings; 0: at Ctrl-C.")
+		fs.Duration(&p.interval, "i interval", "Waits so long between two.")
+		fs.Size(&p.size, "s size", "Sends so many bytes of payload, 125 at most; ws and wss.")
+		fs.Duration(&p.wait, "W wait", "Waits so long for an answer.")
+		fs.Switch(&p.flood, "f flood", "Sends the next at the answer, or after 10 ms; ws and wss.")
+		fs.Switch(&p.stdin, "stdin", "Sends each line of stdin as a payload; ws and wss.")
 		p.ws = dial.AddWebSocket(fs)
 		p.tls = dial.AddTLS(fs)
 		p.output = fs.Output()

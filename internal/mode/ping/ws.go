@@ -58,7 +58,7 @@ func (f *framePinger) connect(ctx context.Context) (err error) {
 			f.received(p)
 		}
 	}}
-	f.conn, err = f.client.DialWebSocket(dial, f.env, f.con, f.target, cfg)
+	f.conn, err = f.client.DialWebSocket(dial, f.env, f.con, &f.target, cfg)
 	return err
 }
 
@@ -76,10 +76,9 @@ func (f *framePinger) hangUp(l *dial.WSLink, gone <-chan struct{}) {
 	l.Finish(wsproto.StatusNormalClosure, "")
 	select {
 	case <-gone:
-		return
 	case <-time.After(dial.CutTime):
-		l.Close()
 	}
+	l.Close()
 	select {
 	case <-gone:
 	case <-time.After(cli.FlushTime): // stdout takes nothing

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package dial
+
+func socketError(uintptr) error { return nil }
