@@ -133,7 +133,7 @@ func (env *Env) report(err, cause, lost error) int {
 	var cut *interrupted
 	stopped := errors.As(cause, &cut)
 	switch {
-	case err == nil && stopped:
+	case err == nil && stopped && (lost == nil || lost == event.ErrNotRead):
 		return ExitOK
 	case err == nil && cause == errStdoutClosed:
 		return ExitFailure // a server that stopped for want of a reader

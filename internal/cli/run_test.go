@@ -121,7 +121,7 @@ func TestStdoutFails(t *testing.T) {
 		stderr string
 	}{
 		{"server, reader gone", serving, closed, false, 1, gone},
-		{"server, disk full, stopped later", serving, full, true, 0, noSpace},
+		{"server, disk full, stopped later", serving, full, true, 23, noSpace},
 		{"one-shot, reader gone", careful, closed, false, 23, gone},
 		{"one-shot, disk full", careful, full, false, 23, noSpace},
 		{"one-shot that does not look, disk full", careless, full, false, 23, noSpace},
