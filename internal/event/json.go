@@ -46,10 +46,8 @@ func AppendJSON(dst []byte, e *Event) []byte {
 	}
 	dst = appendJSONText(dst, "reason", e.Reason)
 	dst = appendJSONText(dst, "error", e.Err)
-	if utf8.ValidString(e.Head) {
-		dst = appendJSONText(dst, "head", e.Head)
-	} else {
-		dst = appendJSONText(dst, "head_base64", base64.StdEncoding.EncodeToString([]byte(e.Head)))
+	if e.Head != "" {
+		dst = appendJSONHead(dst, e.Head)
 	}
 	if e.Fragments != 0 {
 		dst = appendJSONInt(dst, "fragments", int64(e.Fragments))
@@ -64,6 +62,13 @@ func AppendJSON(dst []byte, e *Event) []byte {
 		dst = appendJSONData(dst, &e.Fields[i])
 	}
 	return append(dst, '}', '\n')
+}
+
+func appendJSONHead(dst []byte, head string) []byte {
+	if utf8.ValidString(head) {
+		return appendJSONText(dst, "head", head)
+	}
+	return appendJSONText(dst, "head_base64", base64.StdEncoding.EncodeToString([]byte(head)))
 }
 
 func appendJSONPayload(dst []byte, e *Event) []byte {
@@ -121,8 +126,9 @@ func appendJSONString(dst, p []byte) []byte {
 	return append(appendSafe(append(dst, '"'), p, '"'), '"')
 }
 
+// appendJSONKey appends a key that needs no escape.
 func appendJSONKey(dst []byte, key string) []byte {
-	return append(appendJSONString(append(dst, ','), []byte(key)), ':')
+	return append(append(append(dst, `,"`...), key...), `":`...)
 }
 
 // appendJSONText appends a member, unless v is empty.
@@ -138,7 +144,7 @@ func appendJSONInt(dst []byte, key string, v int64) []byte {
 }
 
 func appendJSONData(dst []byte, d *Data) []byte {
-	dst = appendJSONKey(dst, d.Key)
+	dst = append(appendJSONString(append(dst, ','), []byte(d.Key)), ':')
 	if d.kind == kindText {
 		return appendJSONString(dst, []byte(d.text))
 	}

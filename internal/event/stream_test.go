@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -118,14 +119,14 @@ func TestStreamFails(t *testing.T) {
 // been told.
 func TestStreamTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told := false
+		var told atomic.Bool
 		failed := errors.New("failed")
-		s := NewStream(&gate{err: failed}, StreamOptions{OnError: func(error) { time.Sleep(time.Second); told = true }})
-		if _, err := s.Write([]byte("x")); err != failed || told {
-			t.Errorf("Write = %v, told %v", err, told)
+		s := NewStream(&gate{err: failed}, StreamOptions{OnError: func(error) { time.Sleep(time.Second); told.Store(true) }})
+		if _, err := s.Write([]byte("x")); err != failed || told.Load() {
+			t.Errorf("Write = %v, told %v", err, told.Load())
 		}
-		if err := s.Flush(2 * time.Second); err != failed || !told {
-			t.Errorf("Flush = %v, told %v", err, told)
+		if err := s.Flush(2 * time.Second); err != failed || !told.Load() {
+			t.Errorf("Flush = %v, told %v", err, told.Load())
 		}
 	})
 }
