@@ -410,7 +410,7 @@ func TestConnectStreams(t *testing.T) {
 		{"line://" + tcp + " -m ping -expect ^ping$", "", 0, "ping\n"},
 		{"line://" + tcp + " -max-message 3 -m four", "", 63, ""},
 		{"tcp://" + tcp + " -framing length -max-message 3 -m four", "", 63, ""},
-		{"udp://" + udp + " -count 2", "a\n\xff\n", 0, "a\n1 bytes\n00000000  ff                                                |.|\n"},
+		{"udp://" + udp + " -count 2", "a\n\xff\n", 0, "a\n1 byte\n00000000  ff                                                |.|\n"},
 		{"udp://" + udp + " -m abc -reply {}{} -count 2", "", 0, ""},
 		{"udp://" + udp + " -m abc", "", 0, "abc\n"},
 		{"tcp://127.0.0.1:0", "", 2, ""},
@@ -588,7 +588,7 @@ func TestConnectGunzip(t *testing.T) {
 		return pack(s, func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
 	}
 	dump := func(s string) string {
-		return fmt.Sprintf("%d bytes\n%s", len(s), event.AppendHexDump(nil, []byte(s)))
+		return fmt.Sprintf("%s\n%s", cli.Plural(int64(len(s)), "byte"), event.AppendHexDump(nil, []byte(s)))
 	}
 	long := strings.Repeat("a", 1025)
 	for _, tt := range []struct {
@@ -720,15 +720,15 @@ func TestPrinter(t *testing.T) {
 		{"text on a terminal (TL01)", printer{terminal: true, limit: -1}, text, "\x1b]0;pwned\x07", `\x1b]0;pwned\x07` + "\n"},
 		{"bidi on a terminal (TL07)", printer{terminal: true, limit: -1}, text, "\u202e", "\\u202e\n"},
 		{"binary on a terminal", printer{terminal: true, limit: -1}, binary, "AB", "2 bytes\n00000000  41 42                                             |AB|\n"},
-		{"binary, -raw, on a terminal", printer{terminal: true, limit: -1, style: event.Style{Raw: true}}, binary, "AB", "AB"},
-		{"binary, -b, on a terminal", printer{terminal: true, limit: -1, binary: true}, binary, "A", "1 bytes\n00000000  41                                                |A|\n"},
+		{"binary, -raw, on a terminal", printer{terminal: true, limit: -1, style: event.Style{Raw: true}}, binary, "AB", "AB\n"},
+		{"binary, -b, on a terminal", printer{terminal: true, limit: -1, binary: true}, binary, "A", "1 byte\n00000000  41                                                |A|\n"},
 		{"cut on a terminal", printer{terminal: true, limit: 4}, text, "abcdefg", "abcd… (+3 bytes)\n"},
 		{"cut before a character", printer{terminal: true, limit: 3}, text, "abéf", "ab… (+3 bytes)\n"},
 		{"an untyped message that ends its line", printer{limit: -1}, 0, "ab\n", "ab\n"},
 		{"an untyped message that does not", printer{limit: -1}, 0, "ab", "ab\n"},
 		{"a stream on a terminal", printer{terminal: true, stream: true, limit: -1}, 0, "a\r\nb\rc\x1b\n\n", "a\nb\\rc\\x1b\n\n"},
 		{"-format raw", printer{terminal: true, limit: 1, style: event.Style{Format: event.FormatRaw}}, text, "a\x1b", "a\x1b"},
-		{"-format hex", printer{limit: -1, style: event.Style{Format: event.FormatHex}}, text, "A", "1 bytes\n00000000  41                                                |A|\n"},
+		{"-format hex", printer{limit: -1, style: event.Style{Format: event.FormatHex}}, text, "A", "1 byte\n00000000  41                                                |A|\n"},
 	} {
 		if got := string(tt.p.append(nil, wsproto.Message{Opcode: tt.op, Data: []byte(tt.data)})); got != tt.output {
 			t.Errorf("%s: %q; want %q", tt.name, got, tt.output)

@@ -49,7 +49,7 @@ func (r *run) printer(env *cli.Env, con *cli.Console) *printer {
 
 func (p *printer) received(m wsproto.Message) {
 	if p.json {
-		p.emit(event.In, m)
+		p.con.Emit(p.event(event.In, m))
 		return
 	}
 	b := make([]byte, 0, len(m.Data)+64)
@@ -66,7 +66,7 @@ func (p *printer) received(m wsproto.Message) {
 func (p *printer) sent(m wsproto.Message) {
 	switch {
 	case p.json:
-		p.emit(event.Out, m)
+		p.con.Emit(p.event(event.Out, m))
 	case p.verbose:
 		shown := *p
 		shown.terminal, shown.limit, shown.style.Raw = true, p.style.MaxShow, false
@@ -79,60 +79,24 @@ func (p *printer) sent(m wsproto.Message) {
 	}
 }
 
-func (p *printer) emit(dir string, m wsproto.Message) {
-	p.con.Emit(&event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: dir, Opcode: cli.OpcodeName(m.Opcode), Payload: m.Data})
+func (p *printer) event(dir string, m wsproto.Message) *event.Event {
+	return &event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: dir, Opcode: cli.OpcodeName(m.Opcode), Payload: m.Data}
 }
 
 // append appends what is printed of m.
 func (p *printer) append(b []byte, m wsproto.Message) []byte {
-	auto := p.style.Format == event.FormatAuto
-	data := m.Data
-	if p.style.Format != event.FormatRaw && !(p.binary && auto && !p.terminal) {
-		data = p.cut(data)
-	}
-	rest := len(m.Data) - len(data)
-	text := p.isText(m.Opcode, data)
+	st := p.style
+	st.MaxShow, st.Untouched = p.limit, !p.terminal || st.Raw
+	auto := st.Format == event.FormatAuto
 	switch {
-	case p.style.Format == event.FormatRaw, auto && !p.terminal && p.binary:
-		return append(b, data...)
-	case p.style.Format == event.FormatHex, auto && !text && !p.style.Raw:
-		b = fmt.Appendf(b, "%d bytes%s\n", len(m.Data), leftOut(rest))
-		return event.AppendHexDump(b, data)
-	case p.style.Raw, auto && !p.terminal:
-		b = append(b, data...)
-		if p.stream || !text && m.Opcode != 0 || m.Opcode == 0 && bytes.HasSuffix(data, []byte{'\n'}) {
-			return b
-		}
-	case p.stream:
-		return appendStream(b, data)
-	default:
-		b = event.AppendEscaped(b, data)
+	case auto && !p.terminal && p.binary:
+		st.Format = event.FormatRaw
+	case auto && p.stream && st.Untouched:
+		return append(b, m.Data...)
+	case p.stream && (auto || st.Format == event.FormatText):
+		return appendStream(b, m.Data)
 	}
-	return append(append(b, leftOut(rest)...), '\n')
-}
-
-// cut returns what is shown of data: limit bytes, but no part of a character at
-// their end.
-func (p *printer) cut(data []byte) []byte {
-	if p.limit < 0 || int64(len(data)) <= p.limit {
-		return data
-	}
-	n := int(p.limit)
-	for n > max(int(p.limit)-utf8.UTFMax, 0) && !utf8.RuneStart(data[n]) {
-		n--
-	}
-	return data[:n]
-}
-
-func leftOut(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("… (+%d bytes)", n)
-}
-
-func (p *printer) isText(op wsproto.Opcode, data []byte) bool {
-	return op == wsproto.OpText || p.stream || utf8.Valid(data) && !(op == wsproto.OpBinary && p.terminal)
+	return event.AppendPayload(b, p.event(event.In, m), &st)
 }
 
 // appendStream appends bytes escaped, but with their ends of lines.
