@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,18 +123,65 @@ func (c *Console) Detail(format string, args ...any) {
 func (c *Console) Error(err error) {
 	text := ErrorText(err)
 	c.Line(Program + ": " + text)
+	c.Event(event.Event{Event: event.Error, Client: -1, Err: text})
+}
+
+// Event prints an event with -json, and nothing without: what status lines say
+// otherwise.
+func (c *Console) Event(e event.Event) {
 	if c.flags.JSON {
-		c.Emit(&event.Event{Event: event.Error, Client: -1, Err: text})
+		c.Emit(&e)
 	}
+}
+
+// A Count is a counter of a summary: its name in events, and in words one of what it
+// counts, if that is not clear, and what became of them.
+type Count struct {
+	Key        string
+	N          int64
+	Unit, Fate string
+}
+
+// Counted makes a Count.
+func Counted(key string, n int64, unit, fate string) Count { return Count{key, n, unit, fate} }
+
+// Report is Summary for somebody who asked, with -q too.
+func (c *Console) Report(counts ...Count) {
+	c.Line(inWords(counts))
+	c.Event(summary(counts))
+}
+
+// Summary prints counters as words, an event as well.
+func (c *Console) Summary(counts ...Count) {
+	c.Status("%s", inWords(counts))
+	c.Event(summary(counts))
+}
+
+func inWords(counts []Count) string {
+	var words []string
+	for _, n := range counts {
+		word := strconv.FormatInt(n.N, 10)
+		if n.Unit != "" {
+			word = Plural(n.N, n.Unit)
+		}
+		words = append(words, strings.TrimSuffix(word+" "+n.Fate, " "))
+	}
+	return strings.Join(words, ", ")
+}
+
+func summary(counts []Count) event.Event {
+	e := event.Event{Event: event.Summary, Client: -1}
+	for _, n := range counts {
+		e.Fields = append(e.Fields, event.Int(n.Key, n.N))
+	}
+	return e
 }
 
 // Listening says that the server accepts connections on addr; with -json it is
 // an event as well.
 func (c *Console) Listening(proto, addr string) {
 	c.Status("listening on %s %s", proto, addr)
-	if c.flags.JSON {
-		c.Emit(&event.Event{Event: event.Listening, Client: -1, Proto: proto, Addr: addr})
-	}
+	c.Event(event.Event{Event: event.Listening, Client: -1, Proto: proto, Addr: addr})
 }
 
 // Field is s, which a peer may have chosen, as a part of a status line or of an

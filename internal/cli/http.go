@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"socketsrv/httpmini"
+	"socketsrv/linesrv"
 )
 
 // Concealed is a field's value as a log may show it.
@@ -73,3 +74,9 @@ var (
 	ErrNoTLS    = &UsageError{Text: "this build leaves TLS out (-tags notls)"}
 	ErrKeyAlone = &UsageError{Text: "-key needs -cert"}
 )
+
+// Framing adds the flag that says how messages lie in a stream.
+func (fs *Flags) Framing(p *linesrv.Framing, usage string) {
+	usage += " none: as read; line; delim:BYTES; between:BYTES,BYTES; mllp; length; length:1|2|4|8[le][+N]; decimal; netstring; slip; idle:D."
+	fs.Add("framing", &Flag{arg: "HOW", def: p.String(), Usage: usage, Set: setter(p, linesrv.ParseFraming)})
+}

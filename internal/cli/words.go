@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"socketsrv/internal/event"
@@ -19,9 +20,13 @@ func PeerName(addr net.Addr) string {
 	return ""
 }
 
+// Plural is n of a unit, in words.
 func Plural(n int64, unit string) string {
 	if n == 1 {
 		return "1 " + unit
+	}
+	if stem, ok := strings.CutSuffix(unit, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, unit)
 }

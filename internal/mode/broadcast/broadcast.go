@@ -129,7 +129,7 @@ func (b *broadcast) run(ctx context.Context, env *cli.Env, args []string) error 
 		}
 		all.Wait()
 	}, servers...)
-	b.con.Status("%s", b.report())
+	b.con.Summary(b.counters()...)
 	return err
 }
 
@@ -145,7 +145,7 @@ func (b *broadcast) watch() (stop func()) {
 			case c := <-b.late:
 				b.con.Status("%s reads too slowly: it misses messages", c)
 			case <-asked:
-				b.con.Line(b.report()) // also with -q
+				b.con.Report(b.counters()...)
 			case <-over:
 				return
 			}
@@ -158,19 +158,14 @@ func (b *broadcast) watch() (stop func()) {
 	}
 }
 
-// report says how things stand; with -json it is an event as well.
-func (b *broadcast) report() string {
+// counters say how things stand.
+func (b *broadcast) counters() []cli.Count {
 	c := &b.counts
-	rooms := b.rooms.count()
-	if b.output.JSON {
-		b.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
-			event.Int("clients", c.clients.Load()), event.Int("open", c.open.Load()), event.Int("rooms", int64(rooms)),
-			event.Int("messages", c.messages.Load()), event.Int("bytes", c.bytes.Load()), event.Int("missed", c.missed.Load()),
-			event.Int("slow", c.slow.Load()), event.Int("refused", c.refused.Load()), event.Int("unsent", c.unsent.Load()),
-		}})
+	return []cli.Count{
+		cli.Counted("clients", c.clients.Load(), "client", ""), cli.Counted("open", c.open.Load(), "", "connected"), cli.Counted("rooms", int64(b.rooms.count()), "room", ""),
+		cli.Counted("messages", c.messages.Load(), "message", ""), cli.Counted("bytes", c.bytes.Load(), "byte", ""), cli.Counted("missed", c.missed.Load(), "copy", "missed"),
+		cli.Counted("slow", c.slow.Load(), "client", "closed as too slow"), cli.Counted("refused", c.refused.Load(), "", "refused"), cli.Counted("unsent", c.unsent.Load(), "datagram", "not sent"),
 	}
-	return fmt.Sprintf("%d clients, %d of them connected, %d rooms; %d messages, %d bytes; %d copies missed, %d clients closed for that; %d refused, %d datagrams not sent",
-		c.clients.Load(), c.open.Load(), rooms, c.messages.Load(), c.bytes.Load(), c.missed.Load(), c.slow.Load(), c.refused.Load(), c.unsent.Load())
 }
 
 // A member is a client of WebSocket or TCP.
@@ -307,9 +302,7 @@ func (b *broadcast) connected(c *member, origin string) {
 	}
 	b.con.Status("[CONNECTION] %s connected", c.id)
 	b.con.Detail("%s is %s %s%s", c.id, c.proto, c.peer, cli.Field(c.path))
-	if b.output.JSON {
-		b.con.Emit(&event.Event{Event: event.Open, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Path: c.path})
-	}
+	b.con.Event(event.Event{Event: event.Open, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Path: c.path})
 }
 
 // received counts and shows a message that is about to go to the others.
@@ -319,10 +312,7 @@ func (b *broadcast) received(c *member, op wsproto.Opcode, p []byte) {
 	if b.output.Verbose {
 		b.con.Detail("[FRAME] from %s to %d clients: %s", c.id, c.room.members(), p)
 	}
-	if b.output.JSON {
-		e := event.OfFrame(c.event(), true, cli.OpcodeName(op), p)
-		b.con.Emit(&e)
-	}
+	b.con.Event(event.OfFrame(c.event(), true, cli.OpcodeName(op), p))
 }
 
 // control shows pings and pongs.
@@ -336,10 +326,7 @@ func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p 
 		verb = "sent to"
 	}
 	b.con.Detail("%v %s %s %s", h.Opcode, verb, c.id, cli.Field(string(p)))
-	if b.output.JSON {
-		e := event.OfFrame(c.event(), received, h.Opcode.String(), p)
-		b.con.Emit(&e)
-	}
+	b.con.Event(event.OfFrame(c.event(), received, h.Opcode.String(), p))
 }
 
 // disconnected is for a client that left its room's group.
@@ -358,9 +345,7 @@ func (b *broadcast) disconnected(c *member, err error) {
 		ev.Fields = []event.Data{event.Int("missed", n)}
 	}
 	b.con.Status("[DISCONNECTION] %s disconnected%s", c.id, reason)
-	if b.output.JSON {
-		b.con.Emit(&ev)
-	}
+	b.con.Event(ev)
 }
 
 // event is what every event of c has.

@@ -55,7 +55,7 @@ func TestBroadcast(t *testing.T) {
 	if code := p.Stop(); code != 0 {
 		t.Errorf("exit %d, want 0", code)
 	}
-	p.Stderr.WaitFor(t, `2 clients, 0 of them connected, 0 rooms; 2 messages, 7 bytes; 0 copies missed`)
+	p.Stderr.WaitFor(t, `2 clients, 0 connected, 0 rooms, 2 messages, 7 bytes, 0 copies missed`)
 }
 
 // TestBroadcastServer: that of ws, which says nothing of its own.
@@ -90,7 +90,7 @@ func TestBroadcastRooms(t *testing.T) {
 	}
 	p.Stderr.WaitFor(t, `(?s)DISCONN.*DISCONN.*DISCONN`)
 	p.Stop()
-	p.Stderr.WaitFor(t, "0 of them connected, 0 rooms")
+	p.Stderr.WaitFor(t, "0 connected, 0 rooms")
 }
 
 // TestBroadcastMessages: the type is kept; nothing, just the limit, and more.

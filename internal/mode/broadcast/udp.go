@@ -109,9 +109,7 @@ func (d *datagrams) datagram(from net.Addr, p []byte, may bool) {
 		d.counts.messages.Add(1)
 		d.counts.bytes.Add(int64(len(line)))
 		d.con.Detail("[FRAME] from udp %v to %d clients: %s", from, d.room.members(), line)
-		if d.output.JSON {
-			d.con.Emit(&event.Event{Event: event.Message, Proto: "udp", Client: -1, Peer: from.String(), Dir: event.In, Payload: line})
-		}
+		d.con.Event(event.Event{Event: event.Message, Proto: "udp", Client: -1, Peer: from.String(), Dir: event.In, Payload: line})
 		d.room.gather(name, op, line)
 	}
 	d.room.group.Flush()

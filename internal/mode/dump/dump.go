@@ -288,9 +288,7 @@ func (d *dump) summary() {
 			d.con.Error(droppedError(n))
 		}
 	}
-	if d.output.JSON {
-		d.con.Emit(ev)
-	}
+	d.con.Event(*ev)
 }
 
 // plainError is the cause of err alone: who is concerned stands in the line, and

@@ -90,9 +90,7 @@ func (w *wsServer) handshake(x *httpmini.Exchange) {
 		reason = cli.ErrorText(refusal.Err)
 	}
 	w.con.Status("handshake of %v refused with %d: %s (%s %s)", from, x.Status(), reason, req.Method, event.Field(req.Target))
-	if w.output.JSON {
-		w.con.Emit(&event.Event{Event: event.Error, Proto: w.proto, Client: -1, Peer: cli.PeerName(from), Path: req.Target, Code: x.Status(), Err: reason})
-	}
+	w.con.Event(event.Event{Event: event.Error, Proto: w.proto, Client: -1, Peer: cli.PeerName(from), Path: req.Target, Code: x.Status(), Err: reason})
 }
 
 func (w *wsServer) connected(u *wsproto.User, req *httpmini.Request, greet func(*wsproto.User, *httpmini.Request)) {

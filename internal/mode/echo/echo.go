@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
@@ -29,7 +30,12 @@ var Mode = cli.Mode{
 		e := new(echo)
 		e.listeners = listen.AddListeners(fs, "127.0.0.1", "off", "off", "8008")
 		fs.Group("Echo")
-		fs.Choice(&e.framing, "framing", "Cuts what TCP clients send into messages: lines, or 4 bytes of length before each.", "none", "line", "length")
+		e.framing = linesrv.Framing{Kind: linesrv.KindNone}
+		fs.Framing(&e.framing, "Cuts what TCP clients send into messages, each of which is sent back.")
+		fs.Check(func() error {
+			e.framing.KeepCR = true // it goes back as it came
+			return nil
+		})
 		e.tls = listen.AddTLS(fs)
 		e.ws = listen.AddWebSocket(fs, true)
 		e.output = fs.Output()
@@ -45,7 +51,7 @@ var Mode = cli.Mode{
 
 type echo struct {
 	listeners *listen.Listeners
-	framing   string
+	framing   linesrv.Framing
 	tls       *listen.TLS
 	ws        *listen.WebSocket
 	output    *cli.Output
@@ -78,9 +84,9 @@ func (e *echo) run(ctx context.Context, env *cli.Env, args []string) error {
 		stops = append(stops, func(ctx context.Context) { s.Shutdown(ctx) })
 	}
 	if sockets.TCP != nil {
-		serve, stop := e.stream()
-		servers = append(servers, func() error { return serve(sockets.TCP) })
-		stops = append(stops, stop)
+		s := &streams{echo: e}
+		servers = append(servers, func() error { return s.serve(sockets.TCP) })
+		stops = append(stops, s.stop)
 	}
 	if sockets.UDP != nil {
 		servers = append(servers, func() error { return e.datagrams(sockets.UDP) })
@@ -104,23 +110,22 @@ func (e *echo) webSocket(addr net.Addr) *wsproto.Server {
 	}
 	s := e.ws.Server(&e.listeners.Serving, e.con, addr, secure, nil)
 	listen.Refusals(e.con, s, proto, &e.counts.refused)
-	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
-		u.Reply(m.Opcode, m.Data) // an error ends the connection, which OnDisconnect reports
-		e.count(len(m.Data))
-	}
 	if !e.talks {
+		s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
+			u.Reply(m.Opcode, m.Data) // an error ends the connection, which OnDisconnect reports
+			e.count(len(m.Data))
+		}
 		return s
 	}
 	greet := s.OnConnect
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) {
-		c := &client{proto: proto, number: int(e.clients.Add(1) - 1), peer: u.RemoteAddr().String()}
+		c := e.newClient(proto, accept.Peer(u.RemoteAddr()))
 		u.Data = c
 		e.opened(c, req)
 		greet(u, req)
 	}
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		u.Reply(m.Opcode, m.Data)
-		e.count(len(m.Data))
 		e.received(u.Data.(*client), m.Opcode.String(), m.Data)
 	}
 	s.OnDisconnect = func(u *wsproto.User, err error) { e.closed(u.Data.(*client), err) }
@@ -141,9 +146,14 @@ type client struct {
 	peer   string
 }
 
+// newClient numbers a client; those of all protocols are counted together.
+func (e *echo) newClient(proto, peer string) *client {
+	return &client{proto: proto, number: int(e.clients.Add(1) - 1), peer: peer}
+}
+
 func (e *echo) opened(c *client, req *httpmini.Request) {
 	e.counts.clients.Add(1)
-	ev := &event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer}
+	ev := event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer}
 	e.con.Status("New connection")
 	e.con.Status("remote ip: %s", c.peer)
 	e.con.Status("id: %d", c.number)
@@ -155,13 +165,18 @@ func (e *echo) opened(c *client, req *httpmini.Request) {
 			e.con.Status("%s: %s", cli.Field(f.Name), cli.Field(cli.Concealed(f)))
 		}
 	}
-	e.event(ev)
+	e.con.Event(ev)
 }
 
+// received counts and shows a message and its way back.
 func (e *echo) received(c *client, opcode string, p []byte) {
-	e.con.Status("Received %d bytes", len(p))
-	ev := event.OfFrame(c.event(), true, opcode, p)
-	e.event(&ev)
+	e.count(len(p))
+	if !e.talks {
+		return
+	}
+	e.con.Status("Received %s", cli.Plural(int64(len(p)), "byte"))
+	e.con.Event(event.OfFrame(c.event(), true, opcode, p))
+	e.con.Event(event.OfFrame(c.event(), false, opcode, p))
 }
 
 func (e *echo) control(c *client, received bool, op wsproto.Opcode, p []byte) {
@@ -170,8 +185,7 @@ func (e *echo) control(c *client, received bool, op wsproto.Opcode, p []byte) {
 		verb = "Sent"
 	}
 	e.con.Detail("%s %v %s", verb, op, cli.Field(string(p)))
-	ev := event.OfFrame(c.event(), received, op.String(), p)
-	e.event(&ev)
+	e.con.Event(event.OfFrame(c.event(), received, op.String(), p))
 }
 
 func (e *echo) closed(c *client, err error) {
@@ -184,19 +198,12 @@ func (e *echo) closed(c *client, err error) {
 	default:
 		e.con.Status("Closed connection: client id %d", c.number)
 	}
-	e.event(&ev)
+	e.con.Event(ev)
 }
 
 // event is what every event of c has.
 func (c *client) event() event.Event {
 	return event.Event{Proto: c.proto, Client: c.number, Peer: c.peer}
-}
-
-// event is for -json alone: without it the log says the same.
-func (e *echo) event(ev *event.Event) {
-	if e.output.JSON {
-		e.con.Emit(ev)
-	}
 }
 
 func (e *echo) count(n int) {
@@ -206,34 +213,7 @@ func (e *echo) count(n int) {
 
 func (e *echo) summary() {
 	c := &e.counts
-	e.con.Status("%d clients, %d messages, %d bytes; %d datagrams not answered, %d answers lost; %d refused",
-		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.suppressed.Load(), c.lost.Load(), c.refused.Load())
-	e.event(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
-		event.Int("clients", c.clients.Load()), event.Int("messages", c.messages.Load()), event.Int("bytes", c.bytes.Load()),
-		event.Int("suppressed", c.suppressed.Load()), event.Int("lost", c.lost.Load()),
-		event.Int("refused", c.refused.Load()),
-	}})
-}
-
-// stream is the echo server for TCP: what it serves, and how it stops.
-func (e *echo) stream() (serve func(net.Listener) error, stop func(context.Context)) {
-	l := &e.listeners.Serving
-	switch e.framing {
-	case "length":
-		s := &linesrv.SocketServer{
-			Handle:       e.echoMessages,
-			Options:      linesrv.SocketOptions{MaxMessage: int(l.MaxMessage)},
-			Log:          e.con.Error,
-			OnConnect:    func(s *linesrv.Socket) { e.opened(e.socket(s.ID(), s.RemoteAddr()), nil) },
-			OnDisconnect: func(s *linesrv.Socket, err error) { e.closed(e.socket(s.ID(), s.RemoteAddr()), err) },
-		}
-		return s.Serve, func(ctx context.Context) { s.Shutdown(ctx) }
-	default:
-		s := newTCPEcho(e)
-		return s.serve, s.stop
-	}
-}
-
-func (e *echo) socket(id uint64, addr net.Addr) *client {
-	return &client{proto: "tcp", number: int(id), peer: addr.String()}
+	e.con.Summary(cli.Counted("clients", c.clients.Load(), "client", ""), cli.Counted("messages", c.messages.Load(), "message", ""),
+		cli.Counted("bytes", c.bytes.Load(), "byte", ""), cli.Counted("suppressed", c.suppressed.Load(), "datagram", "not answered"),
+		cli.Counted("lost", c.lost.Load(), "answer", "lost"), cli.Counted("refused", c.refused.Load(), "", "refused"))
 }

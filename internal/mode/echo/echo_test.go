@@ -37,13 +37,13 @@ func TestEchoTCP(t *testing.T) {
 }
 
 func TestEchoLines(t *testing.T) {
-	p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-framing", "line")
+	p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-framing", "line", "-max-message", "1000")
 	nc := kit.DialTCP(t, p.Addr("tcp"))
 	kit.Swap(t, nc, "one\r\ntw", "one\r\n")
 	kit.Swap(t, nc, "o\n\n", "two\n\n")
-	kit.Swap(t, nc, strings.Repeat("x", 70000), "") // no line is so long
+	kit.Swap(t, nc, strings.Repeat("x", 1001), "") // -max-message
 	if _, err := nc.Read(make([]byte, 1)); err == nil {
-		t.Error("a line of 70,000 bytes is echoed")
+		t.Error("a line of 1,001 bytes is echoed")
 	}
 	p.Stderr.WaitFor(t, "line too long")
 	kit.Swap(t, kit.DialTCP(t, p.Addr("tcp")), "next\n", "next\n")
@@ -184,8 +184,40 @@ func TestEchoStop(t *testing.T) {
 		}
 		kinds = append(kinds, strings.TrimSpace(ev.Event+" "+ev.Opcode+ev.Text))
 	}
-	if got, want := strings.Join(kinds, ", "), "listening, open, ping ping, pong pong, message texthi, close, summary"; got != want &&
+	if got, want := strings.Join(kinds, ", "), "listening, open, ping ping, pong pong, message texthi, message texthi, close, summary"; got != want &&
 		strings.ReplaceAll(got, "ping pingp, pong pongp", "ping ping, pong pong") != want {
 		t.Errorf("events %q, want %q", got, want)
 	}
+}
+
+// TestEchoFramings: messages of every framing come back as they were framed.
+func TestEchoFramings(t *testing.T) {
+	for _, tt := range []struct{ framing, send, want string }{
+		{"mllp", "\x0bMSH|a\x1c\r\x0bMSH", "\x0bMSH|a\x1c\r"},
+		{"length:2le", "\x03\x00abc\x01", "\x03\x00abc"},
+		{"delim:0d", "*IDN?\r*ID", "*IDN?\r"},
+		{"decimal", "3 abc4 a", "3 abc"},
+		{"slip", "\xc0a\xdb\xdcb\xc0", "\xc0a\xdb\xdcb\xc0"},
+		{"idle:30ms", "\x01\x03\x00", "\x01\x03\x00"},
+	} {
+		p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-framing", tt.framing)
+		nc := kit.DialTCP(t, p.Addr("tcp"))
+		kit.Swap(t, nc, tt.send, tt.want)
+		p.Stop()
+	}
+}
+
+// TestEchoNames: what events call a connection, over TLS and over a Unix socket.
+func TestEchoNames(t *testing.T) {
+	path := t.TempDir() + "/s"
+	p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-tcp-addr", "unix:"+path, "-json")
+	p.Addr("unix|tcp")
+	nc, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kit.Swap(t, nc, "x", "x")
+	nc.Close()
+	p.Stdout.WaitFor(t, `"event":"open","proto":"unix","client":0}`)
+	p.Stdout.WaitFor(t, `"event":"message","proto":"unix","client":0,"dir":"out","size":1,"text":"x"`)
 }

@@ -5,158 +5,108 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/listen"
+	"socketsrv/internal/rawio"
 	"socketsrv/linesrv"
 )
 
-// A tcpEcho sends the bytes or lines of streams back.
-type tcpEcho struct {
+// streams sends the messages of streams back, framed as they came.
+type streams struct {
 	*echo
-	mu      sync.Mutex
-	conns   map[net.Conn]struct{}
-	stopped bool
+	table accept.Table
 }
 
-func newTCPEcho(e *echo) *tcpEcho { return &tcpEcho{echo: e, conns: make(map[net.Conn]struct{})} }
-
-func (t *tcpEcho) serve(ln net.Listener) error {
-	return accept.Serve(ln, t.serveConn, t.con.Error)
-}
+func (s *streams) serve(ln net.Listener) error { return s.table.Serve(ln, s.serveConn, s.con.Error) }
 
 // stop makes every connection end, after what was read from it is answered.
-func (t *tcpEcho) stop(context.Context) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.stopped = true
-	for nc := range t.conns {
-		nc.SetReadDeadline(time.Unix(1, 0))
-	}
+func (s *streams) stop(ctx context.Context) { s.table.Shutdown(ctx) }
+
+// A stream is a connection of bytes.
+type stream struct {
+	accept.Deadlines
+	*client
+	cutter linesrv.Cutter
+	back   []byte // what goes back for one read
 }
 
-// track notes a connection for stop; false if that came first.
-func (t *tcpEcho) track(nc net.Conn) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.stopped {
-		t.conns[nc] = struct{}{}
-	}
-	return !t.stopped
-}
-
-func (t *tcpEcho) serveConn(nc net.Conn) {
+func (s *streams) serveConn(nc net.Conn) {
 	defer nc.Close()
-	if !t.track(nc) {
+	c := &stream{Deadlines: accept.Deadlines{Conn: nc}, client: s.newClient(accept.Proto(nc), accept.Peer(nc.RemoteAddr()))}
+	c.cutter = linesrv.Cutter{Framing: s.framing, Max: int(s.listeners.MaxMessage)}
+	if _, ok := s.table.Add(c); !ok {
 		return
 	}
-	c := &client{proto: "tcp", number: int(t.clients.Add(1) - 1), peer: nc.RemoteAddr().String()}
-	t.opened(c, nil)
-	answer := t.bytes
-	if t.framing == "line" {
-		answer = t.lines()
-	}
-	err := t.talk(nc, c, answer)
-	t.mu.Lock()
-	delete(t.conns, nc)
-	t.mu.Unlock()
-	t.closed(c, err)
+	defer s.table.Remove(c)
+	s.opened(c.client, nil)
+	s.closed(c.client, s.talk(c))
 }
 
-// talk reads and answers until the stream or the server ends. answer returns what
-// goes back for p, which it may keep nothing of.
-func (t *tcpEcho) talk(nc net.Conn, c *client, answer func(p []byte) ([]byte, error)) error {
+// talk reads and answers until the stream or the server ends.
+func (s *streams) talk(c *stream) error {
 	buf := make([]byte, 16<<10)
+	writing := rawio.Writing{Stall: cli.WriteStall, Over: c.Killed}
 	for {
-		if d := t.listeners.IdleTimeout; d > 0 && !t.deadline(nc, d) {
+		silence := s.framing.Kind == linesrv.KindIdle && len(c.cutter.Pending()) > 0
+		n, err := s.read(c, buf, silence)
+		switch {
+		case n > 0:
+			err = s.answer(c, buf[:n])
+		case silence && errors.Is(err, os.ErrDeadlineExceeded) && c.Stopped() == nil:
+			message, _ := c.cutter.Finish()
+			err = s.echo.back(c, message)
+		case errors.Is(err, accept.ErrStopped) || errors.Is(err, os.ErrDeadlineExceeded) && c.Stopped() != nil:
 			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return cli.ErrIdle
 		}
-		n, err := nc.Read(buf)
-		if n > 0 {
-			t.count(n)
-			if t.talks {
-				t.received(c, "", buf[:n])
-			}
-			back, aerr := answer(buf[:n])
-			nc.SetWriteDeadline(time.Now().Add(cli.WriteStall))
-			if _, werr := nc.Write(back); werr != nil {
-				return werr
-			}
-			if aerr != nil {
-				return aerr
-			}
+		if _, werr := writing.Write(c, c.back); werr != nil {
+			return werr
 		}
-		if err != nil {
-			return t.ending(err)
+		if c.back = c.back[:0]; err != nil {
+			return err
 		}
 	}
 }
 
-// deadline bounds the next read, unless the server is stopping.
-func (t *tcpEcho) deadline(nc net.Conn, d time.Duration) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.stopped {
-		nc.SetReadDeadline(time.Now().Add(d))
+// read reads by the time of -idle-timeout, or of the silence that ends a message.
+func (s *streams) read(c *stream, buf []byte, silence bool) (int, error) {
+	wait := s.listeners.IdleTimeout
+	if silence {
+		wait = s.framing.Silence
 	}
-	return !t.stopped
+	var by time.Time
+	if wait > 0 {
+		by = time.Now().Add(wait)
+	}
+	if err := c.ReadBy(by); err != nil {
+		return 0, err
+	}
+	return c.Read(buf)
 }
 
-// ending says why reading ended.
-func (t *tcpEcho) ending(err error) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.stopped {
-		return nil
-	}
-	return cli.ErrIdle
-}
-
-func (t *tcpEcho) bytes(p []byte) ([]byte, error) { return p, nil }
-
-// lines returns an answer that sends only whole lines back.
-func (t *tcpEcho) lines() func(p []byte) ([]byte, error) {
-	cutter := &linesrv.Cutter{Framing: linesrv.Framing{KeepCR: true}}
-	var back []byte
-	return func(p []byte) ([]byte, error) {
-		back = back[:0]
-		for {
-			line, rest, ok, err := cutter.Next(p)
-			if err != nil || !ok {
-				return back, err
-			}
-			back = append(append(back, line...), '\n')
-			p = rest
-		}
-	}
-}
-
-// echoAll sends the messages of one client of -framing length back.
-func (e *echo) echoMessages(s *linesrv.Socket) error {
-	idle := e.listeners.IdleTimeout
-	if idle <= 0 {
-		idle = -1
-	}
-	c := e.socket(s.ID(), s.RemoteAddr())
+// answer appends what goes back for p.
+func (s *streams) answer(c *stream, p []byte) error {
 	for {
-		p, err := s.Receive(idle)
-		if err != nil {
+		message, rest, ok, err := c.cutter.Next(p)
+		if err != nil || !ok {
 			return err
 		}
-		e.count(len(p))
-		if e.talks {
-			e.received(c, "", p)
-		}
-		if err := s.Send(p); err != nil {
+		if err := s.echo.back(c, message); err != nil {
 			return err
 		}
+		p = rest
 	}
+}
+
+// back shows and counts a message and appends it to what goes back.
+func (e *echo) back(c *stream, message []byte) (err error) {
+	e.received(c.client, "", message)
+	c.back, err = c.cutter.Framing.Append(c.back, message)
+	return err
 }
 
 // datagrams sends every datagram that may be answered back.

@@ -19,7 +19,6 @@ import (
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
 )
@@ -248,12 +247,8 @@ func (h *httpd) trouble(err error) {
 
 func (h *httpd) summary() {
 	c := &h.counts
-	h.con.Status("%d requests, %d bytes sent, %d files taken", c.requests.Load(), c.bytes.Load(), c.uploads.Load())
-	if h.output.JSON {
-		h.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
-			event.Int("requests", c.requests.Load()), event.Int("bytes", c.bytes.Load()), event.Int("uploads", c.uploads.Load()),
-		}})
-	}
+	h.con.Summary(cli.Counted("requests", c.requests.Load(), "request", ""), cli.Counted("bytes", c.bytes.Load(), "byte", "sent"),
+		cli.Counted("uploads", c.uploads.Load(), "file", "taken"))
 }
 
 // checkFiles is for -selftest: what was put comes back, whole and in part.

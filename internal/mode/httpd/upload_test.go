@@ -171,7 +171,7 @@ func TestHttpdUploadBetween(t *testing.T) {
 	if want := fmt.Sprintf("-overwrite lets it be replaced\ntaken before that:\n%x a 3\n", sha256.Sum256([]byte("one"))); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 409 ") || !strings.HasSuffix(string(answer), want) {
 		t.Errorf("the answer is %q, %v; want 409 and %q", answer, err, want)
 	}
-	p.Stderr.WaitFor(t, `(?s)took /a, 3 bytes\n.*, 1 files taken\n`)
+	p.Stderr.WaitFor(t, `(?s)took /a, 3 bytes\n.*, 1 file taken\n`)
 	if got := kit.Contents(t, dir); !maps.Equal(got, map[string]string{"a": "one", "b": "first"}) {
 		t.Errorf("there is %q", got)
 	}

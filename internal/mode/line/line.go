@@ -128,11 +128,8 @@ func (m *line) run(ctx context.Context, env *cli.Env, args []string) error {
 		m.tell(s)
 	}
 	err = listen.ServeAll(ctx, &m.listener.Serving, func(ctx context.Context) { s.Shutdown(ctx) }, func() error { return s.Serve(ln) })
-	con.Status("%d clients, %d commands, %d answers", m.clients.Load(), m.commands.Load(), m.answers.Load())
-	if m.output.JSON {
-		con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
-			event.Int("clients", m.clients.Load()), event.Int("messages", m.commands.Load()), event.Int("answers", m.answers.Load())}})
-	}
+	con.Summary(cli.Counted("clients", m.clients.Load(), "client", ""), cli.Counted("messages", m.commands.Load(), "command", ""),
+		cli.Counted("answers", m.answers.Load(), "answer", ""))
 	return err
 }
 

@@ -342,9 +342,7 @@ func (p *wsProxy) closed(s *session, byTarget bool, err error) {
 	default:
 		p.con.Status("client %d: %s: %s", s.number, who, cli.Field(e.Err))
 	}
-	if p.output.JSON {
-		p.con.Emit(&e)
-	}
+	p.con.Event(e)
 }
 
 // event is what every event of s has.
@@ -354,13 +352,8 @@ func (s *session) event() event.Event {
 
 func (p *wsProxy) summary() {
 	c := &p.counts
-	p.con.Status("%d clients, %d messages, %d bytes; %d handshakes refused", p.clients.Load(), c.messages.Load(), c.bytes.Load(), c.refused.Load())
-	if p.output.JSON {
-		p.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
-			event.Int("clients", p.clients.Load()), event.Int("messages", c.messages.Load()),
-			event.Int("bytes", c.bytes.Load()), event.Int("refused", c.refused.Load()),
-		}})
-	}
+	p.con.Summary(cli.Counted("clients", p.clients.Load(), "client", ""), cli.Counted("messages", c.messages.Load(), "message", ""),
+		cli.Counted("bytes", c.bytes.Load(), "byte", ""), cli.Counted("refused", c.refused.Load(), "handshake", "refused"))
 }
 
 // handshakeTime is what the handshake with a target may take in all.

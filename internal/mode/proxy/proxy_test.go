@@ -76,7 +76,7 @@ func TestProxyEcho(t *testing.T) {
 	if code := p.Stop(); code != 0 {
 		t.Errorf("exit %d, want 0", code)
 	}
-	p.Stderr.WaitFor(t, `1 clients, 8 messages, \d+ bytes; 0 handshakes refused\n`)
+	p.Stderr.WaitFor(t, `1 client, 8 messages, \d+ bytes, 0 handshakes refused\n`)
 }
 
 // TestProxyDeflate has PX21: with both, with the client alone, with -x.

@@ -118,9 +118,7 @@ func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 		t.group.Add(u)
 	}
 	t.con.Status("client %d: %v", n, u.RemoteAddr())
-	if t.output.JSON {
-		t.con.Emit(&event.Event{Event: event.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target})
-	}
+	t.con.Event(event.Event{Event: event.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target})
 }
 
 func (t *transfer) closed(u *wsproto.User, err error) {
@@ -128,22 +126,14 @@ func (t *transfer) closed(u *wsproto.User, err error) {
 	n, _ := u.Data.(int)
 	e := cli.Ended(event.Event{Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}, err)
 	t.con.Status("client %d: connection %s", n, cli.Field(event.EndText(&e)))
-	if t.output.JSON {
-		t.con.Emit(&e)
-	}
+	t.con.Event(e)
 }
 
 func (t *transfer) summary() {
 	c := &t.counts
-	t.con.Status("%d clients, %d messages, %d bytes; %d clients too slow, %d refused",
-		c.clients.Load(), c.messages.Load(), c.bytes.Load(), c.slow.Load(), c.refused.Load())
-	if t.output.JSON {
-		t.con.Emit(&event.Event{Event: event.Summary, Client: -1, Fields: []event.Data{
-			event.Int("clients", c.clients.Load()), event.Int("messages", c.messages.Load()),
-			event.Int("bytes", c.bytes.Load()), event.Int("slow", c.slow.Load()),
-			event.Int("refused", c.refused.Load()),
-		}})
-	}
+	t.con.Summary(cli.Counted("clients", c.clients.Load(), "client", ""), cli.Counted("messages", c.messages.Load(), "message", ""),
+		cli.Counted("bytes", c.bytes.Load(), "byte", ""), cli.Counted("slow", c.slow.Load(), "client", "too slow"),
+		cli.Counted("refused", c.refused.Load(), "", "refused"))
 }
 
 // checkTransfer sends a file of a few chunks to a receiver in another folder.
