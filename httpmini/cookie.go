@@ -45,7 +45,8 @@ const (
 )
 
 // Header returns the value of the Cookie field for a request to u (RFC 6265
-// §5.4), "" for none: cookies with longer paths first, then older ones; at most
+// §5.4), "" for none: cookies with longer paths first, then longer domains and
+// names, as curl has it, then older ones; at most
 // 8190 bytes.
 func (j *Jar) Header(u *url.URL, now time.Time) string {
 	j.mu.Lock()
@@ -59,7 +60,8 @@ func (j *Jar) Header(u *url.URL, now time.Time) string {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b *Cookie) int {
-		return cmp.Or(cmp.Compare(len(b.Path), len(a.Path)), a.Created.Compare(b.Created))
+		return cmp.Or(cmp.Compare(len(b.Path), len(a.Path)), cmp.Compare(len(b.Domain), len(a.Domain)),
+			cmp.Compare(len(b.Name), len(a.Name)), a.Created.Compare(b.Created))
 	})
 	var b strings.Builder
 	for _, c := range found {

@@ -159,7 +159,11 @@ func (d *digest) answer(user, password, method, target string) string {
 
 // loginAt is the login at the server of the URL under way, which later transfers go on with.
 func (t *transfer) loginAt() *login {
-	key := t.at.Scheme + "://" + t.at.Address()
+	at := t.at
+	if t.atHome {
+		at = t.url // --location-trusted makes others at home, too
+	}
+	key := at.Scheme + "://" + at.Address()
 	if t.logins[key] == nil || t.logins[key].way != t.o.auth {
 		t.logins[key] = &login{way: t.o.auth}
 	}
@@ -197,8 +201,10 @@ func (t *transfer) setLogin(r *httpmini.Request) error {
 		return err
 	}
 	auth := t.loginAt().field(credentials, r.Method, t.at.Target())
-	if t.o.bearer != "" && t.atHome {
-		auth = "Bearer " + t.o.bearer
+	if t.o.bearer != "" {
+		if auth = ""; t.atHome {
+			auth = "Bearer " + t.o.bearer
+		}
 	}
 	proxy := ""
 	if p := t.proxied(); p != nil {
@@ -235,9 +241,10 @@ func (t *transfer) challenged(a *httpmini.Answer, asked bool) bool {
 	return !nobody && l.take(a.Header, name)
 }
 
-// mustAsk says whether a challenge has to come before a body is worth sending.
+// mustAsk says whether a challenge has to come before a body is worth sending: --anyauth
+// takes it that none will.
 func (t *transfer) mustAsk() bool {
 	credentials, _ := t.credentials()
 	p := t.proxied()
-	return credentials != "" && t.loginAt().waits() || p != nil && p.User != nil && t.proxyLogin.waits()
+	return credentials != "" && t.o.auth == "digest" && t.loginAt().waits() || p != nil && p.User != nil && t.proxyAuth == "digest" && t.proxyLogin.waits()
 }

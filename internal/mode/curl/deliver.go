@@ -25,6 +25,11 @@ func (t *transfer) deliver(a *httpmini.Answer) error {
 			return err
 		}
 	}
+	if t.held != nil {
+		if _, err := t.out.Write(t.held); err != nil {
+			return err
+		}
+	}
 	if !skip {
 		if err := t.copy(a); err != nil {
 			return err
@@ -52,6 +57,9 @@ func (t *transfer) refusal() error {
 
 // judge says whether the body is to be skipped, and which answers are errors.
 func (t *transfer) judge(a *httpmini.Answer) (skip bool, err error) {
+	if a.Status == 304 {
+		return true, nil // what is there stays
+	}
 	if !t.condition.IsZero() && a.Status == 200 && t.unmet(a) {
 		simulated := *a.Response
 		simulated.Status = 304
@@ -66,13 +74,11 @@ func (t *transfer) judge(a *httpmini.Answer) (skip bool, err error) {
 	}
 	from, _, _ := strings.Cut(strings.TrimLeft(a.Header.Get("Content-Range"), "bytes: "), "-")
 	switch {
-	case a.Status == 206 && from == strconv.FormatInt(t.resumeAt, 10):
+	case a.Status/100 == 2 && from == strconv.FormatInt(t.resumeAt, 10):
 		return false, nil
 	case t.wasWhole(a):
 		return true, nil
-	case a.Status >= 400:
-		return false, t.refusal() // an error is no part of the file
-	case a.Status == 200 && t.kept > 0 && t.kept == t.resumeAt:
+	case a.Status == 200 && t.kept > 0 && t.kept == t.resumeAt && !a.Header.HasToken("Accept-Ranges", "bytes"):
 		t.out.start, t.resumeAt = 0, 0 // all that is there came in this run: it may go
 		return false, t.out.restart()
 	}
@@ -105,8 +111,11 @@ func (t *transfer) nameByServer(a *httpmini.Answer) error {
 	switch {
 	case err != nil:
 		return failf(cli.ExitWrite, "Failed to write a file of the name the server gave: %v", err)
-	case name == "" && filepath.Base(t.out.name) == ".":
-		return failf(cli.ExitWrite, "Remote file name has no length")
+	case name == "" && t.redirects > 0:
+		if name, err = urlFileName(t.at); err != nil {
+			return failf(cli.ExitWrite, "Remote file name: %v", err)
+		}
+		fallthrough
 	case name != "":
 		t.out.name, t.out.exclusive = filepath.Join(t.o.outputDir, name), !t.o.clobber
 	}
@@ -122,12 +131,13 @@ func (t *transfer) copy(a *httpmini.Answer) (err error) {
 		_, werr := raw.Write(nil)
 		return cmp.Or(err, werr)
 	}
-	if !t.o.compressed && t.o.limitRate == 0 && (max == 0 || a.ContentLength >= 0) {
+	decode := t.o.compressed && !strings.EqualFold(a.Header.Get("Content-Encoding"), "none") // which some send for identity
+	if !decode && t.o.limitRate == 0 && (max == 0 || a.ContentLength >= 0) {
 		t.down, err = t.out.take(a)
 		return err
 	}
 	var body io.Reader = a.Body
-	if t.o.compressed {
+	if decode {
 		if body, err = a.Decoded(maxDecoded(max)); err != nil {
 			return err
 		}

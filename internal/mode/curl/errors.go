@@ -135,6 +135,8 @@ func (t *transfer) explainHTTP(e *failure, err error, op *httpmini.OpError) {
 	case errors.Is(err, httpmini.ErrChunk), errors.Is(err, httpmini.ErrChunkSize), errors.Is(err, httpmini.ErrChunkOverhead),
 		errors.Is(err, httpmini.ErrLineTooLong), errors.Is(err, httpmini.ErrTooManyFields), errors.Is(err, httpmini.ErrHeadTooLarge):
 		e.code, e.text = cli.ExitReceive, "Failure when receiving data from the peer: "+bad.Err.Error()
+	case errors.Is(err, httpmini.ErrVersion):
+		e.code, e.text = exitUnsupported, "Unsupported HTTP version in response"
 	case errors.Is(err, httpmini.ErrNotHTTP):
 		e.code, e.text = exitUnsupported, "Received HTTP/0.9 when not allowed"
 	case errors.Is(err, httpmini.ErrSpeaksTLS):

@@ -298,6 +298,10 @@ func (c *command) check() error {
 			return cli.Usagef("only one kind of request: -I, -d, -F or -T")
 		case o.resume != "" && o.byteRange != "":
 			return cli.Usagef("-C and -r exclude each other")
+		case o.resume != "" && len(o.data) > 0 && !o.get:
+			return cli.Usagef("-C and -d exclude each other")
+		case o.etagSave+o.etagCompare != "" && len(o.urls) > 1:
+			return cli.Usagef("the etag options only work on a single URL")
 		case o.resume != "" && o.noClobber:
 			return cli.Usagef("-C and --no-clobber exclude each other")
 		}

@@ -2,6 +2,7 @@ package curl
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -167,16 +168,19 @@ func cutBeforeAny(s, any string) (before, from string) {
 
 // fieldLines are the fields in a text: comments are left out, folded lines joined.
 func fieldLines(text string) (fields []string) {
+	folds := false // there is a line that may go on
 	for line := range strings.Lines(text) {
-		folded := strings.TrimLeft(line, " \t") != line
+		begins := strings.TrimLeft(line, " \t") == line
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			folds = false
 			continue
 		}
-		if n := len(fields); folded && n > 0 {
+		if n := len(fields); !begins && folds {
 			fields[n-1] += " " + line
 		} else {
 			fields = append(fields, line)
 		}
+		folds = true
 	}
 	return fields
 }
@@ -234,8 +238,7 @@ func (p *formPart) content(stdin io.Reader, escape func(string) string) (content
 		} else {
 			one, err = wholeFile(p.value)
 		}
-		kind = typeOf(p.filename)
-		if kind == "" && p.value != "-" {
+		if kind = cmp.Or(typeOf(p.filename), typeOf(p.value)); kind == "" && p.value != "-" {
 			kind = "application/octet-stream"
 		}
 	case p.from == '<':

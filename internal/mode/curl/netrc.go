@@ -1,22 +1,24 @@
 package curl
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
 // netrcUser looks for host in the text of a .netrc, and there for user unless that is
-// "". What it finds is user:password. A file that cannot be read as one has nobody.
+// "". What it finds is user:password; an entry without a password is only the second
+// best.
 func netrcUser(text, host, user string) (found string, ok bool) {
 	var login, password string
-	here, given := false, false // the entry is for host, and has something
+	here := false // the entry is for host
 	done := func() bool {
-		ok = here && given && (user == "" || login == "" || login == user)
-		if login == "" {
-			login = user
+		if !here || login+password == "" || user != "" && login != "" && login != user {
+			return false
 		}
-		return ok
+		found, ok = cmp.Or(login, user)+":"+password, true
+		return password != ""
 	}
 	for text != "" {
 		var word, value string
@@ -26,31 +28,25 @@ func netrcUser(text, host, user string) (found string, ok bool) {
 		switch strings.ToLower(word) {
 		case "machine", "default":
 			if done() {
-				return login + ":" + password, true
+				return found, true
 			}
-			login, password, given = "", "", false
+			login, password = "", ""
 			if here = true; strings.EqualFold(word, "machine") {
 				value, text = netrcWord(text)
 				here = strings.EqualFold(value, host)
 			}
 		case "login":
-			if login, text = netrcWord(text); here {
-				given = true
-			}
+			login, text = netrcWord(text)
 		case "password":
-			if password, text = netrcWord(text); here {
-				given = true
-			}
+			password, text = netrcWord(text)
 		case "account":
 			_, text = netrcWord(text)
 		case "macdef": // up to an empty line
 			_, text, _ = strings.Cut(strings.ReplaceAll(text, "\r", ""), "\n\n")
 		}
 	}
-	if done() {
-		return login + ":" + password, true
-	}
-	return "", false
+	done()
+	return found, ok
 }
 
 // netrcWord cuts off the first word; one in quotes may have blanks and backslashes.
@@ -70,9 +66,9 @@ func netrcWord(s string) (word, rest string) {
 			if c = s[i]; strings.IndexByte("nrt", c) >= 0 {
 				c = "\n\r\t"[strings.IndexByte("nrt", c)]
 			}
-			fallthrough
+			b.WriteByte(c)
 		default:
-			b.WriteByte(s[i])
+			b.WriteByte(c)
 		}
 	}
 	return b.String(), ""
@@ -83,7 +79,7 @@ func (o *options) wantsNetrc() bool { return o.netrc || o.netrcOptional || o.net
 
 // readNetrc returns the text of the file; none is only an error where --netrc wants one.
 func (t *transfer) readNetrc() (string, error) {
-	name := t.o.netrcFile
+	name := cmp.Or(t.o.netrcFile, t.env.Getenv("NETRC"))
 	if name == "" {
 		home := t.env.Getenv("HOME")
 		if home == "" {

@@ -27,7 +27,7 @@ type content struct {
 // content reads what -d and -F name.
 func (o *options) content(stdin io.Reader) (c content, err error) {
 	if o.form != nil {
-		c.pieces, c.kind, err = o.form.pieces("multipart/form-data", "form-data", stdin, o.escapeName)
+		c.pieces, c.kind, err = o.form.pieces("multipart/form-data", o.disposition(), stdin, o.escapeName)
 	} else if c.pieces, err = dataPieces(o.data, stdin); len(o.data) > 0 {
 		c.kind = "application/x-www-form-urlencoded"
 	}
@@ -50,6 +50,14 @@ func (o *options) content(stdin io.Reader) (c content, err error) {
 		err = &errInput{err}
 	}
 	return c, err
+}
+
+// disposition is what the parts of a form are, unless -H makes it something else.
+func (o *options) disposition() string {
+	if kind := o.field("Content-Type"); kind != "" && !strings.HasPrefix(strings.ToLower(kind), "multipart/form-data") {
+		return "attachment"
+	}
+	return "form-data"
 }
 
 func joinPieces(pieces []piece) (string, error) {
@@ -75,6 +83,9 @@ func (t *transfer) prepare() (*httpmini.Request, error) {
 	}
 	if o.head {
 		r.Method = "HEAD"
+	}
+	if o.obey && o.method != "" {
+		r.Method = o.method
 	}
 	if t.body != nil {
 		r.Body, r.ContentLength = t.body, t.body.size()
@@ -293,7 +304,10 @@ func (t *transfer) cookieField() string {
 	return strings.Join(all, "; ")
 }
 
-var beforeCookie = []string{"Host", "Authorization", "Range", "User-Agent", "Accept", "Accept-Encoding", "Referer", "Proxy-Connection"}
+var (
+	beforeProxy  = []string{"Host", "Proxy-Authorization", "Authorization", "Range", "User-Agent", "Accept", "Accept-Encoding", "Referer"}
+	beforeCookie = append(beforeProxy, "Proxy-Connection", "Transfer-Encoding")
+)
 
 // setCookies makes the Cookie field of a request that follows a redirect right for
 // where it goes.
@@ -302,15 +316,18 @@ func (t *transfer) setCookies(h *httpmini.Header) {
 		return
 	}
 	h.Del("Cookie")
-	value := t.cookieField()
-	if value == "" {
-		return
+	if value := t.cookieField(); value != "" {
+		insert(h, beforeCookie, httpmini.Field{Name: "Cookie", Value: value})
 	}
+}
+
+// insert puts a field behind the last one of those names.
+func insert(h *httpmini.Header, behind []string, f httpmini.Field) {
 	at := 0
 	for i, f := range *h {
-		if slices.Contains(beforeCookie, f.Name) {
+		if slices.Contains(behind, f.Name) {
 			at = i + 1
 		}
 	}
-	*h = slices.Insert(*h, at, httpmini.Field{Name: "Cookie", Value: value})
+	*h = slices.Insert(*h, at, f)
 }

@@ -112,10 +112,11 @@ func (s *session) option(ctx context.Context, o *options) (last error) {
 		}
 		for n := range uploads.size() * urls.size() {
 			t := &transfer{session: s, o: o, content: content, given: given, came: came, number: s.done}
-			t.upload, _ = uploads.at(n / urls.size())
-			var values []string
+			var values, more []string
+			t.upload, more = uploads.at(n / urls.size())
 			t.raw, values = urls.at(n % urls.size())
-			t.target = o.targetOf(i, urls, values)
+			both := &glob{patterns: slices.Concat(urls.patterns, uploads.patterns)}
+			t.target = o.targetOf(i, both, append(values, more...))
 			last = t.run(ctx)
 			s.done++
 			if ctx.Err() != nil || last != nil && s.failEarly {
@@ -183,8 +184,10 @@ func (s *session) say(code int, text string) {
 	}
 }
 
-func (s *session) warn(format string, args ...any) {
+func (s *session) warn(format string, args ...any) { s.tell("Warning", format, args...) }
+
+func (s *session) tell(what, format string, args ...any) {
 	if !s.silent {
-		fmt.Fprintf(s.env.Stderr, "Warning: %s\n", event.AppendCut(nil, fmt.Sprintf(format, args...), cli.MaxErrorLine))
+		fmt.Fprintf(s.env.Stderr, "%s: %s\n", what, event.AppendCut(nil, fmt.Sprintf(format, args...), cli.MaxErrorLine))
 	}
 }

@@ -48,6 +48,7 @@ type attempt struct {
 	refused  bool // nobody listens there
 	lookedUp time.Time
 
+	held                []byte // heads that wait for the name of their file
 	asking              bool   // what is sent is only a question for a challenge
 	etag                string // of --etag-compare
 	asked               string // the method of the last request, CONNECT too
@@ -204,6 +205,11 @@ func (t *transfer) begin() (err error) {
 	if t.jar != nil && len(t.came) > 0 {
 		t.jar.Store(t.cookieURL(), t.came, t.env.Now())
 	}
+	if t.o.etagSave != "" && t.saveETag("") != nil {
+		t.warn("Failed creating file for saving etags: \"%s\". Skip this transfer", t.o.etagSave)
+		t.out = nil
+		return errSkipped
+	}
 	if name := t.o.etagCompare; name != "" {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -219,8 +225,37 @@ func (t *transfer) begin() (err error) {
 			t.warn("illegal date format for -z, --time-cond (and not a file name): disabling time condition")
 		}
 	}
+	if t.o.dumpHeader != "" && t.o.dumps == 0 {
+		if err := t.dumpHead(nil); err != nil {
+			return &errOutput{err}
+		}
+	}
 	return t.openOutput()
 }
+
+// saveETag writes a line to the file of --etag-save; nothing leaves what is there.
+func (t *transfer) saveETag(line string) error {
+	name := t.o.etagSave
+	if name == "-" {
+		_, err := t.env.Stdout.Write([]byte(line))
+		return err
+	}
+	if t.o.createDirs {
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err == nil && line != "" {
+		err = errors.Join(f.Truncate(0), onlyErr(f.WriteString(line)))
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func onlyErr(_ int, err error) error { return err }
 
 var errSkipped = errors.New("the file is there")
 
@@ -247,7 +282,7 @@ func (t *transfer) openOutput() error {
 	switch {
 	case exists && t.o.skipExisting:
 		t.out = nil
-		t.info("skips transfer, %q exists locally", o.name)
+		t.tell("Note", "skips transfer, %q exists locally", o.name)
 		return errSkipped
 	case exists && t.o.noClobber && t.retried == 0:
 		o.name = unusedName(o.name)
@@ -284,6 +319,7 @@ func (t *transfer) exchange(ctx context.Context) error {
 		}
 		if t.challenged(a, t.asking) {
 			a.Close()
+			t.setCookies(&r.Header)
 			if s, ok := r.Body.(io.Seeker); ok {
 				if _, err := s.Seek(0, io.SeekStart); err != nil {
 					return &errInput{err}
@@ -291,8 +327,11 @@ func (t *transfer) exchange(ctx context.Context) error {
 			}
 			continue
 		}
-		if to, err := t.at.Resolve(a.Header.Get("Location")); err == nil && a.Status/100 == 3 && a.Header.Has("Location") {
-			t.redirectURL = to.String()
+		if location := a.Header.Get("Location"); location != "" && a.Status/100 == 3 {
+			t.redirectURL = location
+			if to, err := t.at.Resolve(location); err == nil {
+				t.redirectURL = to.String()
+			}
 		}
 		to, nr, err := policy.Follow(a, r)
 		if nr == nil && err == nil || !t.o.follow {
@@ -314,7 +353,7 @@ func (t *transfer) exchange(ctx context.Context) error {
 func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Answer, error) {
 	t.sentReferer = r.Header.Get("Referer")
 	sent := *r
-	if t.o.method != "" && (t.redirects == 0 || !t.o.obey) {
+	if t.o.method != "" && !t.o.obey {
 		sent.Method = t.o.method
 	}
 	if sent.Body == nil {
@@ -356,7 +395,7 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 	t.answer, t.response = a, a.Response
 	t.heads = append(t.heads, a.Header...)
 	if etag := a.Header.Get("ETag"); t.o.etagSave != "" && etag != "" && a.Status < 400 {
-		if err := os.WriteFile(t.o.etagSave, []byte(etag+"\n"), 0o666); err != nil {
+		if err := t.saveETag(etag + "\n"); err != nil {
 			t.warn("failed to save the ETag: %v", err)
 		}
 	}
@@ -390,9 +429,11 @@ func (t *transfer) redirected(to string, r *httpmini.Request) {
 	if strings.HasSuffix(t.o.referer, ";auto") {
 		r.Header.Set("Referer", before.String())
 	}
+	r.Header.Del("Proxy-Connection")
 	if t.proxied() == nil {
 		r.Header.Del("Proxy-Authorization")
-		r.Header.Del("Proxy-Connection")
+	} else if !t.o.replaces("Proxy-Connection") {
+		insert(&r.Header, beforeProxy, httpmini.Field{Name: "Proxy-Connection", Value: "Keep-Alive"})
 	}
 	t.setCookies(&r.Header)
 	t.info("Issue another request to this URL: '%s'", to)
