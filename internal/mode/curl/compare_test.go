@@ -531,7 +531,7 @@ var testLines = []testLine{
 	{`-s -C - $U/range -o fresh-file`, 0, "", ""},
 	{`-s -C 4 $U/range`, 0, "456789", ""},
 	{`-s -C - $U/ok -o part`, 33, "", ""},
-	{`-s -C 20 $U/range`, 33, "", "a file that is longer than the server's is not the same file"},
+	{`-s -C 20 $U/range`, 22, "", "a file that is longer than the server's is not the same file"},
 	{`-s -o /dev/null -w '%{http_code}\n' $U/ok`, 0, "200\n", ""},
 	{`-s -o - $U/ok`, 0, "ok\n", ""},
 	{`-s -R -o out $U/modified`, 0, "", ""},

@@ -78,6 +78,8 @@ func (t *transfer) judge(a *httpmini.Answer) (skip bool, err error) {
 		return false, nil
 	case t.wasWhole(a):
 		return true, nil
+	case a.Status == 416:
+		return false, t.refusal() // what is there is longer: it is not the same file
 	case a.Status == 200 && t.kept > 0 && t.kept == t.resumeAt && !a.Header.HasToken("Accept-Ranges", "bytes"):
 		t.out.start, t.resumeAt = 0, 0 // all that is there came in this run: it may go
 		return false, t.out.restart()

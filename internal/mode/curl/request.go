@@ -84,9 +84,6 @@ func (t *transfer) prepare() (*httpmini.Request, error) {
 	if o.head {
 		r.Method = "HEAD"
 	}
-	if o.obey && o.method != "" {
-		r.Method = o.method
-	}
 	if t.body != nil {
 		r.Body, r.ContentLength = t.body, t.body.size()
 		if n, err := strconv.ParseUint(o.field("Content-Length"), 10, 63); err == nil && r.ContentLength < 0 {
@@ -151,8 +148,8 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 			h.Add(name, value)
 		}
 	}
-	if host := o.field("Host"); host != "" {
-		h.Set("Host", host)
+	if host := given(o.headers, "Host"); host != nil && !host.remove {
+		h.Set("Host", host.value)
 	}
 	proxied, json := t.proxied() != nil, slices.ContainsFunc(o.data, func(d datum) bool { return d.kind == dataJSON })
 	t.addRange(add, r)

@@ -59,6 +59,7 @@ type attempt struct {
 	connectStatus       int
 	connects, fields    int
 	redirects           int
+	obeyed              bool // a redirect made another method of that of -X
 	redirectTime        time.Duration
 	redirectURL         string // that was not followed
 	headerSize          int64
@@ -343,6 +344,7 @@ func (t *transfer) exchange(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		t.obeyed = t.obeyed || t.o.obey && nr.Method != r.Method
 		t.redirected(to, nr)
 		r = nr
 	}
@@ -353,7 +355,7 @@ func (t *transfer) exchange(ctx context.Context) error {
 func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Answer, error) {
 	t.sentReferer = r.Header.Get("Referer")
 	sent := *r
-	if t.o.method != "" && !t.o.obey {
+	if t.o.method != "" && !t.obeyed {
 		sent.Method = t.o.method
 	}
 	if sent.Body == nil {
