@@ -108,6 +108,9 @@ func (c *Conn) write(op Opcode, p []byte, now bool) error {
 		}
 		o.cond.Wait()
 	}
+	if c.loop == nil && len(p) >= noCopy/2 {
+		c.flush(true) // what is written directly must be compressed when its turn has come
+	}
 	if err := o.usable(); err != nil {
 		return err
 	}
