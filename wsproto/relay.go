@@ -23,9 +23,15 @@ type RelayConfig struct {
 
 	// OnMessage, if not nil, is told of each message when its last frame begins to
 	// pass, and of each control frame. size is in bytes on the wire, payload is there
-	// for control frames only and valid until it returns. Each direction calls it
-	// from a goroutine of its own.
+	// for control frames, and for messages as Payloads says, and valid until it
+	// returns. Each direction calls it from a goroutine of its own.
 	OnMessage func(fromBackend bool, op Opcode, size int64, payload []byte)
+
+	// Payloads is the length of the longest message whose payload OnMessage gets,
+	// inflated where it was compressed, and then when the last byte of the message is
+	// there. It gets nil for one that is longer, is not valid DEFLATE, or refers to such
+	// a one. Nothing is held, and nothing inflated, where Payloads is 0.
+	Payloads int64
 }
 
 // A RelayEnd says how a relay ended.
@@ -84,7 +90,8 @@ type relaySide struct {
 	deaf     bool                            // nothing more of it is passed on
 	probe    bool                            // trust no read: see serving
 	stepped  error
-	keys     []byte // random bytes for keys to come, at the end of keyRoom
+	view     *relayView // nil: nobody wants to see messages
+	keys     []byte     // random bytes for keys to come, at the end of keyRoom
 	keyRoom  [256]byte
 	messages atomic.Int64
 	bytes    atomic.Int64
@@ -133,6 +140,9 @@ func (s *relaySide) init(r *Relay, peer *relaySide, nc net.Conn, buffered []byte
 		s.conn.asm.Deflate = relayDeflate
 	}
 	s.conn.step = s.step
+	if r.more.OnMessage != nil {
+		s.view = newRelayView(r.more.Payloads)
+	}
 }
 
 // Run relays until both connections have ended, closes them and says how it came to
@@ -398,11 +408,15 @@ func (s *relaySide) frames(b []byte) (n int, err error) {
 	for n < len(b) && !s.deaf {
 		if s.left > 0 {
 			p := b[n:][:min(s.left, int64(len(b)-n))]
+			if s.view != nil {
+				s.view.add(s.frame, p, s.frame.PayloadLen-s.left)
+			}
 			if s.frame.Masked {
 				mask(p, s.key, s.frame.PayloadLen-s.left)
 			}
 			s.left -= int64(len(p))
 			n += len(p)
+			s.show()
 			continue
 		}
 		k, err := s.begin(b[n:])
@@ -427,6 +441,10 @@ func (s *relaySide) begin(b []byte) (n int, err error) {
 	if !h.Opcode.IsControl() {
 		s.frame, s.left = h, h.PayloadLen
 		s.renew(b[:n], h)
+		if s.view != nil {
+			s.view.begin(h)
+			s.show()
+		}
 		return n, nil
 	}
 	end := n + int(h.PayloadLen)
@@ -481,11 +499,19 @@ func (s *relaySide) check(h Header) error {
 	}
 	s.messages.Add(1)
 	s.bytes.Add(s.size)
-	if tell := s.relay.more.OnMessage; tell != nil {
+	if tell := s.relay.more.OnMessage; tell != nil && s.view == nil {
 		tell(s.isBackend(), a.message, s.size, nil)
 	}
 	a.message = 0
 	return nil
+}
+
+// show tells of a message whose last byte is there.
+func (s *relaySide) show() {
+	if s.view != nil && s.left == 0 && s.frame.Fin {
+		s.relay.more.OnMessage(s.isBackend(), s.view.op, s.size, s.view.end())
+		s.view.release()
+	}
 }
 
 // control unmasks the payload of a control frame and looks at it.
