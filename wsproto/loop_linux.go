@@ -377,8 +377,8 @@ func (r *runner) end() bool {
 }
 
 // receive reads once: into the message itself when much of it is still to come, else
-// into the runner's buffer.
-func (c *Conn) receive(v *block) error {
+// into the runner's buffer; filled reports that there may be more.
+func (c *Conn) receive(v *block) (filled bool, err error) {
 	var dst []byte
 	if len(c.p) == 0 {
 		dst = c.asm.space()
@@ -392,7 +392,7 @@ func (c *Conn) receive(v *block) error {
 	}
 	got, err := readFD(uintptr(c.fd), dst[n:])
 	c.took(dst, n, got)
-	return err
+	return n+got == len(dst), err
 }
 
 // stop ends a turn's handling of the input because the peer does not take the

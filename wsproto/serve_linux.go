@@ -186,7 +186,7 @@ func (u *User) pass(head []byte, h *httpmini.Server) bool {
 	return false
 }
 
-// hear handles what is there of the input, after reading once if events say so.
+// hear handles what is there of the input, and reads if events say so.
 func (u *User) hear(r *runner, events uint32) {
 	defer u.server.recover(u)
 	c := &u.conn
@@ -202,14 +202,22 @@ func (u *User) hear(r *runner, events uint32) {
 	if events&^epollOut == 0 {
 		return
 	}
-	switch err := c.receive(r.buf); err {
-	case nil:
-		u.deliver()
-	case errWouldBlock:
-	default:
-		c.fail(err)
+	for range maxReads {
+		filled, err := c.receive(r.buf)
+		switch {
+		case err == errWouldBlock:
+			return
+		case err != nil:
+			c.fail(err)
+			return
+		case !u.deliver() || !filled || c.out.full.Load():
+			return
+		}
 	}
 }
+
+// maxReads is how often a turn reads while there is more than it has room for.
+const maxReads = 8
 
 // settle is the end of a turn: what was gathered goes out, what is left of the input
 // is kept; false if the connection is to be closed.
