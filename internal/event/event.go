@@ -1,13 +1,18 @@
 // Package event holds what happened on a connection as one value, and turns it
 // into lines: one event, one line, as text for people (AppendText), or as a JSON
-// object for programs (AppendJSON), which Parse reads again. Writer puts them out
-// whole, from any number of goroutines. To read the code begin with Event.
+// object for programs (AppendJSON), which Parse reads again.
+//
+// A mode makes an Event, with OfFrame, OfEnd and OfError where those fit, and gives
+// it to a Writer, from any number of goroutines. That appends its line to what a
+// Stream is to write, whose one goroutine deals with a stdout that nobody reads. A
+// Recorder keeps the same events in a file, or the bytes on the wire as a capture.
+// To read the code begin with Event, then text.go and json.go.
 //
 // Nothing a peer sent reaches the output as it came, unless a Style asks for
-// raw payloads: AppendEscaped lets printable characters through and writes the
-// rest as escapes that can be undone, and whatever else a peer may choose (a
-// path, a close reason, an address, an error that quotes him) goes through
-// AppendField, which also bounds it.
+// payloads raw or untouched: AppendEscaped lets printable characters through and
+// writes the rest as escapes, and whatever else a peer may choose (a path, a close
+// reason, an address, an error that quotes it) goes through AppendField, which also
+// bounds it.
 package event
 
 import "time"

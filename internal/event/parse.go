@@ -17,7 +17,11 @@ import (
 // of the line unescaped.
 func Parse(line []byte) (Event, error) {
 	p := parsed{Event: Event{Client: -1}}
-	if err := p.object(json.NewDecoder(bytes.NewReader(line))); err != nil {
+	err := p.object(json.NewDecoder(bytes.NewReader(line)))
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // EOF would be the end of a file of lines
+	}
+	if err != nil {
 		return Event{}, fmt.Errorf("not an event: %w: %s", err, Cut(string(bytes.TrimSpace(line)), FieldMax))
 	}
 	return p.Event, nil
@@ -33,33 +37,26 @@ type parsed struct {
 
 func (p *parsed) object(dec *json.Decoder) error {
 	if t, err := dec.Token(); err != nil {
-		return ended(err)
+		return err
 	} else if t != json.Delim('{') {
 		return errors.New("not an object")
 	}
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
-			return ended(err)
+			return err
 		}
 		if err := p.member(key.(string), dec); err != nil { // where More is true in an object there is a key
 			return fmt.Errorf("%q: %w", key, err)
 		}
 	}
 	if _, err := dec.Token(); err != nil {
-		return ended(err)
+		return err
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return errors.New("something follows the object")
 	}
 	return p.finish()
-}
-
-func ended(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // member reads the value of key.
@@ -71,13 +68,13 @@ func (p *parsed) member(key string, dec *json.Decoder) error {
 		if err == nil {
 			p.Fields = append(p.Fields, data(key, raw))
 		}
-		return ended(err)
+		return err
 	}
 	err := dec.Decode(to)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("%s where %v belongs", wrong.Value, wrong.Type)
 	}
-	return ended(err)
+	return err
 }
 
 // place is where the value of key goes; nil if key is none of ours.
