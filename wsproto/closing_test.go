@@ -107,3 +107,54 @@ func TestClosingTime(t *testing.T) {
 		}
 	}
 }
+
+// A recorder notes how a TCP connection ends.
+type recorder struct {
+	*net.TCPConn
+	ends chan string
+}
+
+func (r recorder) CloseWrite() error { r.ends <- "CloseWrite"; return r.TCPConn.CloseWrite() }
+func (r recorder) Close() error      { r.ends <- "Close"; return r.TCPConn.Close() }
+
+// A recordingListener records its connections, and puts TLS on them.
+type recordingListener struct {
+	net.Listener
+	ends chan string
+	tls  *tls.Config
+}
+
+func (l recordingListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return tls.Server(recorder{nc.(*net.TCPConn), l.ends}, l.tls), nil
+}
+
+// TestServerEndsTLS: a server that bounds its connections and fails one through TLS ends
+// the stream before it waits for the peer to do so.
+func TestServerEndsTLS(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := make(chan string, 10)
+	s := &Server{MaxConns: 1}
+	go s.Serve(recordingListener{ln, ends, &tls.Config{Certificates: []tls.Certificate{testCertificate()}}})
+	defer s.Shutdown(t.Context())
+	peer, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	io.WriteString(peer, goodHandshake+"\x89\x00")
+	br := bufio.NewReader(peer)
+	if res, err := http.ReadResponse(br, nil); err != nil || res.StatusCode != 101 {
+		t.Fatal(res, err)
+	}
+	io.Copy(io.Discard, br) // to the end of the stream, which is not ours
+	if how := <-ends; how != "CloseWrite" {
+		t.Errorf("the connection ended with %s first, want CloseWrite", how)
+	}
+}
