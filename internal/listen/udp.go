@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // reflectors are the ports of services that answer, or that answers hurt: a
@@ -29,34 +30,163 @@ func Answerable(from netip.AddrPort) bool {
 	return true
 }
 
+// Why a datagram is not answered.
+var (
+	errReflector = errors.New("its port is one of a service that answers, or its address one of many")
+	errToMany    = errors.New("it was sent to a broadcast or multicast address")
+	errOurselves = errors.New("it comes from this server")
+	errRounds    = errors.New("answer and datagram follow each other without end, as between two servers")
+	errNameless  = errors.New("its sender has no address")
+)
+
+// A Source is where a datagram came from, and for the answer which address of ours it
+// was sent to.
+type Source struct {
+	netip.AddrPort            // of UDP, unmapped
+	Unix           net.Addr   // of a Unix socket; nil where it is UDP
+	local          netip.Addr // not valid where the system does not tell, or there is no choice
+}
+
+func (s Source) String() string {
+	if s.Unix != nil {
+		return s.Unix.String()
+	}
+	return s.AddrPort.String()
+}
+
+// True reports whether what comes from there is really from there: a Unix socket or
+// the loopback interface. Else the source of a datagram is not proved.
+func (s Source) True() bool { return s.Unix != nil || s.Addr().IsLoopback() }
+
+// Datagrams is a socket of UDP, or of datagrams on a Unix socket, as servers use it.
+// One goroutine reads; any may write.
+type Datagrams struct {
+	conn net.PacketConn
+	udp  *net.UDPConn
+	oob  []byte // for the address a datagram was sent to; nil where the system does not tell
+	wild bool   // the socket has no address of its own, so that an answer needs one
+	own  []netip.AddrPort
+
+	last   Source // for rounds
+	rounds int
+	begun  time.Time
+}
+
+// NewDatagrams prepares conn: it asks for a large receive buffer, and for the address
+// that each datagram was sent to.
+func NewDatagrams(conn net.PacketConn) *Datagrams {
+	d := &Datagrams{conn: conn}
+	var ok bool
+	if d.udp, ok = conn.(*net.UDPConn); !ok {
+		return d
+	}
+	d.udp.SetReadBuffer(4 << 20) // as much of it as the system allows
+	if askDestination(d.udp) == nil {
+		d.oob = make([]byte, 128)
+	}
+	at := d.udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	d.wild = at.Addr().IsUnspecified()
+	d.own = append(d.own, netip.AddrPortFrom(at.Addr().Unmap(), at.Port()))
+	if addrs, err := net.InterfaceAddrs(); err == nil && d.wild {
+		for _, a := range addrs {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+				d.own = append(d.own, netip.AddrPortFrom(prefix.Addr().Unmap(), at.Port()))
+			}
+		}
+	}
+	return d
+}
+
+// Read returns the next datagram's length and source. why is nil if it may be answered.
+func (d *Datagrams) Read(p []byte) (n int, from Source, why, err error) {
+	if d.udp == nil {
+		n, from.Unix, err = d.conn.ReadFrom(p)
+		if err == nil && (from.Unix == nil || from.Unix.String() == "") {
+			why = errNameless
+		}
+		return n, from, why, err
+	}
+	n, control, _, addr, err := d.udp.ReadMsgUDPAddrPort(p, d.oob)
+	if err != nil {
+		return 0, from, nil, err
+	}
+	from.AddrPort = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	local, many := sentTo(d.oob[:control])
+	if d.wild {
+		from.local = local
+	}
+	switch {
+	case many:
+		why = errToMany
+	case !Answerable(from.AddrPort):
+		why = errReflector
+	case slices.Contains(d.own, from.AddrPort):
+		why = errOurselves
+	case from.Port() < ephemeral && d.circling(from):
+		why = errRounds
+	}
+	return n, from, why, nil
+}
+
+const (
+	// ephemeral is the first port that systems give to clients; below it are servers,
+	// two of which may answer each other for ever.
+	ephemeral = 32768
+	maxRounds = 64
+	roundTime = 10 * time.Second
+)
+
+// circling reports whether the sender sent the last maxRounds datagrams within
+// roundTime, as a server does that answers our answers.
+func (d *Datagrams) circling(from Source) bool {
+	now := time.Now()
+	if d.last != from || now.Sub(d.begun) > roundTime {
+		d.last, d.rounds, d.begun = from, 0, now
+	}
+	d.rounds++
+	return d.rounds > maxRounds
+}
+
+// Write sends a datagram to where one came from, from the address it was sent to.
+func (d *Datagrams) Write(p []byte, to Source) (err error) {
+	switch {
+	case d.udp == nil:
+		_, err = d.conn.WriteTo(p, to.Unix)
+	case to.local.IsValid():
+		_, _, err = d.udp.WriteMsgUDPAddrPort(p, leaveFrom(to.local), to.AddrPort)
+	default:
+		_, err = d.udp.WriteToUDPAddrPort(p, to.AddrPort)
+	}
+	return err
+}
+
+// Serve reads until the socket is closed and calls each for every datagram; why is as
+// Read has it. The error is that of a socket which is of no use any more.
+func (d *Datagrams) Serve(buf []byte, each func(p []byte, from Source, why error)) error {
+	for {
+		n, from, why, err := d.Read(buf)
+		switch {
+		case err == nil:
+			each(buf[:n], from, why)
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case !GoesOn(err):
+			return err
+		}
+	}
+}
+
 // A packetReader reads datagrams with the flags that say whether they may be
 // answered.
-type packetReader struct {
-	conn *net.UDPConn
-	oob  []byte // for the address a datagram was sent to; nil where the system does not tell
-}
+type packetReader struct{ *Datagrams }
 
-// NewPacketReader prepares conn: it asks for a large receive buffer, and for the
-// address that each datagram was sent to.
-func NewPacketReader(conn *net.UDPConn) *packetReader {
-	conn.SetReadBuffer(4 << 20) // as much of it as the system allows
-	r := &packetReader{conn: conn}
-	if askDestination(conn) == nil {
-		r.oob = make([]byte, 128)
-	}
-	return r
-}
+// NewPacketReader is NewDatagrams for a caller that answers by itself.
+func NewPacketReader(conn *net.UDPConn) *packetReader { return &packetReader{NewDatagrams(conn)} }
 
-// Read returns the next datagram's length and source, unmapped. may says whether
-// it may be answered: not if it comes from a place that answerable refuses, nor if
-// it was sent to many.
+// Read returns the next datagram's length and source, and whether it may be answered.
 func (r *packetReader) Read(p []byte) (n int, from netip.AddrPort, may bool, err error) {
-	n, control, _, from, err := r.conn.ReadMsgUDPAddrPort(p, r.oob)
-	if err != nil {
-		return 0, from, false, err
-	}
-	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	return n, from, Answerable(from) && !sentToMany(r.oob[:control]), nil
+	n, source, why, err := r.Datagrams.Read(p)
+	return n, source.AddrPort, why == nil, err
 }
 
 // GoesOn reports whether a UDP socket works on after the error: one that tells

@@ -1,7 +1,9 @@
 package listen
 
 import (
+	"encoding/binary"
 	"net"
+	"net/netip"
 	"syscall"
 )
 
@@ -24,12 +26,12 @@ func askDestination(conn *net.UDPConn) error {
 	return nil
 }
 
-// sentToMany reports whether the control messages of a datagram say that it was
-// sent to a broadcast or multicast address.
-func sentToMany(control []byte) bool {
+// sentTo returns what the control messages of a datagram say of where it was sent:
+// the address of ours, and whether that is one of many, broadcast or multicast.
+func sentTo(control []byte) (local netip.Addr, many bool) {
 	messages, err := syscall.ParseSocketControlMessage(control)
 	if err != nil {
-		return false
+		return local, false
 	}
 	for _, m := range messages {
 		switch {
@@ -38,10 +40,33 @@ func sentToMany(control []byte) bool {
 			// the datagram. They differ where that is not an address of ours alone.
 			// Of what came before askDestination only the last is known.
 			ours, to := [4]byte(m.Data[4:]), [4]byte(m.Data[8:])
-			return ours != to && ours != [4]byte{}
+			return netip.AddrFrom4(to), ours != to && ours != [4]byte{}
 		case m.Header.Level == syscall.IPPROTO_IPV6 && m.Header.Type == syscall.IPV6_PKTINFO && len(m.Data) >= 16:
-			return m.Data[0] == 0xFF
+			return netip.AddrFrom16([16]byte(m.Data)).Unmap(), m.Data[0] == 0xFF
 		}
 	}
-	return false
+	return local, false
+}
+
+// leaveFrom is the control message that has a datagram leave from an address of ours
+// (ip(7), ipv6(7)).
+func leaveFrom(local netip.Addr) []byte {
+	level, kind, data := int32(syscall.IPPROTO_IPV6), int32(syscall.IPV6_PKTINFO), make([]byte, 20)
+	if ip := local.As16(); local.Is4() {
+		level, kind, data = syscall.IPPROTO_IP, syscall.IP_PKTINFO, make([]byte, 12)
+		copy(data[4:], ip[12:])
+	} else {
+		copy(data, ip[:])
+	}
+	b := make([]byte, syscall.CmsgSpace(len(data)))
+	if length := syscall.CmsgLen(len(data)); syscall.SizeofCmsghdr == 16 {
+		binary.NativeEndian.PutUint64(b, uint64(length))
+	} else {
+		binary.NativeEndian.PutUint32(b, uint32(length))
+	}
+	at := syscall.SizeofCmsghdr - 8
+	binary.NativeEndian.PutUint32(b[at:], uint32(level))
+	binary.NativeEndian.PutUint32(b[at+4:], uint32(kind))
+	copy(b[syscall.CmsgLen(0):], data)
+	return b
 }

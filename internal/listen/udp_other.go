@@ -5,8 +5,11 @@ package listen
 import (
 	"errors"
 	"net"
+	"net/netip"
 )
 
 func askDestination(*net.UDPConn) error { return errors.ErrUnsupported }
 
-func sentToMany([]byte) bool { return false }
+func sentTo([]byte) (local netip.Addr, many bool) { return local, false }
+
+func leaveFrom(netip.Addr) []byte { return nil }

@@ -19,6 +19,7 @@ import (
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
+	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
 )
 
@@ -248,7 +249,7 @@ func TestBroadcastSlow(t *testing.T) {
 			}
 		}
 		p.Stop()
-		p.Stderr.WaitFor(t, `[1-9]\d* copies missed, `+map[string]string{"close": "1", "drop": "0"}[policy]+` clients closed`)
+		p.Stderr.WaitFor(t, `[1-9]\d* copies missed, `+map[string]string{"close": "1 client", "drop": "0 clients"}[policy]+` closed`)
 	}
 }
 
@@ -412,10 +413,10 @@ func TestBroadcastDatagrams(t *testing.T) {
 // TestBroadcastCredit: elsewhere nobody is sent more than came from him, and there
 // are only so many.
 func TestBroadcastCredit(t *testing.T) {
-	b := &broadcast{queue: 100}
+	b := &broadcast{queue: 200}
 	d := &datagrams{broadcast: b, peers: make(map[string]*datagramPeer)}
 	d.changed.L = &d.mu
-	from := func(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
+	from := func(s string) listen.Source { return listen.Source{AddrPort: netip.MustParseAddrPort(s)} }
 	to := func(sender, line string) (list []string) {
 		d.send(sender, []byte(line))
 		if len(d.waiting) == 0 {
@@ -439,15 +440,15 @@ func TestBroadcastCredit(t *testing.T) {
 	d.heard(from(a), 10)
 	d.heard(from(c), 4)
 	d.heard(from(local), 0)
-	want(to("", "12345"), local, a) // six bytes with its line feed
-	want(to("", "123"), local, a, c)
+	want(to("", "12345"), local, a) // six bytes with its line feed, and the headers
+	want(to("", "123"), local, c)
 	want(to("", ""), local)
-	d.heard(from(a), 1000) // 100 count
+	d.heard(from(a), 1000) // 200 count
 	want(to(a, "x"), local)
-	want(to("", strings.Repeat("x", 98)), local, a)
+	want(to("", strings.Repeat("x", 171)), local, a)
 	want(to("", "x"), local)
-	if n := b.counts.unsent.Load(); n != 7 {
-		t.Errorf("%d datagrams were not sent, want 7", n)
+	if n := b.counts.unsent.Load(); n != 8 {
+		t.Errorf("%d datagrams were not sent, want 8", n)
 	}
 	for i := range maxDatagramPeers + 100 {
 		d.heard(from(fmt.Sprintf("[2001:db8::%x]:5000", i+1)), 1)

@@ -3,9 +3,7 @@ package broadcast
 import (
 	"bytes"
 	"container/list"
-	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -19,20 +17,23 @@ const (
 	maxDatagramPeers = 10000
 	// datagramTime is what the system may take for one datagram.
 	datagramTime = time.Second
+	// datagramHead is what IP and UDP add to a datagram, in bytes, so that many small
+	// ones are no way to have more sent than came.
+	datagramHead = 28
 )
 
 // datagrams are the clients of UDP in a room: who sent a datagram, whose
 // lines are messages. A message goes to all of them but its sender.
 //
 // That a datagram comes from where it says is not proved. So nobody gets more bytes
-// than came from there: what he sent is his credit, of -queue bytes at most, and a
-// message beyond it is not sent to him. On the loopback interface addresses are
+// than came from there, headers included: what it sent is its credit, of -queue bytes
+// at most, and a message beyond it is not sent. On the loopback interface addresses are
 // true, and there is no such limit.
 type datagrams struct {
 	*broadcast
 	room *room
 	conn net.PacketConn
-	read func(p []byte) (n int, from net.Addr, may bool, err error)
+	*listen.Datagrams
 
 	mu      sync.Mutex
 	changed sync.Cond // waiting or over did
@@ -45,9 +46,8 @@ type datagrams struct {
 
 // A datagramPeer is an address that may be sent to.
 type datagramPeer struct {
-	addr   net.Addr
+	addr   listen.Source
 	name   string
-	true   bool  // no need of credit
 	credit int64 // in bytes
 	at     *list.Element
 }
@@ -61,18 +61,7 @@ type datagram struct {
 func (b *broadcast) newDatagrams(room *room, conn net.PacketConn) *datagrams {
 	d := &datagrams{broadcast: b, room: room, conn: conn, peers: make(map[string]*datagramPeer)}
 	d.changed.L = &d.mu
-	if udp, ok := conn.(*net.UDPConn); ok {
-		r := listen.NewPacketReader(udp)
-		d.read = func(p []byte) (int, net.Addr, bool, error) {
-			n, from, may, err := r.Read(p)
-			return n, net.UDPAddrFromAddrPort(from), may, err
-		}
-		return d
-	}
-	d.read = func(p []byte) (int, net.Addr, bool, error) {
-		n, from, err := conn.ReadFrom(p)
-		return n, from, from != nil && from.String() != "", err // Unix sockets: some have no name
-	}
+	d.Datagrams = listen.NewDatagrams(conn)
 	return d
 }
 
@@ -82,24 +71,13 @@ func (d *datagrams) serve() error {
 	writer.Go(d.write)
 	defer writer.Wait()
 	defer d.finish()
-	buf := make([]byte, cli.MaxDatagram+1)
-	for {
-		n, from, may, err := d.read(buf)
-		switch {
-		case err == nil:
-			d.datagram(from, buf[:n], may)
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case !listen.GoesOn(err):
-			return err
-		}
-	}
+	return d.Serve(make([]byte, cli.MaxDatagram+1), d.datagram)
 }
 
 // datagram has the room hear the lines of p. The last one needs no end.
-func (d *datagrams) datagram(from net.Addr, p []byte, may bool) {
+func (d *datagrams) datagram(p []byte, from listen.Source, why error) {
 	name := "" // of nobody
-	if may {
+	if why == nil {
 		name = d.heard(from, len(p))
 	}
 	for line := range bytes.Lines(p) {
@@ -116,13 +94,13 @@ func (d *datagrams) datagram(from net.Addr, p []byte, may bool) {
 }
 
 // heard notes that n bytes came from an address, and returns its name.
-func (d *datagrams) heard(from net.Addr, n int) string {
+func (d *datagrams) heard(from listen.Source, n int) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name := from.String()
 	peer := d.peers[name]
 	if peer == nil {
-		peer = &datagramPeer{addr: from, name: name, true: isTrue(from)}
+		peer = &datagramPeer{addr: from, name: name}
 		peer.at = d.order.PushFront(peer)
 		d.peers[name] = peer
 		if len(d.peers) > maxDatagramPeers {
@@ -132,18 +110,8 @@ func (d *datagrams) heard(from net.Addr, n int) string {
 	} else {
 		d.order.MoveToFront(peer.at)
 	}
-	peer.credit = min(peer.credit+int64(n), d.queue)
+	peer.credit = min(peer.credit+int64(n+datagramHead), d.queue)
 	return name
-}
-
-// isTrue says whether what comes from an address is really from there.
-func isTrue(a net.Addr) bool {
-	udp, ok := a.(*net.UDPAddr)
-	if !ok {
-		return true // of a Unix socket
-	}
-	ip, _ := netip.AddrFromSlice(udp.IP)
-	return ip.Unmap().IsLoopback()
 }
 
 // send leaves p to the writer.
@@ -190,25 +158,25 @@ func (d *datagrams) write() {
 }
 
 // entitled returns whom a message may be sent to, and has them pay for it.
-func (d *datagrams) entitled(m datagram) (to []net.Addr) {
+func (d *datagrams) entitled(m datagram) (to []listen.Source) {
 	for name, peer := range d.peers {
 		switch {
 		case m.from == any(name):
 			continue
-		case !peer.true && peer.credit < int64(len(m.p)):
+		case !peer.addr.True() && peer.credit < int64(len(m.p)+datagramHead):
 			d.counts.unsent.Add(1)
 			continue
 		}
-		peer.credit = max(peer.credit-int64(len(m.p)), 0)
+		peer.credit = max(peer.credit-int64(len(m.p)+datagramHead), 0)
 		to = append(to, peer.addr)
 	}
 	return to
 }
 
-func (d *datagrams) sendTo(to []net.Addr, p []byte) {
+func (d *datagrams) sendTo(to []listen.Source, p []byte) {
 	for _, addr := range to {
 		d.conn.SetWriteDeadline(time.Now().Add(datagramTime))
-		if _, err := d.conn.WriteTo(p, addr); err != nil {
+		if d.Write(p, addr) != nil {
 			d.counts.unsent.Add(1)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/internal/rawio"
 	"socketsrv/linesrv"
@@ -109,54 +110,26 @@ func (e *echo) back(c *stream, message []byte) (err error) {
 	return err
 }
 
-// datagrams sends every datagram that may be answered back.
+// datagrams sends every datagram that may be answered back. What is not answered is
+// said once for each reason, and counted.
 func (e *echo) datagrams(pc net.PacketConn) error {
-	conn, ok := pc.(*net.UDPConn)
-	if !ok {
-		return e.packets(pc)
-	}
-	r := listen.NewPacketReader(conn)
-	buf := make([]byte, cli.MaxDatagram+1)
-	for {
-		n, from, may, err := r.Read(buf)
+	conn := listen.NewDatagrams(pc)
+	said := map[error]bool{}
+	return conn.Serve(make([]byte, cli.MaxDatagram+1), func(p []byte, from listen.Source, why error) {
+		c := &client{proto: "udp", number: -1, peer: from.String()}
 		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case err != nil && listen.GoesOn(err):
-			continue
-		case err != nil:
-			return err
-		}
-		e.count(n)
-		if e.talks {
-			e.received(&client{proto: "udp", number: -1, peer: from.String()}, "", buf[:n])
-		}
-		if !may {
+		case why != nil:
 			e.counts.suppressed.Add(1)
-		} else if _, err := conn.WriteToUDPAddrPort(buf[:n], from); err != nil {
+			e.count(len(p))
+			if !said[why] {
+				said[why] = true
+				e.con.Status("datagram from %s not answered: %v", c.peer, why)
+			}
+			e.con.Event(event.OfFrame(c.event(), true, "", p))
+		case conn.Write(p, from) != nil:
 			e.counts.lost.Add(1)
+		default:
+			e.received(c, "", p)
 		}
-	}
-}
-
-// packets is datagrams for Unix sockets, whose peers have proved who they are.
-func (e *echo) packets(pc net.PacketConn) error {
-	buf := make([]byte, cli.MaxDatagram+1)
-	for {
-		n, from, err := pc.ReadFrom(buf)
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case err != nil && listen.GoesOn(err):
-			continue
-		case err != nil:
-			return err
-		}
-		e.count(n)
-		if from == nil || from.String() == "" {
-			e.counts.suppressed.Add(1)
-		} else if _, err := pc.WriteTo(buf[:n], from); err != nil {
-			e.counts.lost.Add(1)
-		}
-	}
+	})
 }

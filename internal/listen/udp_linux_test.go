@@ -1,0 +1,71 @@
+package listen
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+)
+
+// TestAnswerSource is B1: an answer leaves from the address that was asked, also where
+// the socket listens on all (RFC 1122 §4.1.3.5).
+func TestAnswerSource(t *testing.T) {
+	for _, tt := range []struct{ network, listen, ask string }{
+		{"udp4", "0.0.0.0:0", "127.0.0.2"}, {"udp", "[::]:0", "127.0.0.3"}, {"udp", "[::]:0", "::1"}, {"udp4", "127.0.0.4:0", "127.0.0.4"},
+	} {
+		pc, err := net.ListenPacket(tt.network, tt.listen)
+		if err != nil {
+			t.Skip(err)
+		}
+		d := NewDatagrams(pc)
+		done := make(chan error, 1)
+		go func() {
+			done <- d.Serve(make([]byte, 100), func(p []byte, from Source, why error) {
+				if why != nil {
+					t.Errorf("%s: not answered: %v", tt.ask, why)
+				}
+				d.Write(p, from)
+			})
+		}()
+		at := netip.AddrPortFrom(netip.MustParseAddr(tt.ask), pc.LocalAddr().(*net.UDPAddr).AddrPort().Port())
+		nc, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at)) // connected: it takes answers from there alone
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.Write([]byte("hello"))
+		if n, err := nc.Read(make([]byte, 100)); n != 5 || err != nil {
+			t.Errorf("asked at %s: %d bytes, %v", tt.ask, n, err)
+		}
+		nc.Close()
+		pc.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLoops: neither this server's own datagrams are answered, nor those of another
+// server that answers ours (CVE-2024-2169).
+func TestLoops(t *testing.T) {
+	pc, err := net.ListenPacket("udp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	d := NewDatagrams(pc)
+	port := pc.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	buf := make([]byte, 10)
+	pc.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)})
+	if _, from, why, err := d.Read(buf); why != errOurselves || err != nil {
+		t.Errorf("from %v: %v, %v; want %v", from, why, err, errOurselves)
+	}
+	server := Source{AddrPort: netip.MustParseAddrPort("192.0.2.1:5000")}
+	other := Source{AddrPort: netip.MustParseAddrPort("192.0.2.2:5000")}
+	for i := range 2 * maxRounds {
+		if got, want := d.circling(server), i >= maxRounds; got != want {
+			t.Fatalf("datagram %d of a server: a loop: %v", i, got)
+		}
+	}
+	if d.circling(other) {
+		t.Error("somebody else is in no loop")
+	}
+}
