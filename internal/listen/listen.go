@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -73,7 +74,7 @@ func AddListener(fs *cli.Flags, addr, port string) *Listener {
 }
 
 // Listen has it listen there, whatever the flags said.
-func (l *Listener) Listen(host, port string) { l.at = endpoint{host, port} }
+func (l *Listener) Listen(host, port string) { l.at = endpoint{host: host, port: port} }
 
 // Listeners are what the flags of a server for TCP, UDP and WebSocket said.
 type Listeners struct {
@@ -104,6 +105,7 @@ func AddListeners(fs *cli.Flags, addr, tcp, udp, ws string) *Listeners {
 		}
 		fs.Port(&e.at.port, names, true, "Listens for "+e.title+" on this port; 0 picks a free one, off listens for none.")
 	}
+	fs.String(&l.udp.iface, "udp-if", "NAME", "Joins the multicast group of -udp-addr on this network interface.")
 	fs.Check(func() error {
 		for _, e := range each {
 			if !fs.Given(e.name + "-addr") {
@@ -145,7 +147,10 @@ func parseHost(s string) (string, error) {
 }
 
 // An endpoint is where to listen: a host as parseHost returns it, and a port.
-type endpoint struct{ host, port string }
+type endpoint struct {
+	host, port string
+	iface      string // of a multicast group
+}
 
 func (at endpoint) off() bool { return at.port == "off" }
 
@@ -319,7 +324,10 @@ var overTLS = map[string]string{"tcp": "tls", "ws": "wss", "http": "https"}
 
 func (o *opener) packet(at endpoint) (net.PacketConn, error) {
 	network, address := at.network("udp")
-	pc, err := o.env.ListenPacket(o.ctx, network, address)
+	pc, err := o.group(network, at)
+	if pc == nil && err == nil {
+		pc, err = o.env.ListenPacket(o.ctx, network, address)
+	}
 	if errors.Is(err, syscall.EADDRINUSE) && o.removeStale(network, address) {
 		pc, err = o.env.ListenPacket(o.ctx, network, address)
 	}
@@ -331,6 +339,27 @@ func (o *opener) packet(at endpoint) (net.PacketConn, error) {
 		o.undo = append(o.undo, func() error { return os.Remove(address) })
 	}
 	return pc, nil
+}
+
+// group joins the multicast group that at is the address of; nil: it is none.
+func (o *opener) group(network string, at endpoint) (net.PacketConn, error) {
+	ip, err := netip.ParseAddr(at.host)
+	if err != nil || !ip.IsMulticast() || !strings.HasPrefix(network, "udp") {
+		return nil, nil
+	}
+	var from *net.Interface // nil: the system chooses
+	name := cmp.Or(at.iface, ip.Zone())
+	if name != "" {
+		if from, err = net.InterfaceByName(name); err != nil {
+			return nil, cli.Usagef("-udp-if %q: %v", name, cli.ErrorText(err))
+		}
+	}
+	port, _ := strconv.Atoi(at.port)
+	conn, err := net.ListenMulticastUDP("udp", from, &net.UDPAddr{IP: ip.WithZone("").AsSlice(), Port: port, Zone: name})
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
 }
 
 // listenCode keeps errors of listening apart from those of dialing, except for

@@ -69,3 +69,35 @@ func TestLoops(t *testing.T) {
 		t.Error("somebody else is in no loop")
 	}
 }
+
+// TestMulticast is B3: a group given as address is joined.
+func TestMulticast(t *testing.T) {
+	if _, err := net.InterfaceByName("lo"); err != nil {
+		t.Skip(err)
+	}
+	o := &opener{}
+	pc, err := o.group("udp4", endpoint{host: "239.9.9.9", port: "0", iface: "lo"})
+	if err != nil || pc == nil {
+		t.Fatalf("joining: %v", err)
+	}
+	defer pc.Close()
+	port := pc.LocalAddr().(*net.UDPAddr).Port
+	nc, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.UDPAddr{IP: net.IPv4(239, 9, 9, 9), Port: port})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer nc.Close()
+	if _, err := nc.Write([]byte("hello")); err != nil {
+		t.Skip("no multicast over lo here: ", err)
+	}
+	n, _, why, err := NewDatagrams(pc).Read(make([]byte, 100))
+	if n != 5 || err != nil || why != errToMany {
+		t.Errorf("%d bytes, answered: %v, %v", n, why, err)
+	}
+	if pc, err := o.group("udp4", endpoint{host: "192.0.2.1", port: "0"}); pc != nil || err != nil {
+		t.Errorf("an address that is no group: %v, %v", pc, err)
+	}
+	if _, err := o.group("udp4", endpoint{host: "239.9.9.9", port: "0", iface: "nowhere0"}); err == nil {
+		t.Error("an interface that is not there is taken")
+	}
+}
