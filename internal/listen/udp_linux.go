@@ -40,7 +40,8 @@ func sentTo(control []byte) (local netip.Addr, many bool) {
 			// the datagram. They differ where that is not an address of ours alone.
 			// Of what came before askDestination only the last is known.
 			ours, to := [4]byte(m.Data[4:]), [4]byte(m.Data[8:])
-			return netip.AddrFrom4(to), ours != to && ours != [4]byte{}
+			local = netip.AddrFrom4(to)
+			return local, local.IsMulticast() || ours != to && ours != [4]byte{}
 		case m.Header.Level == syscall.IPPROTO_IPV6 && m.Header.Type == syscall.IPV6_PKTINFO && len(m.Data) >= 16:
 			return netip.AddrFrom16([16]byte(m.Data)).Unmap(), m.Data[0] == 0xFF
 		}
