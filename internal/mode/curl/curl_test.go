@@ -596,12 +596,20 @@ func TestWebSocket(t *testing.T) {
 	if _, err := client.Stdout.WaitFor(ctx, "^welcome\nhello\n$"); err != nil {
 		t.Error(err)
 	}
+	// hw-16: a command line as browsers copy it; hw-51: standard input, a line a message.
+	env, stdout, stderr := testEnv()
+	env.Stdin = strings.NewReader("line one\nline two\n")
+	exit := do(t, env, "-s", "-N", "-T.", "-G", "-d", "q=1", "ws://"+addr+"/x", "-H", "Connection: Upgrade", "-H", "Upgrade: websocket",
+		"-H", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "-H", "Sec-WebSocket-Version: 13")
+	if want := "welcome\nline one\nline two\n"; exit != 0 || stdout.String() != want {
+		t.Errorf("-T.: exit %d, %q, %q; want %q", exit, stdout, stderr, want)
+	}
 	server.Stop()
 	if exit, err := client.Wait(ctx); exit != 0 || err != nil {
 		t.Errorf("the server closes: exit %d, %v, %s", exit, err, client.Stderr)
 	}
 	s := newLabServer(t)
-	env, stdout, stderr := testEnv()
+	env, stdout, stderr = testEnv()
 	if exit := do(t, env, "ws"+strings.TrimPrefix(s.http, "http")+"/404"); exit != cli.ExitRefused || stderr.String() != "curl: (22) Refused WebSockets upgrade: 404\n" {
 		t.Errorf("refused: exit %d, %q %q", exit, stdout, stderr)
 	}

@@ -81,8 +81,8 @@ func (t *transfer) judge(a *httpmini.Answer) (skip bool, err error) {
 	case a.Status == 416:
 		return false, t.refusal() // what is there is longer: it is not the same file
 	case a.Status == 200 && t.kept > 0 && t.kept == t.resumeAt && !a.Header.HasToken("Accept-Ranges", "bytes"):
-		t.out.start, t.resumeAt = 0, 0 // all that is there came in this run: it may go
-		return false, t.out.restart()
+		t.resumeAt = 0 // all that is there came in this run: it may go
+		return false, t.out.restart(0)
 	}
 	return false, failf(exitRange, "HTTP server doesn't seem to support byte ranges. Cannot resume.")
 }

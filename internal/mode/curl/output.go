@@ -200,18 +200,19 @@ func (o *output) again(keep bool) {
 	case o.temp != "":
 		o.abandon()
 	default:
-		o.restart()
+		o.restart(o.start)
 	}
 	o.written = 0
 }
 
-// restart goes back to where it began.
-func (o *output) restart() error {
+// restart goes back to there, and forgets what came behind.
+func (o *output) restart(at int64) error {
 	if err := o.open(); err != nil || o.file == nil {
 		return err
 	}
-	_, err := o.file.Seek(o.start, io.SeekStart)
-	return errors.Join(err, o.file.Truncate(o.start))
+	o.start = at
+	_, err := o.file.Seek(at, io.SeekStart)
+	return errors.Join(err, o.file.Truncate(at))
 }
 
 // abandon closes the file and removes it if it is not to stay.

@@ -118,7 +118,7 @@ func (o *options) field(name string) string {
 // prepareUpload is for -T. A path that ends in a slash gets the name of the file.
 func (t *transfer) prepareUpload() error {
 	name := t.upload
-	if name == "." {
+	if isStdin(name) {
 		name = "-"
 	}
 	p, err := wholeFile(name)

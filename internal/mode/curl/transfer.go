@@ -161,6 +161,7 @@ func (t *transfer) try(ctx context.Context) (why *failure) {
 		defer t.watch(cancel)()
 		if t.url.Scheme == "ws" || t.url.Scheme == "wss" {
 			err = t.webSocket(ctx)
+			t.up = t.gone.Load()
 		} else {
 			err = t.exchange(ctx)
 		}
