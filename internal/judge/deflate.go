@@ -3,7 +3,6 @@ package judge
 import (
 	"bytes"
 	"compress/flate"
-	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -11,9 +10,9 @@ import (
 	"strings"
 )
 
-// This file is the permessage-deflate of the conformance suite (RFC 7692): its
-// own inflater, which refuses what reaches behind the agreed window, and a
-// deflater that keeps to any window and can be told each symbol.
+// This file is the judge's permessage-deflate (RFC 7692): an inflater that refuses
+// what reaches behind the agreed window, and a deflater that keeps to any window and
+// can be told each symbol.
 
 // Tables of RFC 1951 §3.2.5.
 var (
@@ -22,8 +21,6 @@ var (
 	distBase   = [...]int{1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577}
 	distMore   = [...]uint{0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13}
 )
-
-var errBits = errors.New("the stream ends in the middle of a block")
 
 // inflater inflates messages one after another.
 type inflater struct {
@@ -35,26 +32,35 @@ type inflater struct {
 	acc  uint64
 	nacc uint
 	out  []byte
+	err  error // the first; from then on all is 0
 }
 
-// message inflates one message (RFC 7692 §7.2.2).
+// message inflates one message (RFC 7692 §7.2.2), of at most largest bytes.
 func (z *inflater) message(b []byte) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
-	z.in, z.acc, z.nacc = append(bytes.Clone(b), 0, 0, 0xff, 0xff), 0, 0
+	z.in, z.acc, z.nacc, z.err = append(bytes.Clone(b), 0, 0, 0xff, 0xff), 0, 0, nil
 	if !z.keep {
 		z.hist = nil
 	}
 	from := len(z.hist)
 	z.out = append([]byte(nil), z.hist...)
-	for len(z.in) > 0 || z.nacc >= 8 {
-		if err := z.block(); err != nil {
-			return nil, err
-		}
+	for z.err == nil && (len(z.in) > 0 || z.nacc >= 8) {
+		z.block()
+	}
+	if z.err != nil {
+		return nil, z.err
 	}
 	z.hist = bytes.Clone(z.out[max(0, len(z.out)-z.window):])
 	return z.out[from:], nil
+}
+
+// refuse keeps the first fault.
+func (z *inflater) refuse(format string, a ...any) {
+	if z.err == nil {
+		z.err = fmt.Errorf(format, a...)
+	}
 }
 
 func (z *inflater) fill(n uint) bool {
@@ -66,14 +72,17 @@ func (z *inflater) fill(n uint) bool {
 	return z.nacc >= n
 }
 
-func (z *inflater) take(n uint) (int, error) {
+func (z *inflater) take(n uint) int {
 	if !z.fill(n) {
-		return 0, errBits
+		z.refuse("the stream ends in the middle of a block")
+	}
+	if z.err != nil {
+		return 0
 	}
 	v := int(z.acc & (1<<n - 1))
 	z.acc >>= n
 	z.nacc -= n
-	return v, nil
+	return v
 }
 
 func (z *inflater) align() {
@@ -81,166 +90,106 @@ func (z *inflater) align() {
 	z.nacc -= z.nacc % 8
 }
 
-func (z *inflater) block() error {
-	head, err := z.take(3)
-	if err != nil {
-		return err
-	}
+func (z *inflater) block() {
+	head := z.take(3)
 	switch head >> 1 {
 	case 0:
-		err = z.stored()
+		z.stored()
 	case 1:
-		err = z.symbols(fixedLiterals, fixedDistances)
+		z.symbols(fixedLiterals, fixedDistances)
 	case 2:
-		var lit, dist *huffTable
-		if lit, dist, err = z.tables(); err == nil {
-			err = z.symbols(lit, dist)
-		}
+		z.symbols(z.tables())
 	default:
-		err = errors.New("a block of type 3")
+		z.refuse("a block of type 3")
 	}
 	if head&1 != 0 {
 		z.align() // what follows a final block begins on a byte (§7.2.3.4)
 	}
-	return err
 }
 
-func (z *inflater) stored() error {
+func (z *inflater) stored() {
 	z.align()
-	n, err := z.take(16)
-	if err != nil {
-		return err
-	}
-	inv, err := z.take(16)
-	if err != nil {
-		return err
-	}
+	n, inv := z.take(16), z.take(16)
 	if n^inv != 0xffff {
-		return fmt.Errorf("a stored block with LEN %04x, NLEN %04x", n, inv)
+		z.refuse("a stored block with LEN %04x, NLEN %04x", n, inv)
 	}
-	for range n {
-		c, err := z.take(8)
-		if err != nil {
-			return err
-		}
-		z.out = append(z.out, byte(c))
+	for ; n > 0 && z.err == nil; n-- {
+		z.out = append(z.out, byte(z.take(8)))
 	}
-	return nil
 }
 
-func (z *inflater) symbols(lit, dist *huffTable) error {
-	for {
-		sym, err := lit.decode(z)
+func (z *inflater) symbols(lit, dist *huffTable) {
+	for z.err == nil {
+		sym := lit.decode(z)
 		switch {
-		case err != nil:
-			return err
 		case sym < 256:
 			z.out = append(z.out, byte(sym))
-			continue
 		case sym == 256:
-			return nil
+			return
 		case sym > 285:
-			return fmt.Errorf("length symbol %d", sym)
+			z.refuse("length symbol %d", sym)
+		default:
+			z.match(sym-257, dist)
 		}
-		if err := z.match(sym-257, dist); err != nil {
-			return err
+		if len(z.out) > largest+z.window {
+			z.refuse("more than any message that was sent")
 		}
 	}
 }
 
-func (z *inflater) match(sym int, dist *huffTable) error {
-	n, err := z.take(lengthMore[sym])
-	if err != nil {
-		return err
-	}
-	d, err := dist.decode(z)
-	if err != nil {
-		return err
-	}
+func (z *inflater) match(sym int, dist *huffTable) {
+	n := z.take(lengthMore[sym]) + lengthBase[sym]
+	d := dist.decode(z)
 	if d > 29 {
-		return fmt.Errorf("distance symbol %d", d)
+		z.refuse("distance symbol %d", d)
+		return
 	}
-	back, err := z.take(distMore[d])
-	if err != nil {
-		return err
-	}
-	n, back = n+lengthBase[sym], back+distBase[d]
+	back := z.take(distMore[d]) + distBase[d]
 	if back > z.window {
-		return fmt.Errorf("a distance of %d with a window of %d (RFC 7692 §7.1.2)", back, z.window)
+		z.refuse("a distance of %d with a window of %d (RFC 7692 §7.1.2)", back, z.window)
 	}
 	if back > len(z.out) {
-		return fmt.Errorf("a distance of %d with %d bytes before it (context takeover %t)", back, len(z.out), z.keep)
+		z.refuse("a distance of %d with %d bytes before it (context takeover %t)", back, len(z.out), z.keep)
 	}
-	for range n {
+	for ; n > 0 && z.err == nil; n-- {
 		z.out = append(z.out, z.out[len(z.out)-back])
 	}
-	return nil
 }
 
 // tables reads the codes of a dynamic block (RFC 1951 §3.2.7).
-func (z *inflater) tables() (lit, dist *huffTable, err error) {
-	head, err := z.take(14)
-	if err != nil {
-		return nil, nil, err
-	}
+func (z *inflater) tables() (lit, dist *huffTable) {
+	head := z.take(14)
 	nlit, ndist, ncode := head&31+257, head>>5&31+1, head>>10+4
-	var lens [320]byte
+	var lens [320 + 138]byte
 	order := [...]byte{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 	for i := range ncode {
-		n, err := z.take(3)
-		if err != nil {
-			return nil, nil, err
-		}
-		lens[order[i]] = byte(n)
+		lens[order[i]] = byte(z.take(3))
 	}
-	code, err := newHuffTable(lens[:19])
-	if err != nil {
-		return nil, nil, err
-	}
-	lens = [320]byte{}
-	for i := 0; i < nlit+ndist; {
-		sym, err := code.decode(z)
-		if err != nil {
-			return nil, nil, err
+	code := z.newTable(lens[:19])
+	clear(lens[:])
+	for i := 0; i < nlit+ndist && z.err == nil; {
+		sym, value, repeat := code.decode(z), byte(0), 1
+		switch {
+		case sym < 16:
+			value = byte(sym)
+		case sym == 16 && i == 0:
+			z.refuse("a repeat of nothing")
+		case sym == 16:
+			value, repeat = lens[i-1], z.take(2)+3
+		case sym == 17:
+			repeat = z.take(3) + 3
+		default:
+			repeat = z.take(7) + 11
 		}
-		if sym < 16 {
-			lens[i] = byte(sym)
-			i++
-			continue
-		}
-		repeat, value, err := z.repeat(sym, i, lens[:])
-		if err != nil {
-			return nil, nil, err
-		}
-		if i+repeat > nlit+ndist {
-			return nil, nil, errors.New("code lengths beyond the last")
-		}
-		for range repeat {
+		for ; repeat > 0; repeat-- {
 			lens[i] = value
 			i++
 		}
-	}
-	if lit, err = newHuffTable(lens[:nlit]); err != nil {
-		return nil, nil, err
-	}
-	dist, err = newHuffTable(lens[nlit : nlit+ndist])
-	return lit, dist, err
-}
-
-func (z *inflater) repeat(sym, at int, lens []byte) (n int, value byte, err error) {
-	switch sym {
-	case 16:
-		if at == 0 {
-			return 0, 0, errors.New("a repeat of nothing")
+		if i > nlit+ndist {
+			z.refuse("code lengths beyond the last")
 		}
-		n, err = z.take(2)
-		return n + 3, lens[at-1], err
-	case 17:
-		n, err = z.take(3)
-		return n + 3, 0, err
 	}
-	n, err = z.take(7)
-	return n + 11, 0, err
+	return z.newTable(lens[:nlit]), z.newTable(lens[nlit : nlit+ndist])
 }
 
 // huffTable maps the next width bits to a symbol and the length of its code.
@@ -249,7 +198,7 @@ type huffTable struct {
 	entry []uint16 // symbol<<4 | length; 0: no code
 }
 
-func newHuffTable(lens []byte) (*huffTable, error) {
+func (z *inflater) newTable(lens []byte) *huffTable {
 	var count [16]int
 	t := &huffTable{}
 	for _, n := range lens {
@@ -261,7 +210,8 @@ func newHuffTable(lens []byte) (*huffTable, error) {
 	for n := 1; n < 16; n++ {
 		next[n+1] = (next[n] + count[n]) << 1
 		if next[n]+count[n] > 1<<n {
-			return nil, errors.New("more codes than there are")
+			z.refuse("more codes than there are")
+			return t
 		}
 	}
 	t.entry = make([]uint16, 1<<t.width)
@@ -275,19 +225,23 @@ func newHuffTable(lens []byte) (*huffTable, error) {
 			t.entry[i] = uint16(sym)<<4 | uint16(n)
 		}
 	}
-	return t, nil
+	return t
 }
 
-func (t *huffTable) decode(z *inflater) (int, error) {
+func (t *huffTable) decode(z *inflater) int {
+	if z.err != nil {
+		return 0
+	}
 	z.fill(t.width)
 	e := t.entry[z.acc&(1<<t.width-1)]
 	n := uint(e & 15)
 	if n == 0 || n > z.nacc {
-		return 0, errBits
+		z.refuse("the stream ends in the middle of a block")
+		return 0
 	}
 	z.acc >>= n
 	z.nacc -= n
-	return int(e >> 4), nil
+	return int(e >> 4)
 }
 
 var fixedLiterals, fixedDistances = fixedTables()
@@ -304,8 +258,8 @@ func fixedTables() (lit, dist *huffTable) {
 			l[i] = 7
 		}
 	}
-	lit, _ = newHuffTable(l[:])
-	dist, _ = newHuffTable(bytes.Repeat([]byte{5}, 30))
+	lit = new(inflater).newTable(l[:])
+	dist = new(inflater).newTable(bytes.Repeat([]byte{5}, 30))
 	return lit, dist
 }
 
@@ -485,22 +439,6 @@ func (o pmd) offer() string {
 	return s
 }
 
-// wishes is what the prober asks for, in words.
-func wishes(list []pmd) string {
-	var all []string
-	for _, o := range list {
-		s := "any window"
-		if o.bits > 0 {
-			s = fmt.Sprintf("a window of %d bits", o.bits)
-		}
-		if o.noContext {
-			s += " and no context takeover"
-		}
-		all = append(all, s)
-	}
-	return strings.Join(all, ", or ")
-}
-
 func offerAll(list []pmd) string {
 	var s []string
 	for _, o := range list {
@@ -646,7 +584,7 @@ func (p *prober) accept(offer string, wanted []pmd) (string, error) {
 			}
 		}
 	}
-	return "", graded(Unimplemented, OK, "the offer %q allows none of: %s", offer, wishes(wanted))
+	return "", graded(Unimplemented, OK, "the offer %q does not allow what is asked for", offer)
 }
 
 // answer is what the prober as server answers to an offer to have its wish.

@@ -261,8 +261,7 @@ func (r *Result) judged(err error, limitKnown bool) {
 		r.Behavior, r.Close = Failed, Failed
 	}
 	r.Finding = err.Error()
-	section7 := strings.HasPrefix(r.ID, "7.") && r.Close == WrongCode
-	if section7 { // there the code is what the case is about
+	if about := sectionOf(r.ID); r.Close == WrongCode && (about == "7" || about == "x.close") { // the code is what the case is about
 		r.Behavior = Failed
 	}
 	if r.open || r.info || r.limit && !limitKnown {

@@ -58,12 +58,7 @@ func answerCases(talk []step) []Case {
 		if p.refusable {
 			return mustHangUp(p)
 		}
-		for _, s := range talk {
-			if err := s(p); err != nil {
-				return err
-			}
-		}
-		return nil
+		return p.play(talk)
 	}
 	var all []Case
 	add := func(answer string) {

@@ -59,22 +59,12 @@ func (o Options) playServer(ctx context.Context, dial func(context.Context) (net
 	defer p.close()
 	server, refused, err := p.openAsClient(u.Host, u.RequestURI(), o.Fields, r.Case)
 	if err == nil && !refused {
-		err = p.converse(r)
+		err = p.play(r.steps)
 	} else {
 		err = p.leave(err)
 	}
 	r.Turns, r.RemoteCode = p.turns, p.closedBy
 	return server, err
-}
-
-// converse plays the steps of a case on a connection whose handshake is done.
-func (p *prober) converse(r *Result) error {
-	for _, st := range r.steps {
-		if err := st(p); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // leave ends a conversation that cannot go on as the case wants it, but in good form.
@@ -182,7 +172,7 @@ func (d *driven) run(p *prober, start string, f map[string]string, c Case, agent
 	var err error
 	if !d.excepted(agent, c.ID) {
 		if err = p.openAsServer(start, f, c); err == nil {
-			err = p.converse(&r)
+			err = p.play(c.steps)
 		} else {
 			err = p.leave(err)
 		}

@@ -142,28 +142,35 @@ var sampleTexts = sync.OnceValue(func() []*sampleText {
 var deflateSizes = [18][2]int{{16, 0}, {64, 0}, {256, 0}, {1024, 0}, {4096, 0}, {8192, 0}, {16384, 0}, {32768, 0}, {65536, 0}, {131072, 0},
 	{8192, 256}, {16384, 256}, {32768, 256}, {65536, 256}, {131072, 256}, {131072, 1024}, {131072, 4096}, {131072, 32768}}
 
-// deflateWishes is the catalogue's section 13.
-var deflateWishes = [7][]pmd{{{}}, {{noContext: true}}, {{bits: 9}}, {{bits: 15}}, {{noContext: true, bits: 9}}, {{noContext: true, bits: 15}},
-	{{noContext: true, bits: 9}, {noContext: true}, {}}}
+// deflateWishes is the catalogue's section 13: what is asked of the endpoint.
+var deflateWishes = [7]struct {
+	about string
+	ext   []pmd
+}{{"as it likes", plainDeflate}, {"without context takeover", []pmd{{noContext: true}}}, {"in a window of 9 bits", []pmd{{bits: 9}}}, {"in a window of 15 bits", []pmd{{bits: 15}}},
+	{"in a window of 9 bits, without context takeover", []pmd{{noContext: true, bits: 9}}}, {"in a window of 15 bits, without context takeover", []pmd{{noContext: true, bits: 15}}},
+	{"in a window of 9 bits if it can, without context takeover if it can", []pmd{{noContext: true, bits: 9}, {noContext: true}, {}}}}
 
 // compression is sections 12 and 13.
 func compression(v Volume) []Case {
 	var all []Case
-	add := func(section string, i int, ext []pmd, d *sampleText) {
+	add := func(section string, i int, about string, ext []pmd, d *sampleText) {
 		n, size := deflateSizes[i][0], deflateSizes[i][1]
-		count := v.count(n)
+		count, cut := v.count(n), ""
+		if size > 0 {
+			cut = fmt.Sprintf(" in fragments of %d", size)
+		}
 		all = append(all, newCase(fmt.Sprintf("%s.%d", section, i+1),
-			fmt.Sprintf("%d compressed messages of %d bytes of %s in fragments of %d, asking for %s (RFC 7692 §7)", count, n, d.about, size, wishes(ext)),
+			fmt.Sprintf("%d compressed messages of %d bytes of %s%s; the endpoint compresses %s (RFC 7692 §7)", count, n, d.about, cut, about),
 			func(p *prober) error { return doEchoes(d.op, size, count, d.cutter(n))(p) }, mustEnd()).asking(ext...).within(480*time.Second))
 	}
 	for j, d := range sampleTexts() {
 		for i := range deflateSizes {
-			add(fmt.Sprintf("12.%d", j+1), i, plainDeflate, d)
+			add(fmt.Sprintf("12.%d", j+1), i, deflateWishes[0].about, plainDeflate, d)
 		}
 	}
-	for j, ext := range deflateWishes {
+	for j, wish := range deflateWishes {
 		for i := range deflateSizes {
-			add(fmt.Sprintf("13.%d", j+1), i, ext, sampleTexts()[0])
+			add(fmt.Sprintf("13.%d", j+1), i, wish.about, wish.ext, sampleTexts()[0])
 		}
 	}
 	return all
