@@ -240,8 +240,10 @@ func onClose(change func(b []byte) []byte) rule {
 
 func after(op byte, more relayed) rule {
 	return func(_ *state, f relayed) []relayed {
-		if more.masked = f.masked; f.op == op {
-			return []relayed{f, more}
+		if f.op == op {
+			next := more
+			next.masked = f.masked
+			return []relayed{f, next}
 		}
 		return keep(f)
 	}

@@ -63,6 +63,7 @@ func (o Options) playServer(ctx context.Context, dial func(context.Context) (net
 	} else {
 		err = p.leave(err)
 	}
+	p.close() // now nobody writes
 	r.Turns, r.RemoteCode = p.turns, p.closedBy
 	return server, err
 }
