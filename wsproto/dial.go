@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +56,10 @@ type DialOptions struct {
 	MaxRedirects   int
 	TrustRedirects bool
 
+	// Jar is given the cookies of all answers, and its own are sent, ws being read as
+	// http. nil keeps what redirects set for this Dial alone.
+	Jar *httpmini.Jar
+
 	// OnRequest, if not nil, is shown each request before it is sent, and OnRedirect
 	// each answer that is followed, with the URL that it leads to, without user.
 	OnRequest  func(req *httpmini.Request)
@@ -92,8 +97,14 @@ func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini
 	}
 	ctx, cancel := context.WithTimeout(ctx, orDefault(opt.Timeout, 10*time.Second))
 	defer cancel()
+	if opt.Jar == nil {
+		opt.Jar = new(httpmini.Jar)
+	}
 	for followed := 0; ; followed++ {
 		c, res, err := dialOnce(ctx, u, &opt)
+		if res != nil {
+			opt.Jar.Store(cookieURL(u), res.Header, time.Now())
+		}
 		he, refused := errors.AsType[*HandshakeError](err)
 		if !refused || opt.MaxRedirects == 0 || !isRedirect(he.Response) {
 			return c, res, err
@@ -118,6 +129,16 @@ func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini
 		}
 		u = next
 	}
+}
+
+// cookieURL returns u as a Jar wants it.
+func cookieURL(u httpmini.Where) *url.URL {
+	v := u.URL()
+	v.Host = u.Authority()
+	if v.Scheme = "http"; u.Secure() {
+		v.Scheme = "https"
+	}
+	return v
 }
 
 // dialOnce opens one connection and does the handshake on it.
@@ -254,6 +275,13 @@ func (opt *DialOptions) request(u httpmini.Where, key string) *httpmini.Request 
 		if !strings.EqualFold(f.Name, "Authorization") || !h.Has(f.Name) { // there may be one (RFC 9110 §11.6.2)
 			*h = append(*h, f)
 		}
+	}
+	if cookies := opt.Jar.Header(cookieURL(u), time.Now()); cookies != "" { // one field in all (RFC 6265 §5.4)
+		if given := strings.Join(h.Values("Cookie"), "; "); given != "" {
+			cookies = given + "; " + cookies
+		}
+		h.Del("Cookie")
+		h.Add("Cookie", cookies)
 	}
 	return req
 }

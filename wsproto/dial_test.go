@@ -197,6 +197,7 @@ func TestDialRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		tt.opt.Jar = new(httpmini.Jar)
 		if got := tt.opt.request(u, "{key}").AppendHead(nil); string(got) != tt.want {
 			t.Errorf("%s: the request is %q; want %q", tt.url, got, tt.want)
 		}
@@ -461,6 +462,39 @@ func TestDialRedirects(t *testing.T) {
 	}
 }
 
+// hw-14: cookies that a redirect sets go where it leads, if that may have them.
+func TestDialCookies(t *testing.T) {
+	to := func(location, fields string) step {
+		return answer("HTTP/1.1 302 Found\r\nLocation: " + location + "\r\n" + fields + "Content-Length: 0\r\n\r\n")
+	}
+	for _, tt := range []struct{ location, fields, given, want string }{
+		{"/b", "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/b\r\n", "", "b=2; a=1"},
+		{"/b", "Set-Cookie: a=1\r\n", "c=3", "c=3; a=1"},
+		{"/b", "Set-Cookie: a=1; Secure\r\nSet-Cookie: b=2; Domain=other\r\n", "c=3", "c=3"},
+		{"//other/", "Set-Cookie: a=1\r\n", "c=3", ""},
+	} {
+		var jar httpmini.Jar
+		s := &script{t: t, steps: []step{to(tt.location, tt.fields), answer(good("Set-Cookie: last=1\r\n"))}}
+		opt := DialOptions{MaxRedirects: 1, Jar: &jar}
+		if tt.given != "" {
+			opt.Header = httpmini.Header{{Name: "Cookie", Value: tt.given}}
+		}
+		if _, err := s.run("ws://box/", opt); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(s.reqs[1].Header["Cookie"], " and "); got != tt.want {
+			t.Errorf("redirected to %s with %q: cookies %q; want %q", tt.location, tt.fields, got, tt.want)
+		}
+		if all := jar.All(); all[len(all)-1].Name != "last" {
+			t.Errorf("the jar has %v; want what the 101 set as well", all)
+		}
+	}
+	s := &script{t: t, steps: []step{to("/b", "Set-Cookie: a=1\r\n"), answer(good(""))}}
+	if _, err := s.run("ws://box/", DialOptions{MaxRedirects: 1}); err != nil || s.reqs[1].Header.Get("Cookie") != "a=1" {
+		t.Errorf("without a jar: %v, cookies %q", err, s.reqs[1].Header["Cookie"])
+	}
+}
+
 // The user of the URL stays with its server.
 func TestDialRedirectUser(t *testing.T) {
 	to := func(location string) step {
@@ -633,7 +667,7 @@ func FuzzJudge(f *testing.F) {
 		f.Add([]byte(strings.ReplaceAll(tt.response, "{accept}", AcceptKey(key))), byte(len(tt.opt.Subprotocols)))
 	}
 	f.Fuzz(func(t *testing.T, wire []byte, kind byte) {
-		opt := DialOptions{NoCompression: kind&1 != 0, Subprotocols: []string{"a", "b"}[:kind>>1&1]}
+		opt := DialOptions{Jar: new(httpmini.Jar), NoCompression: kind&1 != 0, Subprotocols: []string{"a", "b"}[:kind>>1&1]}
 		res, err := httpmini.ReadFinal(bufio.NewReader(bytes.NewReader(wire)), "GET", true, httpmini.ClientLimits)
 		if err != nil {
 			return
