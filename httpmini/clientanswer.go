@@ -104,10 +104,14 @@ func (a *Answer) WriteTo(w io.Writer) (n int64, err error) {
 			return n, unlessEOF(err)
 		}
 	}
-	buf := streams.get()
-	defer streams.put(buf)
+	pooled := streams.get()
+	defer streams.put(pooled)
+	buf := pooled[:]
 	for {
-		m, err := a.Body.Read(buf[:])
+		if n > spliceWorth && len(buf) < wideBuffer {
+			buf = make([]byte, wideBuffer) // a long body is worth it: a quarter of the calls
+		}
+		m, err := a.Body.Read(buf)
 		for err == nil && m < len(buf) && a.plenty() {
 			var more int
 			more, err = a.Body.Read(buf[m:])
@@ -133,8 +137,9 @@ func (a *Answer) plenty() bool {
 	return b != nil && b.chunked && a.Body == io.Reader(b) && a.l.br.Buffered() > len("\r\n")+maxChunkLine+len("\r\n")
 }
 
-// spliceWorth is how many bytes of a body pay for the preparations.
-const spliceWorth = 256 << 10
+// spliceWorth is how many bytes of a body pay for the preparations, or for a buffer of
+// wideBuffer bytes.
+const spliceWorth, wideBuffer = 256 << 10, 128 << 10
 
 // toFile writes the body to file as long as the kernel can do that; the error is
 // nil if it cannot, else io.EOF at the body's end.
