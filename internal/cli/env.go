@@ -56,6 +56,7 @@ func Signals() <-chan os.Signal {
 func System() *Env {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // what listens here is to be plain TCP to who looks at it
+	keepAlive(&lc)
 	return &Env{
 		Stdin:        os.Stdin,
 		Stdout:       os.Stdout,
