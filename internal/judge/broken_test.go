@@ -347,7 +347,8 @@ func readRelayed(br *bufio.Reader) (f relayed, err error) {
 			return f, err
 		}
 		clear(h[:8-size])
-		if n = int(binary.BigEndian.Uint64(h)); n < 0 || n > largest {
+		claim := binary.BigEndian.Uint64(h)
+		if n = int(claim); claim > largest {
 			return f, errors.New("a length that is only a claim")
 		}
 	}
@@ -437,9 +438,13 @@ func (q queue) Accept() (net.Conn, error) {
 	}
 }
 
+var allCases = sync.OnceValue(func() [2][]Case {
+	return [2][]Case{Select(ServerSide, Options{}), Select(ClientSide, Options{})}
+})
+
 // names is the cases that patterns of package path name.
 func names(side Side, patterns []string) (all []string) {
-	for _, c := range Select(side, Options{}) {
+	for _, c := range allCases()[side] {
 		if slices.ContainsFunc(patterns, func(p string) bool { ok, _ := path.Match(p, c.ID); return ok }) {
 			all = append(all, c.ID)
 		}

@@ -74,7 +74,7 @@ func closedBy(all []wireFrame) []wireFrame {
 // count is how many compressed messages of size bytes a case sends: all of the
 // catalogue's, or as many as have room, but always enough to see a window carried on.
 func (v Volume) count(size int) int {
-	room := map[Volume]int{Quick: 64 << 10, Normal: 1 << 20, Full: 1 << 40}[v]
+	room := map[Volume]int{Quick: 64 << 10, Normal: 1 << 20, Full: 1 << 30}[v]
 	return min(1000, max(3, room/(size+3<<10)))
 }
 
