@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -18,15 +21,21 @@ type Output struct {
 	Verbose bool
 	Quiet   bool
 	Log     string // file for the status lines; "" is stderr
+	Record  string // file for all events, or a capture; "" is none
 	Color   string // auto, always, never
 	Style   event.Style
 
 	Lossy bool // the mode goes on where nobody reads its words
+
+	recordMax int64
 }
+
+// Events reports whether anybody wants events: -json or -record.
+func (o *Output) Events() bool { return o.JSON || o.Record != "" }
 
 // Output adds the flags about what is printed, and how.
 func (fs *Flags) Output() *Output {
-	o := &Output{Color: "auto"}
+	o := &Output{Color: "auto", recordMax: 1 << 30}
 	o.Style.MaxShow = event.DefaultMaxShow
 	format := event.FormatAuto.String()
 	fs.Group("Output")
@@ -37,6 +46,8 @@ func (fs *Flags) Output() *Output {
 	fs.Switch(&o.Style.Time, "t timestamps", "Puts the time before each line.")
 	fs.Choice(&o.Color, "color", "Uses colours: on a terminal, always or never.", "auto", "always", "never")
 	fs.String(&o.Log, "log", "FILE", "Appends status lines to FILE instead of stderr.")
+	fs.String(&o.Record, "record", "FILE", "Keeps every event with its whole payload in FILE, as JSON lines; FILE.pcapng is a capture for Wireshark.")
+	fs.Size(&o.recordMax, "record-max", "Ends the recording when FILE has SIZE bytes.")
 	fs.Switch(&o.Verbose, "v verbose", "Shows handshakes, header fields and control frames too.")
 	fs.Switch(&o.Quiet, "q quiet", "Prints errors only.")
 	fs.Check(func() (err error) {
@@ -58,6 +69,14 @@ func (o *Output) Open(env *Env) (*Console, error) {
 	style := o.Style
 	style.Color = o.Colored(env)
 	c := &Console{flags: o, Now: env.Now, status: env.Stderr}
+	if o.Record != "" {
+		if err := c.record(env); err != nil {
+			return nil, &Failure{ExitWrite, err}
+		}
+	}
+	if env.opened != nil {
+		*env.opened = c
+	}
 	if o.Log != "" {
 		f, err := os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
@@ -91,6 +110,8 @@ func (o *Output) Colored(env *Env) bool {
 type Console struct {
 	*event.Writer
 	flags *Output
+	rec   *event.Recorder // nil: nothing is recorded
+	erred string          // the last error that was an event
 	Now   func() time.Time
 	log   io.Closer
 
@@ -100,8 +121,82 @@ type Console struct {
 	status io.Writer
 }
 
-// JSON says whether events are wanted as JSON.
-func (c *Console) JSON() bool { return c.flags.JSON }
+// record begins the recording. What env dials and listens on from now on is below it.
+func (c *Console) record(env *Env) (err error) {
+	c.rec, err = event.NewRecorder(c.flags.Record, event.RecordOptions{Max: c.flags.recordMax, Now: env.Now, OnStop: func(err error) {
+		c.Line(Program + ": " + c.flags.Record + ": " + ErrorText(err))
+	}})
+	if err != nil {
+		return err
+	}
+	dial, listen := env.Dial, env.Listen
+	env.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := dial(ctx, network, address)
+		if err == nil {
+			nc = c.rec.Conn(nc, false)
+		}
+		return nc, err
+	}
+	env.Listen = func(ctx context.Context, network, address string) (net.Listener, error) {
+		ln, err := listen(ctx, network, address)
+		if err == nil {
+			ln = &recordedListener{ln, c.rec}
+		}
+		return ln, err
+	}
+	return nil
+}
+
+type recordedListener struct {
+	net.Listener
+	rec *event.Recorder
+}
+
+func (l *recordedListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err == nil {
+		nc = l.rec.Conn(nc, true)
+	}
+	return nc, err
+}
+
+// KeyLog gets the secrets of TLS connections for a capture; nil: there is none.
+func (c *Console) KeyLog() io.Writer { return c.rec.KeyLog() }
+
+// finish says as an event what the program ends with, unless one said it already,
+// and ends the recording.
+func (c *Console) finish(err error) {
+	if f, ok := errors.AsType[*Failure](err); err != nil && ExitCode(err) != ExitOK && (!ok || f.Err != nil) {
+		if text := ErrorText(err); text != c.erred {
+			c.Event(event.Event{Event: event.Error, Client: -1, Err: text})
+			c.Flush(FlushTime)
+		}
+	}
+	if err := c.rec.Close(); err != nil {
+		c.Line(Program + ": " + c.flags.Record + ": " + ErrorText(err))
+	}
+}
+
+// Emit prints an event, and records it.
+func (c *Console) Emit(e *event.Event) {
+	c.note(e)
+	c.Writer.Emit(e)
+}
+
+// Add is Emit for one that may wait for the next.
+func (c *Console) Add(e *event.Event) {
+	c.note(e)
+	c.Writer.Add(e)
+}
+
+func (c *Console) note(e *event.Event) {
+	c.rec.Record(e)
+	if e.Event == event.Error {
+		c.mu.Lock()
+		c.erred = e.Err
+		c.mu.Unlock()
+	}
+}
 
 // Status prints a line of status, unless -q. It is escaped as a whole, so that
 // args may come from a peer.
@@ -126,11 +221,13 @@ func (c *Console) Error(err error) {
 	c.Event(event.Event{Event: event.Error, Client: -1, Err: text})
 }
 
-// Event prints an event with -json, and nothing without: what status lines say
-// otherwise.
+// Event prints an event with -json, records it with -record, and does nothing
+// without: what status lines say otherwise.
 func (c *Console) Event(e event.Event) {
 	if c.flags.JSON {
 		c.Emit(&e)
+	} else {
+		c.note(&e)
 	}
 }
 

@@ -33,8 +33,9 @@ type Env struct {
 	Exit        func(code int)   // ends the process at once
 	Descriptors int              // how many may be open; 0: nobody knows
 
-	Modes  Table   // of the program that runs
-	Topics []Topic // what its -help has beside modes
+	opened **Console // of the mode that runs, also where Env is a copy
+	Modes  Table     // of the program that runs
+	Topics []Topic   // what its -help has beside modes
 
 	// Reports begins to catch the signal that asks a server how things stand,
 	// SIGUSR1 where the system has it; stop ends that.

@@ -32,7 +32,7 @@ func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
 	defer stderr.Flush(FlushTime)
 	opt.OnError = func(err error) { lostStdout(stderr, err, cancel) }
 	stdout := event.NewStream(env.Stdout, opt)
-	here.Stdout, here.Stderr, here.Modes = stdout, stderr, t
+	here.Stdout, here.Stderr, here.Modes, here.opened = stdout, stderr, t, new(*Console)
 
 	defer here.watchSignals(cancel)()
 	err := t.run(ctx, argv, &here)
@@ -82,6 +82,9 @@ func (t Table) run(ctx context.Context, argv []string, env *Env) error {
 	}
 	if err == nil {
 		err = f(ctx, env, args)
+		if con := *env.opened; con != nil {
+			con.finish(err)
+		}
 	}
 	return hint(err, Program+" -"+m.Name)
 }

@@ -157,9 +157,7 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 		return nil, err
 	}
 	con.Status("connected to %s", t.Shown)
-	if c.Output.JSON {
-		con.Emit(&event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: nc.RemoteAddr().String(), Dir: event.Out})
-	}
+	con.Event(event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: nc.RemoteAddr().String(), Dir: event.Out})
 	stream := streamLink{nc: &meter{Conn: nc}}
 	switch {
 	case t.Datagrams():

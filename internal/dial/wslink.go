@@ -162,17 +162,17 @@ func dialFailure(err error) error {
 
 // opened makes an event of a connection.
 func (c *Client) opened(con *cli.Console, t Target, conn *wsproto.Conn, res *httpmini.Response) {
-	if !c.Output.JSON {
+	if !c.Output.Events() {
 		return
 	}
-	e := &event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: conn.NetConn().RemoteAddr().String(), Dir: event.Out, Head: res.Raw}
+	e := event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: conn.NetConn().RemoteAddr().String(), Dir: event.Out, Head: res.Raw}
 	if sub := conn.Subprotocol(); sub != "" {
 		e.Fields = append(e.Fields, event.Text("subprotocol", sub))
 	}
 	if ext := res.Header.Get("Sec-WebSocket-Extensions"); ext != "" {
 		e.Fields = append(e.Fields, event.Text("extensions", ext))
 	}
-	con.Emit(e)
+	con.Event(e)
 }
 
 // showResponse shows the answer to a handshake, and of a refusal the body.
@@ -233,6 +233,7 @@ func (c *Client) secure(ctx context.Context, con *cli.Console, nc net.Conn, host
 		for _, note := range config.Notes() {
 			con.Status("%s", note)
 		}
+		config.AddKeyLog(con.KeyLog())
 		c.tlsConfig = config
 	}
 	return c.tlsConfig.Client(ctx, nc, host)
@@ -241,7 +242,7 @@ func (c *Client) secure(ctx context.Context, con *cli.Console, nc net.Conn, host
 // tap is what sees the frames of a connection; nil if nobody asks.
 func (c *Client) tap(con *cli.Console, t Target, beat *heartbeat) func(bool, wsproto.Header, []byte) {
 	visible := c.Keepalive.show || c.Output.Verbose
-	if !visible && !c.Output.JSON && beat == nil && c.Pinged == nil {
+	if !visible && !c.Output.Events() && beat == nil && c.Pinged == nil {
 		return nil
 	}
 	return func(received bool, h wsproto.Header, p []byte) {
@@ -269,9 +270,7 @@ func (c *Client) tap(con *cli.Console, t Target, beat *heartbeat) func(bool, wsp
 		case visible:
 			con.Status("%s %v%s", verb, h.Opcode, afterColon(p))
 		}
-		if c.Output.JSON {
-			con.Emit(&event.Event{Event: h.Opcode.String(), Proto: t.Scheme, Client: -1, Dir: dir, Payload: p})
-		}
+		con.Event(event.Event{Event: h.Opcode.String(), Proto: t.Scheme, Client: -1, Dir: dir, Payload: p})
 	}
 }
 
@@ -393,10 +392,7 @@ func (w *PingWatch) heard(p []byte) (after time.Duration, asked bool) {
 
 // CloseEvent makes an event of why the connection to t ended; nil: we closed it.
 func (c *Client) CloseEvent(con *cli.Console, t Target, err error) {
-	if c.Output.JSON {
-		e := t.end(err)
-		con.Emit(&e)
-	}
+	con.Event(t.end(err))
 }
 
 // Fault shows the bytes by which a peer broke a rule, and makes an event of why a
@@ -426,11 +422,10 @@ func (c *Client) Fault(con *cli.Console, t Target, err error) {
 	} else if le, ok := errors.AsType[*linesrv.ProtocolError](err); ok {
 		bad, offset = le.Bytes, le.Offset
 	}
-	if c.Output.JSON {
-		e := event.OfError(event.Event{Proto: t.Scheme, Client: -1}, status, cli.ErrorText(err), bad, offset)
-		e.Head = head
-		con.Emit(&e)
-	} else if len(bad) > 0 {
+	e := event.OfError(event.Event{Proto: t.Scheme, Client: -1}, status, cli.ErrorText(err), bad, offset)
+	e.Head = head
+	con.Event(e)
+	if len(bad) > 0 && !c.Output.JSON {
 		con.Line(fmt.Sprintf("%s, at offset %d:", where, offset))
 		for line := range bytes.Lines(event.AppendHexDump(nil, bad)) {
 			con.Line(string(bytes.TrimSuffix(line, []byte{'\n'})))

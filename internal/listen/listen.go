@@ -245,7 +245,9 @@ func (o *opener) prepare(secure *TLS, streams ...endpoint) (err error) {
 	streams = slices.DeleteFunc(streams, endpoint.off)
 	o.shareDescriptors(len(streams))
 	if secure.Enabled() {
-		o.secure, err = secure.config(o.serving.HandshakeTimeout, streams)
+		if o.secure, err = secure.config(o.serving.HandshakeTimeout, streams); err == nil {
+			o.secure.AddKeyLog(o.con.KeyLog())
+		}
 	}
 	return err
 }

@@ -19,9 +19,7 @@ func Refusals(con *cli.Console, s *wsproto.Server, proto string, n *atomic.Int64
 		}
 		req, peer, reason := x.Request, cli.PeerName(x.RemoteAddr()), cli.ErrorText(err)
 		con.Status("handshake of %s refused with %d: %s (%s %s)", peer, x.Status(), reason, req.Method, cli.Field(req.Target))
-		if con.JSON() {
-			con.Emit(&event.Event{Event: event.Error, Proto: proto, Client: -1, Peer: peer, Path: req.Target, Code: x.Status(), Err: reason})
-		}
+		con.Event(event.Event{Event: event.Error, Proto: proto, Client: -1, Peer: peer, Path: req.Target, Code: x.Status(), Err: reason})
 	}
 	page := s.HTTP
 	s.HTTP = func(x *httpmini.Exchange) {

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -84,6 +85,18 @@ func Client(o Options) (*Config, error) {
 		c.notes = append(c.notes, "the secrets of TLS are written to "+name+" (SSLKEYLOGFILE)")
 	}
 	return c, nil
+}
+
+// AddKeyLog has the secrets of connections written to w too, in the format of
+// SSLKEYLOGFILE. It is called before the first connection; nil changes nothing.
+func (c *Config) AddKeyLog(w io.Writer) {
+	switch {
+	case w == nil:
+	case c.tls.KeyLogWriter == nil:
+		c.tls.KeyLogWriter = w
+	default:
+		c.tls.KeyLogWriter = io.MultiWriter(c.tls.KeyLogWriter, w)
+	}
 }
 
 // newConfig does what both sides have in common.

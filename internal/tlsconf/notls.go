@@ -4,6 +4,7 @@ package tlsconf
 
 import (
 	"context"
+	"io"
 	"net"
 )
 
@@ -27,6 +28,9 @@ func (*Config) SelfSigned() bool { return false }
 
 // Notes returns nothing.
 func (*Config) Notes() []string { return nil }
+
+// AddKeyLog does nothing.
+func (*Config) AddKeyLog(io.Writer) {}
 
 // Listen closes ln; Accept then returns ErrUnavailable.
 func (*Config) Listen(ln net.Listener) net.Listener {

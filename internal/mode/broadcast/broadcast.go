@@ -241,7 +241,7 @@ func (b *broadcast) webSocket(addr net.Addr) *wsproto.Server {
 			b.disconnected(c, err)
 		}
 	}
-	if b.output.Verbose || b.output.JSON {
+	if b.output.Verbose || b.output.Events() {
 		s.OnFrame = b.control
 	}
 	return s

@@ -138,16 +138,16 @@ func (c *chat) converse(ctx context.Context, env *cli.Env, s *talk.Session) erro
 
 // event is for -json: the message as it is, and what it says.
 func (c *chat) event(s *talk.Session, dir string, m wsproto.Message) {
-	if !c.Output.JSON {
+	if !c.Output.Events() {
 		return
 	}
-	e := &event.Event{Event: event.Message, Proto: s.Target.Scheme, Client: -1, Dir: dir, Opcode: m.Opcode.String(), Payload: m.Data}
+	e := event.Event{Event: event.Message, Proto: s.Target.Scheme, Client: -1, Dir: dir, Opcode: m.Opcode.String(), Payload: m.Data}
 	if fields, format, err := wire.Parse(m.Data); err == nil {
 		if said, ok := fields.Chat(); ok {
 			e.Fields = []event.Data{event.Text("wire", format.String()), event.Text("user", said.User), event.Text("says", said.Text)}
 		}
 	}
-	s.Con.Emit(e)
+	s.Con.Event(e)
 }
 
 // maxUser is the longest name, in characters, that is taken and shown.

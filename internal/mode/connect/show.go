@@ -48,8 +48,7 @@ func (r *run) printer(env *cli.Env, con *cli.Console) *printer {
 }
 
 func (p *printer) received(m wsproto.Message) {
-	if p.json {
-		p.con.Emit(p.event(event.In, m))
+	if p.con.Event(p.event(event.In, m)); p.json {
 		return
 	}
 	b := make([]byte, 0, len(m.Data)+64)
@@ -64,10 +63,8 @@ func (p *printer) received(m wsproto.Message) {
 
 // sent shows what goes to the peer: with -v on stderr, as a terminal would show it.
 func (p *printer) sent(m wsproto.Message) {
-	switch {
-	case p.json:
-		p.con.Emit(p.event(event.Out, m))
-	case p.verbose:
+	p.con.Event(p.event(event.Out, m))
+	if p.verbose && !p.json {
 		shown := *p
 		shown.terminal, shown.limit, shown.style.Raw = true, p.style.MaxShow, false
 		if shown.style.Format == event.FormatRaw {
@@ -79,8 +76,8 @@ func (p *printer) sent(m wsproto.Message) {
 	}
 }
 
-func (p *printer) event(dir string, m wsproto.Message) *event.Event {
-	return &event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: dir, Opcode: cli.OpcodeName(m.Opcode), Payload: m.Data}
+func (p *printer) event(dir string, m wsproto.Message) event.Event {
+	return event.Event{Event: event.Message, Proto: p.proto, Client: -1, Dir: dir, Opcode: cli.OpcodeName(m.Opcode), Payload: m.Data}
 }
 
 // append appends what is printed of m.
@@ -96,7 +93,8 @@ func (p *printer) append(b []byte, m wsproto.Message) []byte {
 	case p.stream && (auto || st.Format == event.FormatText):
 		return appendStream(b, m.Data)
 	}
-	return event.AppendPayload(b, p.event(event.In, m), &st)
+	e := p.event(event.In, m)
+	return event.AppendPayload(b, &e, &st)
 }
 
 // appendStream appends bytes escaped, but with their ends of lines.

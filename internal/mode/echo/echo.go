@@ -68,7 +68,7 @@ func (e *echo) run(ctx context.Context, env *cli.Env, args []string) error {
 		return err
 	}
 	defer con.Close()
-	e.con, e.talks = con, e.output.JSON || !e.output.Quiet
+	e.con, e.talks = con, e.output.Events() || !e.output.Quiet
 	e.listeners.Refuse = httpmini.Refuse
 	sockets, err := e.listeners.Open(ctx, env, con, e.tls)
 	if err != nil {
@@ -129,7 +129,7 @@ func (e *echo) webSocket(addr net.Addr) *wsproto.Server {
 		e.received(u.Data.(*client), m.Opcode.String(), m.Data)
 	}
 	s.OnDisconnect = func(u *wsproto.User, err error) { e.closed(u.Data.(*client), err) }
-	if e.output.Verbose || e.output.JSON {
+	if e.output.Verbose || e.output.Events() {
 		s.OnFrame = func(u *wsproto.User, received bool, h wsproto.Header, p []byte) {
 			if c, ok := u.Data.(*client); ok && (h.Opcode == wsproto.OpPing || h.Opcode == wsproto.OpPong) {
 				e.control(c, received, h.Opcode, p)

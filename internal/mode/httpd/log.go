@@ -20,7 +20,7 @@ func (h *httpd) logged(handler httpmini.Handler) httpmini.Handler {
 		h.counts.requests.Add(1)
 		h.counts.bytes.Add(x.Sent())
 	}
-	if h.output.Quiet && !h.output.JSON || h.debug {
+	if h.output.Quiet && !h.output.Events() || h.debug {
 		return func(x *httpmini.Exchange) {
 			handler(x)
 			count(x)
@@ -39,8 +39,10 @@ func (h *httpd) logged(handler httpmini.Handler) httpmini.Handler {
 // log writes a line of the access log: in Common Log Format, with -v Combined.
 func (h *httpd) log(x *httpmini.Exchange, began time.Time) {
 	req := x.Request
-	if h.output.JSON {
-		h.con.Emit(h.event(x, began))
+	if h.output.Events() {
+		h.con.Event(*h.event(x, began))
+	}
+	if h.output.JSON || h.output.Quiet {
 		return
 	}
 	b := event.AppendField(make([]byte, 0, 256), hostOf(x.RemoteAddr()))

@@ -124,7 +124,7 @@ func (m *line) run(ctx context.Context, env *cli.Env, args []string) error {
 		Grace:         m.listener.Grace,
 		Log:           con.Error,
 	}
-	if m.output.JSON || !m.output.Quiet {
+	if m.output.Events() || !m.output.Quiet {
 		m.tell(s)
 	}
 	err = listen.ServeAll(ctx, &m.listener.Serving, func(ctx context.Context) { s.Shutdown(ctx) }, func() error { return s.Serve(ln) })

@@ -268,9 +268,7 @@ func (p *pinger) overdue(now time.Time) {
 
 // event is for -json.
 func (p *pinger) event(kind string, payload []byte, fields ...event.Data) {
-	if p.output.JSON {
-		p.con.Emit(&event.Event{Event: kind, Proto: p.target.Scheme, Client: -1, Dir: event.In, Payload: payload, Fields: fields})
-	}
+	p.con.Event(event.Event{Event: kind, Proto: p.target.Scheme, Client: -1, Dir: event.In, Payload: payload, Fields: fields})
 }
 
 // summary prints what came of it all.
@@ -280,13 +278,13 @@ func (p *pinger) summary() {
 	received, t := p.times.n, &p.times
 	loss := 100 * float64(p.sent-received) / float64(p.sent)
 	low, average, high, p99 := t.low, t.average(), t.high, t.quantile(0.99)
+	p.con.Event(event.Event{Event: event.Summary, Proto: p.target.Scheme, Client: -1, Fields: []event.Data{
+		event.Int("sent", int64(p.sent)), event.Int("received", int64(received)), event.Float("loss_percent", loss),
+		event.Int("duplicates", int64(p.duplicates)), event.Int("unasked", int64(p.unasked)),
+		event.Float("min_ms", inMilliseconds(low)), event.Float("avg_ms", inMilliseconds(average)),
+		event.Float("max_ms", inMilliseconds(high)), event.Float("p99_ms", inMilliseconds(p99)),
+	}})
 	if p.output.JSON {
-		p.con.Emit(&event.Event{Event: event.Summary, Proto: p.target.Scheme, Client: -1, Fields: []event.Data{
-			event.Int("sent", int64(p.sent)), event.Int("received", int64(received)), event.Float("loss_percent", loss),
-			event.Int("duplicates", int64(p.duplicates)), event.Int("unasked", int64(p.unasked)),
-			event.Float("min_ms", inMilliseconds(low)), event.Float("avg_ms", inMilliseconds(average)),
-			event.Float("max_ms", inMilliseconds(high)), event.Float("p99_ms", inMilliseconds(p99)),
-		}})
 		return
 	}
 	var b strings.Builder

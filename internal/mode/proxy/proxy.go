@@ -298,15 +298,13 @@ func (p *wsProxy) relay(s *session, nc net.Conn, buffered []byte, up *upstream) 
 
 func (p *wsProxy) opened(s *session, req *httpmini.Request) {
 	p.con.Status("client %d: %s %s to %s", s.number, s.peer, cli.Field(req.Target), s.target)
-	if p.output.JSON {
-		p.con.Emit(&event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
-			Fields: []event.Data{event.Text("target", s.target.String())}})
-	}
+	p.con.Event(event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
+		Fields: []event.Data{event.Text("target", s.target.String())}})
 }
 
 // teller is what is told of each message of s; nil if nobody asks.
 func (p *wsProxy) teller(s *session) func(fromBackend bool, op wsproto.Opcode, size int64, payload []byte) {
-	if !p.output.Verbose && !p.output.JSON {
+	if !p.output.Verbose && !p.output.Events() {
 		return nil
 	}
 	return func(fromBackend bool, op wsproto.Opcode, size int64, payload []byte) {
@@ -318,12 +316,9 @@ func (p *wsProxy) teller(s *session) func(fromBackend bool, op wsproto.Opcode, s
 			arrow = "target -> client"
 		}
 		p.con.Detail("client %d: %s %v %d bytes", s.number, arrow, op, size)
-		if !p.output.JSON {
-			return
-		}
 		e := event.OfFrame(s.event(), !fromBackend, op.String(), payload)
 		e.Size = size
-		p.con.Emit(&e)
+		p.con.Event(e)
 	}
 }
 

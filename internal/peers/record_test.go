@@ -1,0 +1,77 @@
+package peers
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"socketsrv/internal/event"
+	"socketsrv/internal/kit"
+	"socketsrv/internal/mode/connect"
+	"socketsrv/internal/mode/echo"
+)
+
+// TestRecord: a recording has every event of both directions, with and without -json,
+// and each line can be read again.
+func TestRecord(t *testing.T) {
+	dir := t.TempDir()
+	server := kit.Background(t, echo.Mode, "-port", "0", "-q", "-record", filepath.Join(dir, "server"))
+	url := "ws://" + kit.Background(t, echo.Mode, "-port", "0").Addr("ws")
+	if code := kit.Background(t, connect.Mode, url, "-m", "hi", "-count", "1", "-record", filepath.Join(dir, "client")).Wait(); code != 0 {
+		t.Fatalf("connect: exit %d", code)
+	}
+	if code := kit.Background(t, connect.Mode, "ws://127.0.0.1:1/", "-m", "hi", "-record", filepath.Join(dir, "refused")).Wait(); code != 7 {
+		t.Fatalf("connect to nobody: exit %d", code)
+	}
+	server.Stop()
+	for name, want := range map[string]string{
+		"server":  "summary",
+		"client":  "open, message out hi, message in hi, close",
+		"refused": "error",
+	} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for line := range bytes.Lines(b) {
+			e, err := event.Parse(line)
+			if err != nil {
+				t.Fatalf("%s: %q: %v", name, line, err)
+			}
+			if e.Event == event.Message {
+				e.Event += " " + e.Dir + " " + string(e.Payload)
+			}
+			if e.Event != event.Ping && e.Event != event.Pong && e.Event != event.Listening {
+				got = append(got, e.Event)
+			}
+		}
+		if text := strings.Join(got, ", "); text != want {
+			t.Errorf("%s: %s; want %s", name, text, want)
+		}
+	}
+}
+
+// TestCapture: Wireshark reads a capture, decrypts it, and finds nothing to complain of.
+func TestCapture(t *testing.T) {
+	tshark, err := exec.LookPath("tshark")
+	if err != nil {
+		t.Skip("no tshark: ", err)
+	}
+	capture := filepath.Join(t.TempDir(), "c.pcapng")
+	server := kit.Background(t, echo.Mode, "-port", "0", "-tls", "-record", capture)
+	url := "wss://" + server.Addr("wss") + "/path"
+	if code := kit.Background(t, connect.Mode, url, "-k", "-x", "-m", "hello", "-count", "1").Wait(); code != 0 {
+		t.Fatalf("connect: exit %d", code)
+	}
+	server.Stop()
+	out, err := exec.Command(tshark, "-r", capture, "-Y", "websocket || http || _ws.expert.severity >= 6291456", "-d", "tcp.port==1-65535,tls").CombinedOutput()
+	for _, want := range []string{"GET /path HTTP/1.1", "101 Switching Protocols", "WebSocket Text"} {
+		if !strings.Contains(string(out), want) || err != nil {
+			t.Errorf("tshark does not show %q: %v\n%s", want, err, out)
+		}
+	}
+}
