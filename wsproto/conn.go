@@ -31,7 +31,7 @@ type Config struct {
 	// on the wrong side (the first time), a Close frame's payload. err is a *ProtocolError
 	// as it would have ended the connection. It is called by whoever reads and must not
 	// call the Conn. Dial tells it, with a *HandshakeError, of a subprotocol that nobody
-	// offered as well.
+	// offered, and of what httpmini.Faults a head has, as well.
 	Lenient func(err error)
 
 	// Tap, if not nil, sees each frame once its header is known, whether or not

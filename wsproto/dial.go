@@ -229,7 +229,7 @@ func (opt *DialOptions) handshake(nc *headReader, br *bufio.Reader, u httpmini.W
 		return nil, Agreement{}, fmt.Errorf("wsproto: sending the opening handshake: %w", err)
 	}
 	limits := httpmini.ClientLimits
-	limits.Strict = true
+	limits.Strict = opt.Config.Lenient == nil
 	res, err := httpmini.ReadFinal(br, "GET", true, limits)
 	if err != nil {
 		if _, ok := errors.AsType[*httpmini.Error](err); !ok {
@@ -239,6 +239,9 @@ func (opt *DialOptions) handshake(nc *headReader, br *bufio.Reader, u httpmini.W
 			err = &HandshakeError{Head: string(nc.came), Err: err}
 		}
 		return nil, Agreement{}, err
+	}
+	for _, fault := range res.Faults.Errors() {
+		opt.Config.Lenient(&HandshakeError{Status: res.Status, Response: res, Head: res.Raw, Err: fault})
 	}
 	ag, err := opt.judge(res, req)
 	if err != nil {

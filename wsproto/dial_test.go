@@ -119,6 +119,8 @@ var responses = []struct {
 	{"HTTP/1.0", strings.Replace(good(""), "HTTP/1.1", "HTTP/1.0", 1), DialOptions{}, ErrHTTPVersion},
 	{"WC09, hw-19 a length: no 101 has a body (RFC 9112 §6.3)", good("Content-Length: 2147483647\r\n"), DialOptions{}, nil},
 	{"WC09 chunks", good("Transfer-Encoding: chunked\r\n"), DialOptions{}, nil},
+	{"a head with LF alone", strings.ReplaceAll(good(""), "\r\n", "\n"), DialOptions{}, httpmini.ErrLineEnd},
+	{"the same, forgiven", strings.ReplaceAll(good(""), "\r\n", "\n"), DialOptions{Config: Config{Lenient: func(error) {}}}, nil},
 	{"no HTTP at all", "220 mail.example ESMTP\r\n\r\n", DialOptions{}, httpmini.ErrNotHTTP},
 	{"nothing", "", DialOptions{}, io.EOF},
 	{"cut", "HTTP/1.1 101 Swi", DialOptions{}, io.ErrUnexpectedEOF},

@@ -31,6 +31,8 @@ type Server struct {
 	// OnRefuse hears of each handshake that was refused, after the answer to it, and
 	// what for.
 	OnRefuse func(x *httpmini.Exchange, err error)
+	// OnBadRequest hears of what no handshake could be read from: see httpmini.Server.
+	OnBadRequest func(peer net.Addr, raw string, err error)
 	// OnConnect comes first for each user, OnDisconnect last, with an error as
 	// Conn.ReadMessage returns it. Each is called once.
 	OnConnect    func(u *User, req *httpmini.Request)
@@ -201,7 +203,7 @@ func (s *Server) track(ln net.Listener) bool {
 	}
 	s.listeners[ln] = struct{}{}
 	if s.http == nil {
-		s.http = &httpmini.Server{Handler: s.ServeExchange, HeadTimeout: s.HandshakeTimeout, Log: s.Log}
+		s.http = &httpmini.Server{Handler: s.ServeExchange, HeadTimeout: s.HandshakeTimeout, Log: s.Log, OnBadRequest: s.OnBadRequest}
 	}
 	return true
 }
