@@ -2,6 +2,7 @@ package wsproto
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -47,6 +48,7 @@ type Assembler struct {
 	Deflate      *Deflate // nil: permessage-deflate was not agreed on
 	MaxMessage   int64    // bytes of a message, after inflating; 0 means DefaultMaxMessage
 	MaxFragments int      // frames of a message; 0 means DefaultMaxFragments
+	Memory       *Budget  // what messages take counts in it; nil: no bound for all together
 
 	// Lenient, if not nil, is told of faults that nothing depends on, and they are
 	// passed over: see Config.Lenient.
@@ -61,6 +63,7 @@ type Assembler struct {
 	earned    int    // bytes of the last message that came: the next one is given as much at once
 	buf       *block // headroom, and what has come of the message, unmasked
 	inflated  *block // the last compressed message, inflated
+	held      int64  // bytes of Memory
 	control   []byte // what has come of a control frame that came in pieces
 	misled    bool   // Lenient knows of the masking
 
@@ -176,9 +179,8 @@ func (a *Assembler) Add(p []byte) (m Message, done bool, err error) {
 		return a.piece(p, last)
 	}
 	if !last || a.buffered() > 0 {
-		a.keep(p)
-		if !last {
-			return m, false, nil
+		if err := a.keep(p); err != nil || !last {
+			return m, false, err
 		}
 		p = a.buf.b[headroom:]
 	}
@@ -257,7 +259,11 @@ func (a *Assembler) space() []byte {
 	if a.h.Opcode.IsControl() || a.message == 0 || a.left < worthwhile || a.buffered() < worthwhile {
 		return nil
 	}
+	if a.Memory.left() < int64(4*a.buffered()) {
+		return nil
+	}
 	a.grow(1)
+	a.account()
 	n := len(a.buf.b)
 	free := a.buf.b[n:cap(a.buf.b)]
 	return free[:min(int64(len(free)), a.left, spaceSize)]
@@ -268,29 +274,34 @@ func (a *Assembler) space() []byte {
 // needs.
 func (a *Assembler) grow(n int) {
 	if a.buf == nil {
-		a.buf = getBlock(headroom + n + int(min(a.left, int64(max(3*n, a.earned-n)))))
+		a.buf = getBlock(headroom + n + int(min(a.left, int64(max(3*n, a.earned-n)), a.Memory.left()/2)))
 		a.buf.b = a.buf.b[:headroom]
 		return
 	}
 	if cap(a.buf.b)-len(a.buf.b) < n {
-		a.buf = a.buf.grow(n + int(min(a.left, int64(3*len(a.buf.b)))))
+		a.buf = a.buf.grow(n + int(min(a.left, int64(3*len(a.buf.b)), a.Memory.left()/2)))
 	}
 }
 
 // keep appends p to the message, unless it was read into space and is there.
-func (a *Assembler) keep(p []byte) {
+func (a *Assembler) keep(p []byte) error {
 	if len(p) == 0 {
-		return
+		return nil
 	}
 	if v := a.buf; v != nil {
 		n := len(v.b)
 		if cap(v.b) > n && &v.b[:n+1][n] == &p[0] {
 			v.b = v.b[:n+len(p)]
-			return
+			return nil
 		}
+	}
+	if a.Memory.left() < int64(len(p)) {
+		return broke(StatusTryAgainLater, ErrMemory, a.h)
 	}
 	a.grow(len(p))
 	a.buf.b = append(a.buf.b, p...)
+	a.account()
+	return nil
 }
 
 // whole returns p, the data of the message that Add returned last, with the
@@ -313,21 +324,29 @@ func (a *Assembler) release() {
 		putBlock(a.buf)
 		a.buf = nil
 	}
+	a.account()
 }
 
 // midMessage reports whether the end of the stream would cut a message or frame.
 func (a *Assembler) midMessage() bool { return a.left > 0 || a.message != 0 }
 
 func (a *Assembler) inflate(p []byte) ([]byte, error) {
+	a.Memory.enter()
+	defer a.Memory.leave()
 	if a.inflated == nil {
 		a.inflated = getBlock(4 * len(p))
 	}
 	var err error
-	a.inflated.b, err = a.Deflate.Decompress(a.inflated.b[:0], p, a.maxMessage())
-	if err != nil {
-		return nil, inFrame(err, a.h)
+	left := a.Memory.left()
+	a.inflated.b, err = a.Deflate.Decompress(a.inflated.b[:0], p, min(a.maxMessage(), left))
+	a.account()
+	switch {
+	case err == nil:
+		return a.inflated.b, nil
+	case left < a.maxMessage() && errors.Is(err, ErrMessageTooBig):
+		return nil, broke(StatusTryAgainLater, ErrMemory, a.h)
 	}
-	return a.inflated.b, nil
+	return nil, inFrame(err, a.h)
 }
 
 // kept returns what has come of the message before the bytes being added.

@@ -13,9 +13,14 @@ import (
 // A Config sets the limits and habits of a connection. The zero value works. It
 // must not be changed while a Conn uses it.
 type Config struct {
-	MaxMessage   int64         // bytes of a received message, after inflating; 0 means DefaultMaxMessage
-	MaxFragments int           // frames of a received message; 0 means DefaultMaxFragments
-	WriteTimeout time.Duration // longest time without progress in sending; 0 means 30 s
+	MaxMessage   int64   // bytes of a received message, after inflating; 0 means DefaultMaxMessage
+	MaxFragments int     // frames of a received message; 0 means DefaultMaxFragments
+	Memory       *Budget // bounds what messages take of all connections that have it; nil: no bound
+	// MessageTimeout is how long a message may take from its first byte to its last
+	// (else 1008); 0 means for ever.
+	MessageTimeout time.Duration
+
+	WriteTimeout time.Duration // for each 256 KiB that are sent, or what there is of it; 0 means 30 s
 	CloseTimeout time.Duration // how long the closing handshake may take; 0 means 5 s, negative the same but no limit after CloseWrite
 	PingInterval time.Duration // a ping goes out after so long without a byte from the peer; 0 means never
 	PongTimeout  time.Duration // how long the peer may then stay silent; 0 means 20 s
@@ -83,6 +88,8 @@ type Conn struct {
 	messages atomic.Uint32         // counts messages read, if Config.IdleTimeout is set
 	closed   atomic.Bool           // Close was called
 	alive    *keepalive
+	slow     *time.Timer // runs while a message is incomplete, if Config.MessageTimeout is set
+	late     bool        // slow runs
 	inLoop
 }
 
@@ -99,7 +106,7 @@ func (c *Conn) init(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg *
 	c.nc, c.role, c.ag, c.cfg = nc, role, ag, cfg
 	c.raw = waitable(nc)
 	c.size = plainReadSize
-	c.asm = Assembler{Role: role, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments, Lenient: cfg.Lenient}
+	c.asm = Assembler{Role: role, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments, Memory: cfg.Memory, Lenient: cfg.Lenient}
 	if ag.Deflate != nil {
 		c.asm.Deflate = newDeflate(role, *ag.Deflate)
 	}
@@ -195,6 +202,9 @@ func (c *Conn) unlockReading() {
 // next returns the next message that is whole in the input; !ok wants more of it.
 // Control frames are dealt with on the way.
 func (c *Conn) next() (m Message, ok bool, err error) {
+	if c.cfg.MessageTimeout > 0 {
+		defer func() { c.timeMessage(!ok && len(c.p) > 0) }()
+	}
 	for {
 		if c.cfg.Tap == nil && !c.inFrame {
 			if m, n := c.asm.flat(c.p); n > 0 {
@@ -254,6 +264,26 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 			return m, true, nil
 		}
 	}
+}
+
+// timeMessage sees to it that slow runs while a message is incomplete; part says that
+// the input ends in a header.
+func (c *Conn) timeMessage(part bool) {
+	part = part || c.inFrame || c.asm.midMessage()
+	switch {
+	case part == c.late:
+		return
+	case !part:
+		c.slow.Stop()
+	case c.slow == nil:
+		c.slow = time.AfterFunc(c.cfg.MessageTimeout, func() {
+			c.closeWith(StatusPolicyViolation, ErrMessageTimeout.Error())
+			time.AfterFunc(c.cfg.closeTimeout(), func() { c.abort(ErrMessageTimeout) })
+		})
+	default:
+		c.slow.Reset(c.cfg.MessageTimeout)
+	}
+	c.late = part
 }
 
 // locate returns the message p with the bytes before it that are free: the header
@@ -403,8 +433,8 @@ func (c *Conn) giveBack() {
 
 // WriteMessage sends p as one text or binary message and returns when it has
 // been handed to the system. Text must be valid UTF-8. It fails with ErrCloseSent
-// after Close, with os.ErrDeadlineExceeded when the peer took nothing for
-// Config.WriteTimeout; after any error the connection is of no more use.
+// after Close, with os.ErrDeadlineExceeded when the peer takes too long,
+// see Config.WriteTimeout; after any error the connection is of no more use.
 func (c *Conn) WriteMessage(op Opcode, p []byte) error { return c.write(op, p, true) }
 
 // Reply is WriteMessage for the goroutine that reads, to answer what it got: the
@@ -463,7 +493,7 @@ func (c *Conn) Close(code StatusCode, reason string) error {
 // waited for, and input that nobody will read is read, because the system
 // answers it with a reset that would overtake them. abort cuts that short.
 func (c *Conn) hangUp() {
-	c.stopKeepalive()
+	c.stopTimers()
 	o := &c.out
 	o.mu.Lock()
 	c.flush(true)
@@ -483,6 +513,7 @@ func (c *Conn) hangUp() {
 	o.drop()
 	o.mu.Unlock()
 	c.giveBack()
+	c.asm.drop()
 }
 
 // lingerTime bounds how long input is read that nobody wants.

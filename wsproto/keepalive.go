@@ -38,7 +38,11 @@ func (c *Conn) startKeepalive() {
 	}
 }
 
-func (c *Conn) stopKeepalive() {
+// stopTimers comes when the connection is to be closed.
+func (c *Conn) stopTimers() {
+	if c.slow != nil {
+		c.slow.Stop()
+	}
 	k := c.alive
 	if k == nil {
 		return
@@ -51,6 +55,14 @@ func (c *Conn) stopKeepalive() {
 			t.Stop()
 		}
 	}
+}
+
+// closeWith sends a Close frame, unless one was sent, and does not wait.
+func (c *Conn) closeWith(code StatusCode, reason string) {
+	c.queueClose(AppendClose(nil, code, closeReason(reason)))
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.flush(false)
 }
 
 func (c *Conn) pingTick() {
@@ -88,10 +100,7 @@ func (c *Conn) idleTick() {
 	case k.quiet < idleLooks:
 		k.idle.Reset(c.cfg.IdleTimeout / idleLooks)
 	case k.quiet == idleLooks:
-		c.queueClose(AppendClose(nil, StatusGoingAway, "idle timeout"))
-		c.out.mu.Lock()
-		c.flush(false)
-		c.out.mu.Unlock()
+		c.closeWith(StatusGoingAway, "idle timeout")
 		k.idle.Reset(c.cfg.closeTimeout())
 	default:
 		c.abort(ErrIdleTimeout)

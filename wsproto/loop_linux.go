@@ -441,7 +441,7 @@ func (c *Conn) pump() error {
 func (c *Conn) writeNow(p []byte) (int, error) {
 	o := &c.out
 	n, err := writeFD(c.fd, p)
-	o.moved = o.moved || n > 0
+	o.moved += n
 	if err != nil {
 		o.err = err
 		o.drop()
@@ -455,6 +455,9 @@ func (c *Conn) block() {
 	o := &c.out
 	o.blocked = true
 	o.full.Store(o.len() >= maxBatch)
+	if !o.stalling {
+		o.moved = 0
+	}
 	if o.stall == nil {
 		o.stall = time.AfterFunc(c.cfg.writeTimeout(), c.stalled)
 	} else if !o.stalling {
@@ -475,13 +478,15 @@ func (c *Conn) unblock() {
 	o.blocked = false
 	c.pump()
 	if !o.blocked {
+		o.moved = writeStride // what waits next has a time of its own
 		o.full.Store(false)
 		c.arm()
 	}
 	o.cond.Broadcast()
 }
 
-// stalled ends the connection of a peer that took nothing for Config.WriteTimeout.
+// stalled ends the connection of a peer that took less than writeStride of what waits in
+// Config.WriteTimeout.
 func (c *Conn) stalled() {
 	o := &c.out
 	o.mu.Lock()
@@ -489,8 +494,8 @@ func (c *Conn) stalled() {
 	switch {
 	case !o.blocked || o.err != nil:
 		o.stalling = false
-	case o.moved:
-		o.moved = false
+	case o.moved >= writeStride:
+		o.moved = 0
 		o.stall.Reset(c.cfg.writeTimeout())
 	default:
 		c.cut(errStall)
@@ -541,7 +546,7 @@ func (c *Conn) cut(err error) {
 
 // close closes the connection, whose turn is over.
 func (c *Conn) close() {
-	c.stopKeepalive()
+	c.stopTimers()
 	o := &c.out
 	o.mu.Lock()
 	if c.loop.remove(c) {
@@ -560,6 +565,6 @@ func (c *Conn) close() {
 	c.p = nil
 	putBlock(c.in)
 	c.in = nil
-	c.asm.release()
+	c.asm.drop()
 	c.owner.gone()
 }

@@ -212,20 +212,32 @@ func TestLoopReplyWaits(t *testing.T) {
 	c.talkOnce("on it goes")
 }
 
-// TestLoopWriteStall: a peer that takes nothing is given up.
+// TestLoopWriteStall: a peer that takes nothing, or next to nothing, is given up.
 func TestLoopWriteStall(t *testing.T) {
-	j := newJournal()
-	s := echoServer(j)
-	s.Config.WriteTimeout = 50 * time.Millisecond
-	s.Queue = 64 << 20
-	addr := serve(t, s)
-	connect(t, addr, "")
-	j.waitFor(t, 1)
-	if err := s.Users()[0].Send(OpBinary, make([]byte, 32<<20)); err != nil {
-		t.Fatal(err)
-	}
-	if got := j.waitFor(t, 2)[1]; !strings.Contains(got, "i/o timeout") {
-		t.Errorf("the handlers saw %q, want a time-out", got)
+	for _, drip := range []bool{false, true} {
+		j := newJournal()
+		s := echoServer(j)
+		s.Config.WriteTimeout = 50 * time.Millisecond
+		s.Queue = 64 << 20
+		addr := serve(t, s)
+		c := connect(t, addr, "")
+		j.waitFor(t, 1)
+		if err := s.Users()[0].Send(OpBinary, make([]byte, 32<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if drip { // a few bytes a millisecond
+			go func() {
+				for b := make([]byte, 8); ; time.Sleep(time.Millisecond) {
+					if _, err := c.Read(b); err != nil {
+						return
+					}
+				}
+			}()
+		}
+		if got := j.waitFor(t, 2)[1]; !strings.Contains(got, "i/o timeout") {
+			t.Errorf("the handlers saw %q, want a time-out", got)
+		}
+		c.Close()
 	}
 }
 

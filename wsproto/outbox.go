@@ -30,7 +30,7 @@ type outbox struct {
 	blocked  bool        // the socket takes no more: what waits is ahead
 	full     atomic.Bool // so much is blocked that nothing more is read
 	deaf     bool        // nothing more is read in any case
-	moved    bool        // the peer took something since stall was set
+	moved    int         // bytes that the peer took since stall was set
 	stalling bool        // stall runs
 	stall    *time.Timer
 
@@ -395,22 +395,11 @@ func (c *Conn) writeBoth(a, p []byte) error {
 	if dead := c.dead.Load(); dead != nil {
 		return *dead
 	}
-	sent, err := v.list.WriteTo(c.nc)
+	_, err := v.list.WriteTo(c.nc)
 	v.room, v.list = [2][]byte{}, nil
 	vectors.Put(v)
 	if err != nil {
-		if sent == 0 || !isTimeout(err) {
-			return err
-		}
-		// It goes slowly, but it goes.
-		if rest := int(sent) - len(a); rest >= 0 {
-			n = rest
-		} else {
-			n = 0
-			if err := c.writeAll(a[sent:]); err != nil {
-				return err
-			}
-		}
+		return err
 	}
 	return c.writeAll(p[n:])
 }
@@ -418,7 +407,7 @@ func (c *Conn) writeBoth(a, p []byte) error {
 // writeStride is how much must be sent within each WriteTimeout.
 const writeStride = 256 << 10
 
-// writeAll writes b, however long the peer takes as long as it takes something.
+// writeAll writes b.
 func (c *Conn) writeAll(b []byte) error {
 	for len(b) > 0 {
 		c.nc.SetWriteDeadline(time.Now().Add(c.cfg.writeTimeout()))
@@ -426,7 +415,7 @@ func (c *Conn) writeAll(b []byte) error {
 			return *dead
 		}
 		n, err := c.nc.Write(b[:min(len(b), writeStride)])
-		if err != nil && (n == 0 || !isTimeout(err)) {
+		if err != nil {
 			if dead := c.dead.Load(); dead != nil {
 				return *dead
 			}

@@ -17,7 +17,7 @@ import (
 type RelayConfig struct {
 	Deflate      bool          // both ends agreed on permessage-deflate: RSV1 may be set
 	MaxMessage   int64         // bytes of a message as it goes over the wire; 0 means no bound
-	WriteTimeout time.Duration // longest time without progress in sending; 0 means 30 s
+	WriteTimeout time.Duration // for each 256 KiB that are sent, or what there is of it; 0 means 30 s
 	CloseTimeout time.Duration // how long the closing handshakes may take; 0 means 5 s
 	IdleTimeout  time.Duration // ends a relay that no message passed for so long; 0 means never
 

@@ -126,10 +126,7 @@ func (u *User) Ping(p []byte) error {
 func (u *User) Close(code StatusCode, reason string) {
 	u.closed.Store(true)
 	c := &u.conn
-	c.queueClose(AppendClose(nil, code, closeReason(reason)))
-	c.out.mu.Lock()
-	c.flush(false)
-	c.out.mu.Unlock()
+	c.closeWith(code, reason)
 	time.AfterFunc(c.cfg.closeTimeout(), func() { c.abort(ErrCloseTimeout) })
 }
 

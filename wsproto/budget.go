@@ -1,0 +1,78 @@
+package wsproto
+
+import (
+	"errors"
+	"math"
+	"runtime"
+	"sync/atomic"
+)
+
+// A Budget bounds what the connections whose Config.Memory it is hold together: of
+// messages that are not whole yet, and of compressed ones as they are inflated. The one
+// that would need more is closed with 1013. Beside it stands one message being inflated
+// for each processor. Its methods may be called from any goroutine.
+type Budget struct {
+	max   int64
+	used  atomic.Int64
+	slots chan struct{} // of those who inflate
+}
+
+var (
+	// ErrMemory is why a connection is closed with 1013.
+	ErrMemory = errors.New("all messages together take more memory than they may")
+	// ErrMessageTimeout is why a connection is closed with 1008: see
+	// Config.MessageTimeout.
+	ErrMessageTimeout = errors.New("a message did not come in time")
+)
+
+// NewBudget returns a Budget of so many bytes.
+func NewBudget(bytes int64) *Budget {
+	return &Budget{max: bytes, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+}
+
+// Used returns how many bytes are held.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// left returns how many more may be; of a nil Budget any number.
+func (b *Budget) left() int64 {
+	if b == nil {
+		return math.MaxInt64
+	}
+	return max(b.max-b.used.Load(), 0)
+}
+
+// enter and leave stand around what inflates.
+func (b *Budget) enter() {
+	if b != nil {
+		b.slots <- struct{}{}
+	}
+}
+
+func (b *Budget) leave() {
+	if b != nil {
+		<-b.slots
+	}
+}
+
+// account tells the Budget what a holds.
+func (a *Assembler) account() {
+	if a.Memory == nil {
+		return
+	}
+	var n int64
+	for _, v := range [...]*block{a.buf, a.inflated} {
+		if v != nil {
+			n += int64(cap(v.b))
+		}
+	}
+	if n != a.held {
+		a.Memory.used.Add(n - a.held)
+		a.held = n
+	}
+}
+
+// drop gives everything back, for good.
+func (a *Assembler) drop() {
+	a.message = 0
+	a.release()
+}
