@@ -86,30 +86,16 @@ func splitChallenges(s string) (all []string) {
 }
 
 func parseDigest(s string) (d digest) {
+	values := map[string]string{}
 	for _, part := range splitQuoted(s, ',') {
 		key, value, _ := strings.Cut(part, "=")
-		value = unquote(strings.TrimSpace(value))
-		switch strings.ToLower(strings.TrimSpace(key)) {
-		case "realm":
-			d.realm = value
-		case "nonce":
-			d.nonce = value
-		case "opaque":
-			d.opaque = value
-		case "algorithm":
-			d.algorithm = value
-		case "stale":
-			d.fresh = strings.EqualFold(value, "true")
-		case "userhash":
-			d.userhash = strings.EqualFold(value, "true")
-		case "qop":
-			for q := range strings.SplitSeq(value, ",") {
-				if strings.EqualFold(strings.TrimSpace(q), "auth") {
-					d.qop = "auth"
-				}
-			}
-		}
+		values[strings.ToLower(strings.TrimSpace(key))] = unquote(strings.TrimSpace(value))
 	}
+	if strings.Contains(","+strings.ReplaceAll(values["qop"], " ", "")+",", ",auth,") {
+		d.qop = "auth"
+	}
+	d.realm, d.nonce, d.opaque, d.algorithm = values["realm"], values["nonce"], values["opaque"], values["algorithm"]
+	d.fresh, d.userhash = strings.EqualFold(values["stale"], "true"), strings.EqualFold(values["userhash"], "true")
 	return d
 }
 

@@ -109,17 +109,13 @@ func (d *date) time(word string) bool {
 
 // name reads a month, a day of the week, which says nothing, or a zone.
 func (d *date) name(word string) bool {
-	word = strings.ToLower(word)
-	for m := time.January; m <= time.December; m++ {
-		if name := strings.ToLower(m.String()); d.month < 0 && (word == name || word == name[:3]) {
-			d.month = int(m)
-			return true
-		}
+	short := strings.ToLower(word[:min(3, len(word))])
+	if i := strings.Index("janfebmaraprmayjunjulaugsepoctnovdec", short); d.month < 0 && len(short) == 3 && i%3 == 0 {
+		d.month = i/3 + 1
+		return true
 	}
-	for w := time.Sunday; w <= time.Saturday; w++ {
-		if name := strings.ToLower(w.String()); word == name || word == name[:3] {
-			return true
-		}
+	if i := strings.Index("sunmontuewedthufrisat", short); len(short) == 3 && i%3 == 0 {
+		return true
 	}
 	minutes, ok := zones[strings.ToUpper(word)]
 	if d.zoned || !ok {

@@ -2,7 +2,6 @@ package curl
 
 import (
 	"fmt"
-	"slices"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"strconv"
@@ -280,17 +279,10 @@ func count(p *int) func(string) error {
 
 // check looks at the flags of each part.
 func (c *command) check() error {
-	if len(c.urls) > 0 || len(c.ops) == 0 || c.used() {
-		c.ops = append(c.ops, c.options)
-	}
+	c.ops = append(c.ops, c.options)
 	for i := range c.ops {
 		o := &c.ops[i]
-		kinds := 0
-		for _, used := range []bool{o.head, len(o.data) > 0 && !o.get, o.form != nil, len(o.uploads) > 0} {
-			if used {
-				kinds++
-			}
-		}
+		kinds := btoi(o.head) + btoi(len(o.data) > 0 && !o.get) + btoi(o.form != nil) + btoi(len(o.uploads) > 0)
 		switch {
 		case len(o.urls) == 0:
 			return cli.Usagef("no URL")
@@ -313,9 +305,4 @@ func (c *command) check() error {
 		}
 	}
 	return nil
-}
-
-// used says whether something was asked for after the last --next.
-func (c *command) used() bool {
-	return len(c.outputs)+len(c.uploads)+len(c.data) > 0 || c.form != nil || slices.Contains([]bool{c.head, c.get}, true)
 }

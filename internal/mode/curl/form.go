@@ -262,22 +262,16 @@ func encoded(p piece, encoder string, stdin io.Reader) (piece, error) {
 	if err != nil {
 		return p, err
 	}
-	var b bytes.Buffer
 	if encoder == "quoted-printable" {
+		var b bytes.Buffer
 		w := quotedprintable.NewWriter(&b)
 		w.Write(text)
 		w.Close()
 		return textPiece(b.String()), nil
 	}
 	const line = 76
-	for all := base64.StdEncoding.EncodeToString(text); all != ""; {
-		n := min(line, len(all))
-		b.WriteString(all[:n])
-		if all = all[n:]; all != "" {
-			b.WriteString("\r\n")
-		}
-	}
-	return textPiece(b.String()), nil
+	all := slices.Collect(slices.Chunk([]byte(base64.StdEncoding.EncodeToString(text)), line))
+	return textPiece(string(bytes.Join(all, []byte("\r\n")))), nil
 }
 
 func textFrom(name string, stdin io.Reader) (piece, error) {
@@ -296,23 +290,8 @@ func (o *options) escapeName(s string) string {
 
 // typeOf guesses as curl does, and no further.
 func typeOf(name string) string {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".gif":
-		return "image/gif"
-	case ".jpg", ".jpeg":
-		return "image/jpeg"
-	case ".png":
-		return "image/png"
-	case ".svg":
-		return "image/svg+xml"
-	case ".txt":
-		return "text/plain"
-	case ".htm", ".html":
-		return "text/html"
-	case ".pdf":
-		return "application/pdf"
-	case ".xml":
-		return "application/xml"
-	}
-	return ""
+	return map[string]string{
+		".gif": "image/gif", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".svg": "image/svg+xml", ".txt": "text/plain",
+		".htm": "text/html", ".html": "text/html", ".pdf": "application/pdf", ".xml": "application/xml",
+	}[strings.ToLower(filepath.Ext(name))]
 }

@@ -89,28 +89,35 @@ func (t *transfer) showRefused(err error) {
 
 // dumpHead is for -D. The first head of an option set begins the file.
 func (t *transfer) dumpHead(head []byte) error {
-	switch t.o.dumpHeader {
+	t.o.dumps++
+	return t.writeBeside(t.o.dumpHeader, t.o.dumps > 1, head)
+}
+
+// writeBeside writes what is no body to a file, at its end or in its place; - is stdout,
+// % stderr.
+func (t *transfer) writeBeside(name string, more bool, p []byte) error {
+	switch name {
 	case "-", "/dev/stdout":
-		_, err := t.env.Stdout.Write(t.o.forTTY(t.env.TTYOut, head))
+		_, err := t.env.Stdout.Write(t.o.forTTY(t.env.TTYOut, p))
 		return err
 	case "%", "/dev/stderr":
-		_, err := t.env.Stderr.Write(t.o.forTTY(t.env.TTYErr, head))
+		_, err := t.env.Stderr.Write(t.o.forTTY(t.env.TTYErr, p))
 		return err
 	}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	if t.o.dumps++; t.o.dumps == 1 {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	}
 	if t.o.createDirs {
-		if err := os.MkdirAll(filepath.Dir(t.o.dumpHeader), 0o777); err != nil {
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 			return err
 		}
 	}
-	f, err := os.OpenFile(t.o.dumpHeader, flags, 0o666)
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	if more {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	}
+	f, err := os.OpenFile(name, flags, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(head)
+	_, err = f.Write(p)
 	return errors.Join(err, f.Close())
 }
 

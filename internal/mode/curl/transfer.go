@@ -207,7 +207,7 @@ func (t *transfer) begin() (err error) {
 	if t.jar != nil && len(t.came) > 0 {
 		t.jar.Store(t.cookieURL(), t.came, t.env.Now())
 	}
-	if t.o.etagSave != "" && t.saveETag("") != nil {
+	if t.o.etagSave != "" && t.writeBeside(t.o.etagSave, true, nil) != nil {
 		t.warn("Failed creating file for saving etags: \"%s\". Skip this transfer", t.o.etagSave)
 		t.out = nil
 		return errSkipped
@@ -234,30 +234,6 @@ func (t *transfer) begin() (err error) {
 	}
 	return t.openOutput()
 }
-
-// saveETag writes a line to the file of --etag-save; nothing leaves what is there.
-func (t *transfer) saveETag(line string) error {
-	name := t.o.etagSave
-	if name == "-" {
-		_, err := t.env.Stdout.Write([]byte(line))
-		return err
-	}
-	if t.o.createDirs {
-		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
-			return err
-		}
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
-	if err == nil && line != "" {
-		err = errors.Join(f.Truncate(0), onlyErr(f.WriteString(line)))
-	}
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-func onlyErr(_ int, err error) error { return err }
 
 var errSkipped = errors.New("the file is there")
 
@@ -398,7 +374,7 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 	t.answer, t.response = a, a.Response
 	t.heads = append(t.heads, a.Header...)
 	if etag := a.Header.Get("ETag"); t.o.etagSave != "" && etag != "" && a.Status < 400 {
-		if err := t.saveETag(etag + "\n"); err != nil {
+		if err := t.writeBeside(t.o.etagSave, false, []byte(etag+"\n")); err != nil {
 			t.warn("failed to save the ETag: %v", err)
 		}
 	}

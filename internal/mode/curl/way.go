@@ -192,23 +192,21 @@ func (s *session) dialFrom(ctx context.Context, network, address string) (net.Co
 // sourceOf is an address, or that of an interface or of a host, nil if there is none:
 // if! and host! say which.
 func sourceOf(name string, v4 bool) net.IP {
-	fits := func(ip net.IP) bool { return ip != nil && (ip.To4() != nil) == v4 }
 	device, isDevice := strings.CutPrefix(name, "if!")
 	host, isHost := strings.CutPrefix(name, "host!")
+	var ips []net.IP
 	if i, err := net.InterfaceByName(device); err == nil && !isHost {
 		addrs, _ := i.Addrs()
 		for _, a := range addrs {
-			if n, ok := a.(*net.IPNet); ok && fits(n.IP) {
-				return n.IP
+			if n, ok := a.(*net.IPNet); ok {
+				ips = append(ips, n.IP)
 			}
 		}
+	} else if !isDevice {
+		ips, _ = net.LookupIP(host)
 	}
-	if isDevice {
-		return nil
-	}
-	ips, _ := net.LookupIP(host)
 	for _, ip := range ips {
-		if fits(ip) {
+		if (ip.To4() != nil) == v4 {
 			return ip
 		}
 	}

@@ -192,9 +192,6 @@ func (t *transfer) writeAfter() {
 		}
 	}
 	w.flush()
-	for _, f := range w.files {
-		f.Close()
-	}
 }
 
 // A writeTarget is where the format goes on to: %{stderr} changes that.
@@ -203,8 +200,7 @@ type writeTarget struct {
 	w     io.Writer
 	tty   *os.File // nil: it is no terminal
 	b     strings.Builder
-	muted bool       // after %{onerror}, where there was none
-	files []*os.File // of %output{}
+	muted bool // after %{onerror}, where there was none
 }
 
 func (w *writeTarget) text(s string) { w.b.WriteString(s) }
@@ -281,18 +277,20 @@ func (w *writeTarget) header(name string) {
 func (w *writeTarget) output(name string) {
 	w.flush()
 	name, more := strings.CutPrefix(name, ">>")
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	if more {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	}
-	f, err := os.OpenFile(name, flags, 0o666)
-	if err != nil {
+	if err := w.t.writeBeside(name, more, nil); err != nil {
 		w.t.warn("cannot write to %s: %v", name, err)
 		return
 	}
-	w.w, w.tty = f, nil
-	w.files = append(w.files, f)
+	w.w, w.tty = beside{w.t, name}, nil
 }
+
+// beside is the end of a file of %output{}.
+type beside struct {
+	t    *transfer
+	name string
+}
+
+func (b beside) Write(p []byte) (int, error) { return len(p), b.t.writeBeside(b.name, true, p) }
 
 func (w *writeTarget) variable(name string) {
 	switch name {
