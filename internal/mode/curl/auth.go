@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"hash"
+	"net/url"
 	"slices"
 	"socketsrv/httpmini"
 	"strings"
@@ -233,4 +234,13 @@ func (t *transfer) mustAsk() bool {
 	credentials, _ := t.credentials()
 	p := t.proxied()
 	return credentials != "" && t.o.auth == "digest" && t.loginAt().waits() || p != nil && p.User != nil && t.proxyAuth == "digest" && t.proxyLogin.waits()
+}
+
+// credentialsOf is user:password, "" for nobody.
+func credentialsOf(u *url.Userinfo) string {
+	if u == nil {
+		return ""
+	}
+	password, _ := u.Password()
+	return u.Username() + ":" + password
 }

@@ -104,3 +104,6 @@ func cookieLine(c httpmini.Cookie) string {
 	}
 	return fmt.Sprintf("%s%s%s\t%s\t%s\t%s\t%d\t%s\t%s\n", prefix, dot, c.Domain, word(!c.HostOnly), c.Path, word(c.Secure), at, c.Name, c.Value)
 }
+
+// namesFile says whether -b names a file: only that starts the cookie engine, as "" does.
+func namesFile(s string) bool { return !strings.Contains(s, "=") }

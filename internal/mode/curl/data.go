@@ -133,3 +133,13 @@ func percent(c byte) string {
 	const digits = "0123456789ABCDEF"
 	return string([]byte{'%', digits[c>>4], digits[c&15]})
 }
+
+// isStdin says whether -T names standard input.
+func isStdin(name string) bool { return name == "-" || name == "." }
+
+func noControl(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return isControl(r) && r != '\t' }) {
+		return errors.New("want no control characters")
+	}
+	return nil
+}

@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// userAgent is the User-Agent. Some servers have plain text for who has curl in it.
-const userAgent = "socketsrv-curl/1"
-
 // A content is what the data of an option set comes to, made once for all its
 // URLs.
 type content struct {
@@ -105,14 +102,6 @@ func (t *transfer) prepare() (*httpmini.Request, error) {
 // hasContent says whether there is a body of -d or -F, which may be empty.
 func (t *transfer) hasContent() bool {
 	return !t.o.get && (len(t.o.data) > 0 || t.o.form != nil)
-}
-
-// field is what -H gives that field, "" if it does not.
-func (o *options) field(name string) string {
-	if f := given(o.headers, name); f != nil {
-		return f.value
-	}
-	return ""
 }
 
 // prepareUpload is for -T. A path that ends in a slash gets the name of the file.
@@ -217,11 +206,6 @@ func (t *transfer) addContentType(h *httpmini.Header, add func(name, value strin
 		return
 	}
 	add("Content-Type", t.content.kind)
-}
-
-// replaces says whether -H speaks of that field.
-func (o *options) replaces(name string) bool {
-	return slices.ContainsFunc(o.headers, func(f field) bool { return strings.EqualFold(f.name, name) })
 }
 
 // expects says whether the body waits for a 100 (Continue): only one that is long

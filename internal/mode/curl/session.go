@@ -2,19 +2,19 @@ package curl
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // A session is one command line: its transfers share connections and cookies.
@@ -66,117 +66,6 @@ func newSession(c *command, env *cli.Env) *session {
 	return s
 }
 
-// all does the transfers one after the other. The last one's error is that of the
-// run.
-func (s *session) all(ctx context.Context) error {
-	var last error
-	for i := range s.ops {
-		o := &s.ops[i]
-		err := s.option(ctx, o)
-		last = err
-		if o.cookieJar != "" {
-			if werr := s.writeCookies(o); werr != nil {
-				s.warn("failed to save cookies in %s: %v", o.cookieJar, werr)
-			}
-		}
-		if ctx.Err() != nil || err != nil && s.failEarly {
-			return err
-		}
-	}
-	return last
-}
-
-// option does the transfers of one option set.
-func (s *session) option(ctx context.Context, o *options) (last error) {
-	given, came := s.readCookies(o)
-	content, err := o.content(s.env.Stdin)
-	if err != nil {
-		return s.fatal(cli.ExitRead, "Failed to open/read local data from file/application: %v", cli.ErrorText(err))
-	}
-	if len(o.outputs) > len(o.urls) && !o.remoteAll {
-		s.warn("Got more output options than URLs")
-	}
-	for i, raw := range o.urls {
-		urls, err := o.glob(raw)
-		if err != nil {
-			return s.fatal(exitBadURL, "%v", err)
-		}
-		uploads := &glob{literals: []string{""}}
-		if i < len(o.uploads) {
-			uploads.literals[0] = o.uploads[i]
-			if _, err := os.Stat(o.uploads[i]); err != nil { // no file is called so
-				if uploads, err = o.glob(o.uploads[i]); err != nil {
-					return s.fatal(exitBadURL, "%v", err)
-				}
-			}
-		}
-		for n := range uploads.size() * urls.size() {
-			t := &transfer{session: s, o: o, content: content, given: given, came: came, number: s.done}
-			var values, more []string
-			t.upload, more = uploads.at(n / urls.size())
-			t.raw, values = urls.at(n % urls.size())
-			both := &glob{patterns: slices.Concat(urls.patterns, uploads.patterns)}
-			t.target = o.targetOf(i, both, append(values, more...))
-			last = t.run(ctx)
-			s.done++
-			if ctx.Err() != nil || last != nil && s.failEarly {
-				return last
-			}
-		}
-	}
-	return last
-}
-
-// glob is what -g does not read as one.
-func (o *options) glob(s string) (*glob, error) {
-	if o.noGlob {
-		return &glob{literals: []string{s}}, nil
-	}
-	return parseGlob(s)
-}
-
-// targetOf is where the body of URL number i goes.
-func (o *options) targetOf(i int, urls *glob, values []string) target {
-	t := target{remote: o.remoteAll}
-	if i < len(o.outputs) && o.outputs[i] != (target{}) {
-		t = o.outputs[i]
-	}
-	if len(values) > 0 {
-		t.name = urls.fill(t.name, values)
-	}
-	if o.outputDir != "" && t.name != "" && t.name != "-" {
-		t.name = filepath.Join(o.outputDir, t.name)
-	}
-	return t
-}
-
-// readCookies fills the jar from the files of -b. It returns what was given there as
-// it is, and the Set-Cookie fields of heads that were saved.
-func (s *session) readCookies(o *options) (given []string, came httpmini.Header) {
-	for _, name := range o.cookies {
-		switch {
-		case !namesFile(name):
-			given = append(given, strings.TrimSpace(name))
-		case name != "":
-			fields, err := readCookies(s.jar, name, s.env.Stdin, !o.junkSession)
-			if err != nil {
-				s.warn("failed to read cookies from %s: %v", name, err)
-			}
-			came = append(came, fields...)
-		}
-	}
-	return given, came
-}
-
-// namesFile says whether -b names a file: only that starts the cookie engine, as "" does.
-func namesFile(s string) bool { return !strings.Contains(s, "=") }
-
-// fatal is an error before there is a transfer.
-func (s *session) fatal(code int, format string, args ...any) error {
-	s.say(code, fmt.Sprintf(format, args...))
-	return cli.Fail(code, nil)
-}
-
 // say prints an error as curl does.
 func (s *session) say(code int, text string) {
 	if text != "" && (!s.silent || s.showError) {
@@ -190,4 +79,109 @@ func (s *session) tell(what, format string, args ...any) {
 	if !s.silent {
 		fmt.Fprintf(s.env.Stderr, "%s: %s\n", what, event.AppendCut(nil, fmt.Sprintf(format, args...), cli.MaxErrorLine))
 	}
+}
+
+// A transfer is one URL with its redirects and retries.
+type transfer struct {
+	*session
+	o       *options
+	raw     string // the URL as it was typed, after {} and []
+	number  int
+	target  target
+	upload  string // a file; "" is none
+	content content
+	given   []string        // cookies of -b
+	came    httpmini.Header // Set-Cookie fields in a file of -b, for the host of the URL
+	out     *output
+	retried int   // how often it was tried again
+	kept    int64 // bytes of earlier tries in a file that began empty
+
+	attempt
+}
+
+// A attempt is what can be told of the last try of a transfer.
+type attempt struct {
+	url       httpmini.Where // what was asked for
+	at        httpmini.Where // where the redirects have led
+	atHome    bool           // that is still the same scheme, host and port
+	body      *body
+	resumeAt  int64
+	condition time.Time // of -z
+
+	begun    time.Time
+	took     time.Duration
+	way      httpmini.Connection
+	refused  bool // nobody listens there
+	lookedUp time.Time
+
+	held                []byte // heads that wait for the name of their file
+	asking              bool   // what is sent is only a question for a challenge
+	etag                string // of --etag-compare
+	asked               string // the method of the last request, CONNECT too
+	method, sentReferer string
+	answer              *httpmini.Answer   // the last one
+	heads               httpmini.Header    // the fields of all answers
+	response            *httpmini.Response // the last final one, or what -z makes of it
+	connectStatus       int
+	connects, fields    int
+	redirects           int
+	obeyed              bool // a redirect made another method of that of -X
+	redirectTime        time.Duration
+	redirectURL         string // that was not followed
+	headerSize          int64
+	requestSize         int64
+	down, up            int64
+	headErr             error // of writing a head
+
+	// For the meter, which looks on from its own goroutine: bytes of bodies so far,
+	// and in all where that is known.
+	gone, got, toGo, toCome atomic.Int64
+
+	exit    int
+	message string
+}
+
+// status is that of the last answer, 0 if there was none.
+func (t *transfer) status() int {
+	if t.response == nil {
+		return 0
+	}
+	return t.response.Status
+}
+
+func (t *transfer) field(name string) any {
+	if t.response == nil {
+		return nil
+	}
+	return orNil(t.response.Header.Get(name))
+}
+
+func (t *transfer) version() string {
+	if t.response == nil {
+		return "0"
+	}
+	return "1." + strconv.Itoa(t.response.Minor)
+}
+
+// since is how long after the beginning something happened.
+func (t *transfer) since(at time.Time) time.Duration {
+	if at.Before(t.begun) {
+		return 0
+	}
+	return at.Sub(t.begun)
+}
+
+// effective is where the redirects have led.
+func (t *transfer) effective() string {
+	if t.redirects == 0 {
+		return t.url.String() + t.url.Fragment
+	}
+	return t.at.String()
+}
+
+func (t *transfer) fileName() string {
+	if t.out == nil {
+		return ""
+	}
+	return t.out.name
 }

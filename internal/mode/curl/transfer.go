@@ -11,69 +11,8 @@ import (
 	"socketsrv/internal/cli"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 )
-
-// A transfer is one URL with its redirects and retries.
-type transfer struct {
-	*session
-	o       *options
-	raw     string // the URL as it was typed, after {} and []
-	number  int
-	target  target
-	upload  string // a file; "" is none
-	content content
-	given   []string        // cookies of -b
-	came    httpmini.Header // Set-Cookie fields in a file of -b, for the host of the URL
-	out     *output
-	retried int   // how often it was tried again
-	kept    int64 // bytes of earlier tries in a file that began empty
-
-	attempt
-}
-
-// A attempt is what can be told of the last try of a transfer.
-type attempt struct {
-	url       httpmini.Where // what was asked for
-	at        httpmini.Where // where the redirects have led
-	atHome    bool           // that is still the same scheme, host and port
-	body      *body
-	resumeAt  int64
-	condition time.Time // of -z
-
-	begun    time.Time
-	took     time.Duration
-	way      httpmini.Connection
-	refused  bool // nobody listens there
-	lookedUp time.Time
-
-	held                []byte // heads that wait for the name of their file
-	asking              bool   // what is sent is only a question for a challenge
-	etag                string // of --etag-compare
-	asked               string // the method of the last request, CONNECT too
-	method, sentReferer string
-	answer              *httpmini.Answer   // the last one
-	heads               httpmini.Header    // the fields of all answers
-	response            *httpmini.Response // the last final one, or what -z makes of it
-	connectStatus       int
-	connects, fields    int
-	redirects           int
-	obeyed              bool // a redirect made another method of that of -X
-	redirectTime        time.Duration
-	redirectURL         string // that was not followed
-	headerSize          int64
-	requestSize         int64
-	down, up            int64
-	headErr             error // of writing a head
-
-	// For the meter, which looks on from its own goroutine: bytes of bodies so far,
-	// and in all where that is known.
-	gone, got, toGo, toCome atomic.Int64
-
-	exit    int
-	message string
-}
 
 // run does the transfer, again and again where --retry says so, and what comes
 // after it. The error is a Failure: all has been said.
@@ -416,49 +355,4 @@ func (t *transfer) redirected(to string, r *httpmini.Request) {
 	}
 	t.setCookies(&r.Header)
 	t.info("Issue another request to this URL: '%s'", to)
-}
-
-// status is that of the last answer, 0 if there was none.
-func (t *transfer) status() int {
-	if t.response == nil {
-		return 0
-	}
-	return t.response.Status
-}
-
-func (t *transfer) field(name string) any {
-	if t.response == nil {
-		return nil
-	}
-	return orNil(t.response.Header.Get(name))
-}
-
-func (t *transfer) version() string {
-	if t.response == nil {
-		return "0"
-	}
-	return "1." + strconv.Itoa(t.response.Minor)
-}
-
-// since is how long after the beginning something happened.
-func (t *transfer) since(at time.Time) time.Duration {
-	if at.Before(t.begun) {
-		return 0
-	}
-	return at.Sub(t.begun)
-}
-
-// effective is where the redirects have led.
-func (t *transfer) effective() string {
-	if t.redirects == 0 {
-		return t.url.String() + t.url.Fragment
-	}
-	return t.at.String()
-}
-
-func (t *transfer) fileName() string {
-	if t.out == nil {
-		return ""
-	}
-	return t.out.name
 }

@@ -23,13 +23,6 @@ func fieldText(p *string) func(string) error {
 	}
 }
 
-func noControl(s string) error {
-	if strings.ContainsFunc(s, func(r rune) bool { return isControl(r) && r != '\t' }) {
-		return errors.New("want no control characters")
-	}
-	return nil
-}
-
 var errCount = errors.New("want a number from 0 on")
 
 func (c *command) setMethod(s string) error {

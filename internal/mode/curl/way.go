@@ -80,15 +80,6 @@ func (t *transfer) tunnelHeader() (h httpmini.Header) {
 	return h
 }
 
-// credentialsOf is user:password, "" for nobody.
-func credentialsOf(u *url.Userinfo) string {
-	if u == nil {
-		return ""
-	}
-	password, _ := u.Password()
-	return u.Username() + ":" + password
-}
-
 // dial connects to a server or to the proxy that proxyURL named.
 func (s *session) dial(ctx context.Context, _, address string) (nc net.Conn, err error) {
 	s.toProxy = s.viaProxy && s.through == nil
@@ -285,14 +276,4 @@ func (s *session) makeConfig() (err error) {
 		}
 	}
 	return failf(code, "%s: %v", what, cli.ErrorText(err))
-}
-
-// given is what a list of -H says of a field, nil if it does not.
-func given(list []field, name string) *field {
-	for i := range list {
-		if strings.EqualFold(list[i].name, name) {
-			return &list[i]
-		}
-	}
-	return nil
 }

@@ -97,13 +97,6 @@ func orNil(s string) any {
 	return s
 }
 
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // threeDigits is a status, printed with zeros in front.
 type threeDigits int
 

@@ -70,9 +70,6 @@ func (t *transfer) webSocket(ctx context.Context) error {
 	return t.converse(ctx, conn, message)
 }
 
-// isStdin says whether -T names standard input.
-func isStdin(name string) bool { return name == "-" || name == "." }
-
 const quietTime = time.Second // after the end of standard input, before we close
 
 func (t *transfer) converse(ctx context.Context, conn *wsproto.Conn, message string) error {
