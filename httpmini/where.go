@@ -311,27 +311,6 @@ func escapeRest(s string) string {
 	return string(b)
 }
 
-// ParseURL is ParseWhere for programs that want a *url.URL of http or https: it
-// refuses backslashes and percent signs that escape nothing, too. A port that is the
-// scheme's own or empty is dropped.
-func ParseURL(raw string) (*url.URL, error) {
-	w, err := ParseWhere(raw, "")
-	switch {
-	case err != nil:
-		return nil, err
-	case w.Scheme != "http" && w.Scheme != "https":
-		return nil, ErrScheme
-	case strings.IndexByte(raw, '\\') >= 0:
-		return nil, badURL("it has a backslash")
-	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, badURL("it is malformed")
-	}
-	u.Host = w.URL().Host
-	return u, nil
-}
-
 // parseHost returns a host as net.Dial takes it, "" if it is not valid.
 func parseHost(s string, bracketed bool) string {
 	if bracketed {
