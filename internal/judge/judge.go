@@ -6,9 +6,9 @@
 // judge (must…, in steps.go), over a prober (wire.go), which writes any frame, legal
 // or not, and reads strictly. The cases of Autobahn's public catalogue have its
 // numbers (catalogue.go, volume.go); those beyond it have names that begin with x.
-// (handshake.go, rules.go, limits.go, compressed.go, offers.go). A
-// Result has two grades, as Autobahn gives them: how the endpoint behaved and how
-// the connection ended. Reports are made from Results (report.go, html.go).
+// (handshake.go, rules.go, limits.go, compressed.go, offers.go). A Result has two
+// grades, as Autobahn gives them: how the endpoint behaved and how the connection
+// ended. Reports are made from Results (report.go).
 //
 // Nothing here uses package wsproto, so that it can contradict it. Begin reading
 // with Case and the steps of section 2 in catalogue.go.
@@ -80,7 +80,7 @@ type Case struct {
 // newCase makes a case; the section stands in parentheses at the end of the title.
 func newCase(id, title string, steps ...step) Case {
 	c := Case{ID: id, Title: title, steps: steps}
-	if i := strings.LastIndex(title, " ("); i >= 0 && strings.HasSuffix(title, ")") && strings.ContainsAny(title[i:], "§C") {
+	if i := strings.LastIndex(title, " ("); i >= 0 && strings.HasSuffix(title, ")") && (strings.Contains(title[i:], "§") || strings.Contains(title[i:], "RFC")) {
 		c.Title, c.Section = title[:i], title[i+2:len(title)-1]
 	}
 	return c
@@ -121,7 +121,8 @@ type Options struct {
 	Limit   int64               // the endpoint's largest message in bytes; 0: unknown
 	Volume  Volume
 
-	// OnResult is called with each result, in the order of the cases, never twice at once.
+	// OnResult is called with each result, of servers in the order of the cases, never
+	// twice at once.
 	OnResult func(Result)
 }
 
