@@ -249,7 +249,7 @@ func closing() []Case {
 		newCase("7.1.3", "a ping after the Close frame has no pong (§5.5.1)", doFrames(txClose(1000, ""), txPing("")), normal),
 		newCase("7.1.4", "text after the Close frame has no echo (§5.5.1)", doFrames(txClose(1000, ""), txText("Hello World!")), normal),
 		newCase("7.1.5", "a fragment, a Close frame, the other fragment (§5.4, §5.5.1)", doFrames(txText("fragment1").part(), txClose(1000, ""), txMore("fragment2")), normal),
-		newCase("7.1.6", "256 KiB of text, more text, close and a ping at once: the end is clean, the echoes are up to the endpoint", doFrames(txText(long), txText("Hello World!"), txClose(1000, ""), txPing("")), mustEchoSome(rxText(long), rxText("Hello World!"))).informational(),
+		newCase("7.1.6", "256 KiB of text, more text, close and a ping at once: the end is clean, the echoes are up to the endpoint", doFrames(txText(long), txText("Hello World!"), txClose(1000, ""), txPing("")), mustAnswer([]int{1000, 0}, rxText(long), rxText("Hello World!"))).informational(),
 		newCase("7.3.1", "an empty Close frame (§5.5.1)", doSend(tx(8, nil)), normal),
 		newCase("7.3.2", "a Close frame of one byte (§5.5.1)", doSend(tx(8, []byte("a"))), mustFail(1002)),
 		newCase("7.3.3", "a Close frame with a code (§5.5.1)", doSend(txClose(1000, "")), normal),
@@ -265,45 +265,8 @@ func closing() []Case {
 		all = append(all, newCase(fmt.Sprintf("7.9.%d", i+1), fmt.Sprintf("close with the invalid code %d (§7.4)", code), doSend(txClose(code, "")), mustFail(1002)))
 	}
 	for i, code := range []int{5000, 65535} {
-		all = append(all, newCase(fmt.Sprintf("7.13.%d", i+1), fmt.Sprintf("close with the code %d, of which RFC 6455 says nothing (§7.4.2)", code), doSend(txClose(code, "")), mustCloseSomehow).informational())
+		all = append(all, newCase(fmt.Sprintf("7.13.%d", i+1), fmt.Sprintf("close with the code %d, of which RFC 6455 says nothing (§7.4.2)", code), doSend(txClose(code, "")), mustFail(1002)).informational())
 	}
 	body := bytes.Repeat([]byte("*"), 65536)
 	return append(all, newCase("10.1.1", "65,536 bytes of text in fragments of 1,300 (§5.4)", doSend(fragments(1, 0, body, 1300)...), mustEnd(rxText(string(body)))))
-}
-
-// mustEchoSome wants a clean end after none, some or all of the echoes.
-func mustEchoSome(echoes ...rxEvent) step {
-	return func(p *prober) error {
-		for i := 0; ; i++ {
-			e, err := p.next()
-			switch {
-			case err != nil:
-				return err
-			case e.kind == "close" && (e.code == 1000 || e.code == 0):
-				if err := p.finish(); err != nil {
-					return err
-				}
-				if i < len(echoes) {
-					return remark("closed before echo %d", i+1)
-				}
-				return nil
-			case i >= len(echoes) || !e.same(echoes[i]):
-				return failed("%v, want an echo or a Close frame", e)
-			}
-		}
-	}
-}
-
-func mustCloseSomehow(p *prober) error {
-	e, err := p.next()
-	if err != nil {
-		return err
-	}
-	switch {
-	case e.kind == "close" && e.code == 1002:
-		return p.finish()
-	case e.kind == "close" || e.kind == "end":
-		return remark("%v", e)
-	}
-	return failed("%v, want a Close frame or the end", e)
 }

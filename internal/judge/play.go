@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"socketsrv/internal/accept"
 )
 
 // Server judges the echo server at the ws or wss URL; dial connects to it, TLS
@@ -79,9 +82,6 @@ func (p *prober) leave(judged error) error {
 	return judged
 }
 
-// maxAtOnce is how many connections of clients are served at the same time.
-const maxAtOnce = 64
-
 // driven is the clients that drive themselves through the cases.
 type driven struct {
 	Options
@@ -95,8 +95,8 @@ type driven struct {
 	running map[string]int               // cases by agent
 }
 
-// Client judges the echo clients that connect to ln, until ctx is done or ln is
-// closed. A client asks /getCaseCount, connects to /runCase?case=N&agent=A for each
+// Client judges the echo clients that connect to ln, as many at once as it accepts,
+// until ctx is done or ln is closed. A client asks /getCaseCount, connects to /runCase?case=N&agent=A for each
 // N from 1, may ask /getCaseStatus?case=N&agent=A and /getCaseInfo?case=N, and ends
 // with /updateReports?agent=A: then onReport gets its results, in the order of the
 // cases, and tells whether that client was the last one; Client then returns nil.
@@ -109,24 +109,12 @@ func Client(ctx context.Context, ln net.Listener, o Options, onReport func(agent
 		results: map[string]map[string]Result{}, running: map[string]int{}}
 	d.changed = sync.NewCond(&d.mu)
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
-	slots, large := make(chan struct{}, maxAtOnce), make(chan struct{}, 2)
-	var group sync.WaitGroup
-	defer group.Wait()
-	for {
-		nc, err := ln.Accept()
-		if err != nil && ctx.Err() != nil {
-			return outer.Err()
-		}
-		if err != nil {
-			return err
-		}
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			defer context.AfterFunc(ctx, func() { nc.Close() })()
-			d.serve(nc, large)
-		})
-	}
+	large := make(chan struct{}, 2)
+	err := accept.Serve(ln, func(nc net.Conn) {
+		defer context.AfterFunc(ctx, func() { nc.Close() })()
+		d.serve(nc, large)
+	}, nil)
+	return cmp.Or(err, outer.Err())
 }
 
 func (d *driven) serve(nc net.Conn, large chan struct{}) {
@@ -234,25 +222,23 @@ func (d *driven) tell(p *prober, start string, f map[string]string, path, agent 
 	_ = mustEnd()(p)
 }
 
-// finished is the results of an agent, of which no case is still running.
+// finished is the results of an agent, when none of its cases is still running.
 func (d *driven) finished(agent string) map[string]Result {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for d.running[agent] > 0 {
 		d.changed.Wait()
 	}
-	return d.results[agent]
+	return maps.Clone(d.results[agent])
 }
 
 func (d *driven) report(agent string) (last bool) {
 	results := d.finished(agent)
 	var all []Result
-	d.mu.Lock()
 	for _, c := range d.cases {
 		if r, ok := results[c.ID]; ok {
 			all = append(all, r)
 		}
 	}
-	d.mu.Unlock()
 	return d.onReport(agent, all)
 }
