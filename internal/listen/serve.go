@@ -62,8 +62,8 @@ func ServeAll(ctx context.Context, l *Serving, stop func(ctx context.Context), s
 	defer cancel()
 	stop(grace)
 	for ; running > 0; running-- {
-		if err := <-ended; first == nil {
-			first = err
+		if err := <-ended; first == nil && ctx.Err() == nil {
+			first = err // else it is of the end, such as that of a server which had not begun
 		}
 	}
 	return first
