@@ -71,7 +71,7 @@ func auditing(t *testing.T) string {
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "| all | %d |%s\n", total, strings.Repeat(" |", len(watched)))
-	b.WriteString("\n`os/exec` starts the programs of `-exec`; `unsafe` is for the terminals of Windows and the BSDs; `embed` is the page for browsers.\n" +
+	b.WriteString("\n`os/exec` starts the programs of `-exec`; `unsafe` is for the terminals of Windows and the BSDs; `embed` is the page\nfor browsers. " +
 		"internal/kit is for tests alone. There is no module, no cgo, and no net/http outside tests.\n\n## What listens, when nothing is said\n\n| mode | flags and their defaults |\n|---|---|\n")
 	for _, m := range listeners {
 		b.WriteString("| " + m.Name + " | " + defaults(t, m) + " |\n")
@@ -82,13 +82,13 @@ func auditing(t *testing.T) string {
 		rooms []string
 	}{
 		{"what a command line does", []string{".", "internal/cli"}},
-		{"a server of bytes, lines and datagrams", []string{"internal/accept", "internal/rawio", "internal/listen", "internal/mode/echo"}},
+		{"a server", []string{"internal/accept", "internal/rawio", "internal/listen", "internal/mode/echo"}},
 		{"the line server", []string{"linesrv", "internal/mode/line"}},
 		{"what is shown and recorded", []string{"internal/event"}},
 		{"the dumper", []string{"internal/mode/dump", "internal/answer"}},
 		{"the client", []string{"internal/dial", "internal/talk", "internal/mode/connect"}},
-		{"WebSocket, the rules (read: header.go, assembler.go, close.go, extension.go, deflate.go, handshake.go)", []string{"wsproto"}},
-		{"HTTP (read: scan.go, head.go, body.go, then server.go, conn.go, exchange.go or client.go)", []string{"httpmini"}},
+		{"WebSocket, the rules (header.go, assembler.go, close.go, extension.go, deflate.go, handshake.go)", []string{"wsproto"}},
+		{"HTTP (scan.go, head.go, body.go, then server.go, conn.go, exchange.go or client.go)", []string{"httpmini"}},
 		{"files from here to there", []string{"internal/wire", "internal/files", "internal/mode/transfer"}},
 	} {
 		lines := 0
