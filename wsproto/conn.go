@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 // A Config sets the limits and habits of a connection. The zero value works. It
@@ -104,7 +106,7 @@ func NewConn(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg Config) 
 
 func (c *Conn) init(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg *Config) {
 	c.nc, c.role, c.ag, c.cfg = nc, role, ag, cfg
-	c.raw = waitable(nc)
+	c.raw = rawio.Socket(nc)
 	c.size = plainReadSize
 	c.asm = Assembler{Role: role, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments, Memory: cfg.Memory, Lenient: cfg.Lenient}
 	if ag.Deflate != nil {
@@ -384,9 +386,9 @@ func (c *Conn) fill() error {
 // readStep reads once when the socket has something; false means wait for it.
 func (c *Conn) readStep(fd uintptr) bool {
 	dst, n := c.room(readSize)
-	got, err := readFD(fd, dst[n:])
+	got, err := rawio.Read(fd, dst[n:])
 	c.took(dst, n, got)
-	if err == errWouldBlock {
+	if err == rawio.ErrAgain {
 		c.out.mu.Lock()
 		c.flush(false)
 		c.out.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 // On Linux a Server serves plain TCP from loops, one for each processor. A loop has
@@ -390,7 +392,7 @@ func (c *Conn) receive(v *block) (filled bool, err error) {
 		putBlock(c.in)
 		c.in = nil
 	}
-	got, err := readFD(uintptr(c.fd), dst[n:])
+	got, err := rawio.Read(uintptr(c.fd), dst[n:])
 	c.took(dst, n, got)
 	return n+got == len(dst), err
 }
@@ -440,7 +442,7 @@ func (c *Conn) pump() error {
 // writeNow writes what the socket takes of p. The caller holds outbox.mu.
 func (c *Conn) writeNow(p []byte) (int, error) {
 	o := &c.out
-	n, err := writeFD(c.fd, p)
+	n, err := rawio.Write(uintptr(c.fd), p)
 	o.moved += n
 	if err != nil {
 		o.err = err

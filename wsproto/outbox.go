@@ -1,12 +1,15 @@
 package wsproto
 
 import (
+	"cmp"
 	"crypto/rand"
 	"net"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 // An outbox holds the frames of a Conn that are not yet in the system's hands,
@@ -392,8 +395,8 @@ func (c *Conn) writeBoth(a, p []byte) error {
 	v.room = [2][]byte{a, p[:n]}
 	v.list = v.room[:]
 	c.nc.SetWriteDeadline(time.Now().Add(c.cfg.writeTimeout()))
-	if dead := c.dead.Load(); dead != nil {
-		return *dead
+	if err := c.died(); err != nil {
+		return err
 	}
 	_, err := v.list.WriteTo(c.nc)
 	v.room, v.list = [2][]byte{}, nil
@@ -407,23 +410,42 @@ func (c *Conn) writeBoth(a, p []byte) error {
 // writeStride is how much must be sent within each WriteTimeout.
 const writeStride = 256 << 10
 
+// tryWrite writes what the socket takes at once.
+func (c *Conn) tryWrite(b []byte) (int, error) {
+	o := &c.out
+	if c.raw == nil {
+		return 0, nil
+	}
+	if o.step == nil {
+		o.step = func(fd uintptr) bool {
+			o.tried, o.tryErr = rawio.Write(fd, o.trying)
+			return true
+		}
+	}
+	o.trying = b
+	err := c.raw.Write(o.step)
+	o.trying = nil
+	if err != nil {
+		return 0, err
+	}
+	return o.tried, o.tryErr
+}
+
 // writeAll writes b.
 func (c *Conn) writeAll(b []byte) error {
-	for len(b) > 0 {
-		c.nc.SetWriteDeadline(time.Now().Add(c.cfg.writeTimeout()))
-		if dead := c.dead.Load(); dead != nil {
-			return *dead
-		}
-		n, err := c.nc.Write(b[:min(len(b), writeStride)])
-		if err != nil {
-			if dead := c.dead.Load(); dead != nil {
-				return *dead
-			}
-			return err
-		}
-		b = b[n:]
+	w := rawio.Writing{Stall: c.cfg.writeTimeout(), Least: writeStride, Over: c.died}
+	if _, err := w.Write(c.nc, b); err != nil {
+		return cmp.Or(c.died(), err)
 	}
 	return c.nc.SetWriteDeadline(time.Time{})
+}
+
+// died returns what abort was called with, if it was.
+func (c *Conn) died() error {
+	if dead := c.dead.Load(); dead != nil {
+		return *dead
+	}
+	return nil
 }
 
 var errStall = &net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 // RelayConfig says how a Relay passes frames on. The zero value works.
@@ -346,8 +348,8 @@ func (s *relaySide) step(fd uintptr) bool {
 	defer putBlock(v)
 	for b := v.b[:cap(v.b)]; ; {
 		n := copy(b, s.held[:s.holding])
-		got, err := readFD(fd, b[n:])
-		if err == errWouldBlock {
+		got, err := rawio.Read(fd, b[n:])
+		if err == rawio.ErrAgain {
 			s.probe = false
 			s.trusting.Store(false)
 			return false

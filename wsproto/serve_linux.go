@@ -2,7 +2,6 @@ package wsproto
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/accept"
+	"socketsrv/internal/rawio"
 )
 
 // How a Server uses its loops. A connection of TCP alone is in a loop from accept on:
@@ -140,9 +140,9 @@ func (u *User) pause() {
 func (u *User) open(r *runner) bool {
 	s, c := u.server, &u.conn
 	b := r.buf.b[:cap(r.buf.b)]
-	n, err := readFD(uintptr(c.fd), b)
+	n, err := rawio.Read(uintptr(c.fd), b)
 	if err != nil {
-		return err == errWouldBlock
+		return err == rawio.ErrAgain
 	}
 	req, rest := r.head.read(b[:n])
 	if req == nil || s.HTTP != nil && !req.Header.HasToken("Upgrade", "websocket") {
@@ -205,7 +205,7 @@ func (u *User) hear(r *runner, events uint32) {
 	for range maxReads {
 		filled, err := c.receive(r.buf)
 		switch {
-		case err == errWouldBlock:
+		case err == rawio.ErrAgain:
 			return
 		case err != nil:
 			c.fail(err)
@@ -269,8 +269,8 @@ func (u *User) settle() bool {
 
 // drop reads what nobody wants; false at the end.
 func (u *User) drop(r *runner) bool {
-	_, err := readFD(uintptr(u.conn.fd), r.buf.b[:cap(r.buf.b)])
-	return err == nil || errors.Is(err, errWouldBlock)
+	_, err := rawio.Read(uintptr(u.conn.fd), r.buf.b[:cap(r.buf.b)])
+	return err == nil || err == rawio.ErrAgain
 }
 
 // gone comes when the connection is closed.
