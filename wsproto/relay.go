@@ -90,7 +90,7 @@ type relaySide struct {
 	key      [4]byte                         // both maskings in one
 	size     int64                           // of the message so far
 	deaf     bool                            // nothing more of it is passed on
-	probe    bool                            // trust no read: see serving
+	probe    bool                            // trust no read: see relayPeriod
 	stepped  error
 	view     *relayView // nil: nobody wants to see messages
 	keys     []byte     // random bytes for keys to come, at the end of keyRoom
@@ -119,7 +119,12 @@ const (
 	plainRelaySize = 16 << 10
 )
 
-// relayPeriod is how long the end of a stream can go unnoticed, see serving.
+// relayPeriod is how long the end of a stream can go unnoticed. A side reads within one
+// call of RawConn.Read, so a read that did not fill its buffer may be trusted to have
+// emptied the socket: what comes later wakes that call. That saves the read that finds
+// nothing. The end of the stream gives no event of its own, though, where it comes with
+// the last bytes; so the keeper pokes a side that trusted a read and has heard nothing
+// for a while, and that reads until there is nothing.
 const relayPeriod = 500 * time.Millisecond
 
 // relayDeflate tells the rules that RSV1 has a meaning; it is not used otherwise.
