@@ -1,6 +1,7 @@
 package wsproto
 
 import (
+	"cmp"
 	"compress/flate"
 	"errors"
 	"fmt"
@@ -148,6 +149,27 @@ func agreeDeflate(lines []string, offered, takeover bool) (*DeflateParams, error
 		p.ClientNoContextTakeover = true
 	}
 	return &p, nil
+}
+
+// CheckDeflate judges a server's answer to what a client offered, for who passes both
+// on: the values of all lines of Sec-WebSocket-Extensions. It tells whether they agree
+// on permessage-deflate. The error says that the answer is malformed, or not what an
+// element of the offer allows (RFC 7692 §7.1).
+func CheckDeflate(offered, answered []string) (agreed bool, err error) {
+	p, err := agreeDeflate(answered, len(offered) > 0, true)
+	if p == nil || err != nil {
+		return false, err
+	}
+	offers, err := ParseExtensions(offered...)
+	for _, o := range offers {
+		q, err := parseDeflate(o.Params, true)
+		if err == nil && o.Name == permessageDeflate && (p.ClientMaxWindowBits == 0 || q.ClientMaxWindowBits != 0) &&
+			(q.ServerMaxWindowBits == 0 || p.ServerMaxWindowBits != 0 && p.ServerMaxWindowBits <= q.ServerMaxWindowBits) &&
+			(p.ServerNoContextTakeover || !q.ServerNoContextTakeover) {
+			return true, nil
+		}
+	}
+	return false, cmp.Or(err, fmt.Errorf("%w: %v", ErrExtension, p))
 }
 
 // A Deflate is the state of permessage-deflate on one connection. Without

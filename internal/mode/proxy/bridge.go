@@ -14,7 +14,7 @@ import (
 // bridgeOptions are those for a target that speaks no WebSocket: what there is to
 // agree on we agree on ourselves. Some clients of such bridges insist on the
 // subprotocol that says that messages are binary.
-func (p *wsProxy) bridgeOptions() wsproto.AcceptOptions {
+func (p *proxy) bridgeOptions() wsproto.AcceptOptions {
 	opt := p.accept
 	opt.Subprotocols = []string{"binary"}
 	opt.NoCompression = p.ws.NoCompression
@@ -23,7 +23,7 @@ func (p *wsProxy) bridgeOptions() wsproto.AcceptOptions {
 
 // A bridge has the bytes of a stream on one side and messages on the other.
 type bridge struct {
-	p      *wsProxy
+	p      *proxy
 	s      *session
 	conn   *wsproto.Conn
 	stream net.Conn
@@ -35,7 +35,7 @@ type bridge struct {
 
 // bridge passes what comes from nc in messages to the target as a stream, and
 // the stream back in binary messages.
-func (p *wsProxy) bridge(s *session, nc net.Conn, buffered []byte, up *upstream) {
+func (p *proxy) bridge(s *session, nc net.Conn, buffered []byte, up *upstream) {
 	b := &bridge{p: p, s: s, stream: up.nc}
 	b.conn = wsproto.NewConn(nc, buffered, wsproto.RoleServer, up.ag, wsproto.Config{
 		MaxMessage:   p.listener.MaxMessage,
@@ -59,7 +59,7 @@ func (p *wsProxy) bridge(s *session, nc net.Conn, buffered []byte, up *upstream)
 	b.stream.Close()
 	b.conn.Close(wsproto.StatusNormalClosure, "")
 	back.Wait()
-	p.leave(s)
+	p.sessions.Remove(s)
 	p.closed(s, b.byTarget, b.ended)
 }
 
@@ -83,7 +83,7 @@ func (b *bridge) toStream() {
 		}
 		b.count(m.Data)
 		if tell != nil {
-			tell(false, m.Opcode, int64(len(m.Data)), nil)
+			tell(false, m.Opcode, 0, m.Data)
 		}
 		if broken {
 			continue
@@ -105,7 +105,7 @@ func (b *bridge) fromStream() {
 		if n > 0 {
 			b.count(buf[:n])
 			if tell != nil {
-				tell(true, wsproto.OpBinary, int64(n), nil)
+				tell(true, wsproto.OpBinary, 0, buf[:n])
 			}
 			if b.conn.WriteMessage(wsproto.OpBinary, buf[:n]) != nil {
 				b.conn.NetConn().Close() // toStream knows why

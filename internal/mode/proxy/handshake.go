@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ type upstream struct {
 
 // handshake answers x, and where target and client agree, makes a session of it. The
 // error is why not; the client has been told.
-func (p *wsProxy) handshake(x *httpmini.Exchange) error {
+func (p *proxy) handshake(x *httpmini.Exchange) error {
 	req := x.Request
 	res, _, err := wsproto.Answer(req, p.accept)
 	if err != nil {
@@ -38,12 +39,16 @@ func (p *wsProxy) handshake(x *httpmini.Exchange) error {
 		return err
 	}
 	fields, err := p.forwarded(req, x.RemoteAddr())
-	if err != nil {
-		return p.refuse(x, 400, err.Error(), err)
-	}
 	target := p.routes.find(req.Host())
-	if target == nil {
+	switch {
+	case err != nil:
+		return p.refuse(x, 400, err.Error(), err)
+	case strings.Contains(strings.Join(req.Header.Values("Via"), ","), p.name): // RFC 9110 §7.6.3
+		return p.refuse(x, 508, errLoop.Error(), errLoop)
+	case target == nil:
 		return p.refuse(x, 421, errNoTarget.Error(), fmt.Errorf("%w: %q", errNoTarget, cli.Clip(req.Host(), cli.MaxShown)))
+	case target.path != "" && leaves(req.Path()):
+		return p.refuse(x, 400, errLeaves.Error(), errLeaves)
 	}
 	up, refusal, err := p.connect(target, req, fields)
 	switch {
@@ -51,7 +56,7 @@ func (p *wsProxy) handshake(x *httpmini.Exchange) error {
 		x.Respond(refusal.Status, refusal.Header, refusal.body)
 		return err
 	case err != nil:
-		return p.refuse(x, gatewayStatus(err), target.String()+": "+trouble(err), fmt.Errorf("%v: %w", target, err))
+		return p.refuse(x, gatewayStatus(err), "the target: "+trouble(err), fmt.Errorf("%v: %w", target, err))
 	}
 	if target.scheme == "tcp" {
 		res, up.ag, _ = wsproto.Answer(req, p.bridgeOptions())
@@ -72,14 +77,14 @@ func (p *wsProxy) handshake(x *httpmini.Exchange) error {
 
 // refuse answers with a status and a text that is for everybody, and returns err,
 // which is for the log.
-func (p *wsProxy) refuse(x *httpmini.Exchange, status int, text string, err error) error {
+func (p *proxy) refuse(x *httpmini.Exchange, status int, text string, err error) error {
 	text = fmt.Sprintf("%d %s: %s\n", status, httpmini.StatusText(status), text)
 	x.Respond(status, httpmini.Header{{Name: "Content-Type", Value: "text/plain; charset=utf-8"}, {Name: "Connection", Value: "close"}}, []byte(text))
 	return err
 }
 
-// trouble is what a client may know of an error with a target: not the addresses
-// its name has, nor what else the system says.
+// trouble is what a client may know of an error with a target: not which one it is,
+// nor what else the system says.
 func trouble(err error) string {
 	switch code := cli.ExitCode(err); {
 	case code == cli.ExitTimeout:
@@ -92,7 +97,32 @@ func trouble(err error) string {
 	return "no WebSocket handshake"
 }
 
-var errNoTarget = errors.New("no target for that host")
+var (
+	errNoTarget = errors.New("no target for that host")
+	errLoop     = errors.New("the request has been here before")
+	errLeaves   = errors.New("the path leads out of what is passed on")
+)
+
+// leaves reports whether path climbs above where it begins, as a target may read it:
+// after decoding, with a backslash for a slash, without parameters of a segment.
+func leaves(path string) bool {
+	if plain, err := url.PathUnescape(path); err == nil {
+		path = plain
+	}
+	depth := 0
+	for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+		switch segment, _, _ = strings.Cut(segment, ";"); segment {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 {
+				return true
+			}
+		default:
+			depth++
+		}
+	}
+	return false
+}
 
 // gatewayStatus is the status for an error with a target (RFC 9110 §15.6.3, §15.6.5).
 func gatewayStatus(err error) int {
@@ -128,24 +158,31 @@ func endToEnd(h httpmini.Header) (httpmini.Header, error) {
 	}
 	var out httpmini.Header
 	for _, f := range h {
-		if name := strings.ToLower(f.Name); !slices.Contains(hopByHop, name) && !slices.Contains(named, name) {
+		if name := readAs(f.Name); !slices.Contains(hopByHop, name) && !slices.Contains(named, name) {
 			out = append(out, f)
 		}
 	}
 	return out, nil
 }
 
+// readAs is the name that a field may have for a target: many make the same variable
+// of a dash and an underscore (RFC 3875 §4.1.18).
+func readAs(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
+
 // forwarded returns the client's fields as the target gets them.
-func (p *wsProxy) forwarded(req *httpmini.Request, from net.Addr) (httpmini.Header, error) {
+func (p *proxy) forwarded(req *httpmini.Request, from net.Addr) (httpmini.Header, error) {
 	h, err := endToEnd(req.Header)
 	if err != nil {
 		return nil, err
 	}
 	h = slices.DeleteFunc(h, func(f httpmini.Field) bool {
-		name := strings.ToLower(f.Name)
+		name := readAs(f.Name)
 		ours := name == "authorization" && (p.ws.User != "" || p.ws.Token != "") // it was for us
-		return ours || name == "sec-websocket-extensions" || !p.trust && slices.Contains(forwardedBy, name)
+		disguised := strings.Contains(f.Name, "_") && strings.HasPrefix(name, "sec-websocket-")
+		trusted := p.trust && !strings.Contains(f.Name, "_")
+		return ours || disguised || name == "sec-websocket-extensions" || !trusted && slices.Contains(forwardedBy, name)
 	})
+	h.Add("Via", "1.1 "+p.name)
 	if offer := p.offer(req); offer != "" {
 		h.Add("Sec-WebSocket-Extensions", offer)
 	}
@@ -167,7 +204,7 @@ func (p *wsProxy) forwarded(req *httpmini.Request, from net.Addr) (httpmini.Head
 
 // offer is what of the client's extensions the target hears of: those whose frames
 // we can tell from broken ones.
-func (p *wsProxy) offer(req *httpmini.Request) string {
+func (p *proxy) offer(req *httpmini.Request) string {
 	if p.ws.NoCompression || !req.Header.Has("Sec-WebSocket-Extensions") || req.Header.HasToken("Connection", "Sec-WebSocket-Extensions") {
 		return ""
 	}
@@ -183,7 +220,7 @@ type refusal struct {
 }
 
 // connect opens the connection to the target, handshake included.
-func (p *wsProxy) connect(t *target, req *httpmini.Request, fields httpmini.Header) (*upstream, *refusal, error) {
+func (p *proxy) connect(t *target, req *httpmini.Request, fields httpmini.Header) (*upstream, *refusal, error) {
 	ctx, cancel := p.handshakeTime()
 	defer cancel()
 	nc, err := p.dial(ctx, t)
@@ -214,7 +251,7 @@ func inTime(ctx context.Context, err error) error {
 }
 
 // dial connects to the target and, for wss, does the handshake of TLS.
-func (p *wsProxy) dial(ctx context.Context, t *target) (net.Conn, error) {
+func (p *proxy) dial(ctx context.Context, t *target) (net.Conn, error) {
 	nc, err := p.dialer.For(p.env, t.scheme)(ctx, "tcp", t.address())
 	if err != nil || t.scheme != "wss" {
 		return nc, err
@@ -228,7 +265,7 @@ func (p *wsProxy) dial(ctx context.Context, t *target) (net.Conn, error) {
 }
 
 // upgrade does the opening handshake with the target (RFC 6455 §4.1).
-func (p *wsProxy) upgrade(nc net.Conn, t *target, req *httpmini.Request, fields httpmini.Header) (*upstream, *refusal, error) {
+func (p *proxy) upgrade(nc net.Conn, t *target, req *httpmini.Request, fields httpmini.Header) (*upstream, *refusal, error) {
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	key := base64.StdEncoding.EncodeToString(nonce[:])
@@ -246,10 +283,10 @@ func (p *wsProxy) upgrade(nc net.Conn, t *target, req *httpmini.Request, fields 
 		return nil, nil, err
 	}
 	if res.Status != 101 {
-		refusal, err := readProxyRefusal(res)
+		refusal, err := readRefusal(res)
 		return nil, refusal, err
 	}
-	deflate, err := judgeProxy(res, key, fields)
+	deflate, err := judge(res, key, fields)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -273,43 +310,41 @@ func originForm(req *httpmini.Request) string {
 	return path
 }
 
-var errProxyAnswer = errors.New("the answer to the handshake breaks the rules") // RFC 6455 §4.1
+var errAnswer = errors.New("the answer to the handshake breaks the rules") // RFC 6455 §4.1
 
-// judgeProxy says whether res is a 101 that agrees to what was offered in fields.
-func judgeProxy(res *httpmini.Response, key string, fields httpmini.Header) (deflate bool, err error) {
+// judge says whether res is a 101 that agrees to what was offered in fields.
+func judge(res *httpmini.Response, key string, fields httpmini.Header) (deflate bool, err error) {
 	h := res.Header
-	chosen, agreed := h.Values("Sec-WebSocket-Protocol"), h.Values("Sec-WebSocket-Extensions")
+	chosen := h.Values("Sec-WebSocket-Protocol")
 	switch {
 	case res.Minor < 1, !h.HasToken("Upgrade", "websocket"), !h.HasToken("Connection", "Upgrade"):
-		return false, fmt.Errorf("%w: no upgrade to websocket", errProxyAnswer)
+		return false, fmt.Errorf("%w: no upgrade to websocket", errAnswer)
 	case h.Has("Transfer-Encoding"), h.Has("Content-Length") && h.Get("Content-Length") != "0":
-		return false, fmt.Errorf("%w: it has a body", errProxyAnswer)
+		return false, fmt.Errorf("%w: it has a body", errAnswer)
 	case h.Count("Sec-WebSocket-Accept") != 1, h.Get("Sec-WebSocket-Accept") != wsproto.AcceptKey(key):
-		return false, fmt.Errorf("%w: Sec-WebSocket-Accept", errProxyAnswer)
+		return false, fmt.Errorf("%w: Sec-WebSocket-Accept", errAnswer)
 	case len(chosen) > 1, len(chosen) == 1 && !slices.Contains(fields.List("Sec-WebSocket-Protocol"), chosen[0]):
-		return false, fmt.Errorf("%w: Sec-WebSocket-Protocol", errProxyAnswer)
-	case len(agreed) == 0:
-		return false, nil
+		return false, fmt.Errorf("%w: Sec-WebSocket-Protocol", errAnswer)
 	}
-	list, err := wsproto.ParseExtensions(agreed...)
-	if err != nil || len(list) != 1 || list[0].Name != "permessage-deflate" || !fields.Has("Sec-WebSocket-Extensions") {
-		return false, fmt.Errorf("%w: Sec-WebSocket-Extensions", errProxyAnswer)
+	deflate, err = wsproto.CheckDeflate(fields.Values("Sec-WebSocket-Extensions"), h.Values("Sec-WebSocket-Extensions"))
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errAnswer, err)
 	}
-	return true, nil
+	return deflate, nil
 }
 
-// maxProxyRefusal bounds the body of a refusal that is passed on.
-const maxProxyRefusal = 64 << 10
+// maxRefusal bounds the body of a refusal that is passed on.
+const maxRefusal = 64 << 10
 
-// readProxyRefusal reads what a target answered in place of 101, to be passed on.
-func readProxyRefusal(res *httpmini.Response) (*refusal, error) {
+// readRefusal reads what a target answered in place of 101, to be passed on.
+func readRefusal(res *httpmini.Response) (*refusal, error) {
 	status := fmt.Errorf("the target answered %d %s", res.Status, cli.Clip(res.Reason, cli.MaxShown))
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxProxyRefusal+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxRefusal+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w, and then: %w", status, err)
-	case len(body) > maxProxyRefusal:
-		return nil, fmt.Errorf("%w with more than %d bytes", status, maxProxyRefusal)
+	case len(body) > maxRefusal:
+		return nil, fmt.Errorf("%w with more than %d bytes", status, maxRefusal)
 	}
 	h, err := endToEnd(res.Header)
 	if err != nil {

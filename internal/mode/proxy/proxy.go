@@ -8,6 +8,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -32,17 +33,18 @@ var Mode = cli.Mode{
 	Aliases: []cli.Alias{{Name: "proxy_server"}},
 	Examples: []string{
 		"socketsrv -proxy -remote_host ws://127.0.0.1:9000",
-		"socketsrv -proxy -host 0.0.0.0 -port 8765 -config_path proxy.conf -v",
+		"socketsrv -proxy -host 0.0.0.0 -port 8765 -config_path proxy.conf -show",
 		"socketsrv -proxy -remote_host tcp://127.0.0.1:5900",
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
-		p := new(wsProxy)
+		p := new(proxy)
 		fs.Group("Proxy")
 		fs.Func("remote-host", "URL", "Passes connections on to this target: ws://, wss:// or tcp://HOST:PORT.", func(s string) (err error) {
-			p.remote, err = parseProxyTarget(s)
+			p.remote, err = parseTarget(s)
 			return err
 		})
 		fs.String(&p.config, "config-path", "FILE", "Reads targets by Host from FILE: lines of HOST=URL, or JSON; -remote-host takes the others.")
+		fs.Switch(&p.show, "show", "Shows every message that passes, both ways, as -dump does; so do -v, -format, -raw and -max-show.")
 		fs.Switch(&p.trust, "trust-forwarded", "Keeps Forwarded, X-Forwarded-* and X-Real-IP as clients send them.")
 		p.listener = listen.AddListener(fs, "127.0.0.1", "8008")
 		p.ws = wsFlags(fs)
@@ -54,6 +56,8 @@ var Mode = cli.Mode{
 			if fs.Given("max-message") {
 				p.maxMessage = p.listener.MaxMessage
 			}
+			p.show = p.show || p.output.Verbose || fs.Given("format") || fs.Given("raw") || fs.Given("max-show")
+			p.output.Lossy = !p.show && !p.output.JSON // what nobody asked for stops nobody
 			return nil
 		})
 		return p.run
@@ -102,11 +106,12 @@ func targetTLSFlags(fs *cli.Flags) *dial.TLS {
 	return c
 }
 
-// wsProxy is what the flags said, and the proxy at work.
-type wsProxy struct {
+// proxy is what the flags said, and the proxy at work.
+type proxy struct {
 	remote     *target // nil: none
 	config     string
 	trust      bool
+	show       bool  // messages
 	maxMessage int64 // on the wire; 0: no bound
 	listener   *listen.Listener
 	ws         *listen.WebSocket
@@ -115,6 +120,7 @@ type wsProxy struct {
 	dialer     *dial.Dialer
 	output     *cli.Output
 
+	name   string // in Via: nobody else's
 	env    *cli.Env
 	con    *cli.Console
 	routes *routes
@@ -122,12 +128,9 @@ type wsProxy struct {
 	secure *tlsconf.Config // to wss targets; nil: there are none
 	ctx    context.Context // of handshakes with targets
 
-	clients atomic.Int64
-	counts  struct{ messages, bytes, refused atomic.Int64 }
-
-	mu       sync.Mutex
-	stopping bool
-	sessions map[*session]struct{}
+	clients  atomic.Int64
+	counts   struct{ messages, bytes, refused atomic.Int64 }
+	sessions accept.Table
 }
 
 // A session is a client and its target, connected.
@@ -141,13 +144,16 @@ type session struct {
 	abort func(err error) // ends it
 }
 
-func (p *wsProxy) run(ctx context.Context, env *cli.Env, args []string) error {
+func (s *session) Stop() { s.close() }
+func (s *session) Kill() { s.abort(wsproto.ErrServerClosed) }
+
+func (p *proxy) run(ctx context.Context, env *cli.Env, args []string) error {
 	con, err := p.output.Open(env)
 	if err != nil {
 		return err
 	}
 	defer con.Close()
-	p.env, p.con = env, con
+	p.name, p.env, p.con = "socketsrv-"+strings.ToLower(rand.Text()[:12]), env, con
 	if err := p.prepare(); err != nil {
 		return err
 	}
@@ -166,26 +172,29 @@ func (p *wsProxy) run(ctx context.Context, env *cli.Env, args []string) error {
 		Limits:      httpmini.Limits{Line: 9 << 10}, // a query of 8 KiB and what goes with it
 		Log:         con.Error,
 	}
+	bound := &accept.Bound{Max: p.listener.MaxConns, Refuse: httpmini.Refuse, Full: func() { con.Error(errFull) }}
 	err = listen.ServeAll(ctx, &p.listener.Serving, func(ctx context.Context) {
 		ln.Close()
 		cancel()
-		p.stop(ctx)
-		server.Shutdown(ctx)
-	}, func() error {
-		return accept.Serve(accept.Limit(ln, p.listener.MaxConns, httpmini.Refuse), server.ServeConn, con.Error)
-	})
+		var all sync.WaitGroup
+		all.Go(func() { p.sessions.Shutdown(ctx) })
+		all.Go(func() { server.Shutdown(ctx) })
+		all.Wait()
+	}, func() error { return accept.Serve(bound.Listen(ln), server.ServeConn, con.Error) })
 	p.summary()
 	return err
 }
 
+var errFull = errors.New("as many connections as -max-conns allows, more are turned away")
+
 // prepare reads what is to be known before the first client.
-func (p *wsProxy) prepare() (err error) {
+func (p *proxy) prepare() (err error) {
 	if p.remote == nil && p.config == "" {
 		return cli.Usagef("missing -remote_host URL or -config_path FILE")
 	}
 	p.routes = &routes{other: p.remote}
 	if p.config != "" {
-		if p.routes, err = readProxyRoutes(p.config, p.remote); err != nil {
+		if p.routes, err = readRoutes(p.config, p.remote); err != nil {
 			return err
 		}
 	}
@@ -209,7 +218,7 @@ func (p *wsProxy) prepare() (err error) {
 // acceptOptions are those for all clients. Names that have a target of their own
 // are ours without -allow-host; where there is no other target, all others are
 // refused anyway.
-func (p *wsProxy) acceptOptions(addr net.Addr) wsproto.AcceptOptions {
+func (p *proxy) acceptOptions(addr net.Addr) wsproto.AcceptOptions {
 	w := *p.ws
 	w.AllowHosts = append(p.routes.names(), w.AllowHosts...)
 	opt := w.AcceptOptions(addr, p.tls.Enabled())
@@ -220,47 +229,15 @@ func (p *wsProxy) acceptOptions(addr net.Addr) wsproto.AcceptOptions {
 	return opt
 }
 
-// stop ends all sessions, politely as long as ctx lasts.
-func (p *wsProxy) stop(ctx context.Context) {
-	p.mu.Lock()
-	p.stopping = true
-	all := make([]*session, 0, len(p.sessions))
-	for s := range p.sessions {
-		all = append(all, s)
-	}
-	p.mu.Unlock()
-	for _, s := range all {
+// enter has s ended with the others; one that comes while we stop is ended at once.
+func (p *proxy) enter(s *session) {
+	if _, ok := p.sessions.Add(s); !ok {
 		s.close()
 	}
-	context.AfterFunc(ctx, func() {
-		for _, s := range all {
-			s.abort(wsproto.ErrServerClosed)
-		}
-	})
-}
-
-// enter takes s in; one that comes while we stop is closed at once.
-func (p *wsProxy) enter(s *session) {
-	p.mu.Lock()
-	if p.sessions == nil {
-		p.sessions = make(map[*session]struct{})
-	}
-	p.sessions[s] = struct{}{}
-	stopping := p.stopping
-	p.mu.Unlock()
-	if stopping {
-		s.close()
-	}
-}
-
-func (p *wsProxy) leave(s *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.sessions, s)
 }
 
 // serve answers one request; a good handshake becomes a session.
-func (p *wsProxy) serve(x *httpmini.Exchange) {
+func (p *proxy) serve(x *httpmini.Exchange) {
 	err := p.handshake(x)
 	if err == nil {
 		return
@@ -270,8 +247,8 @@ func (p *wsProxy) serve(x *httpmini.Exchange) {
 }
 
 // session names what comes of a handshake.
-func (p *wsProxy) session(x *httpmini.Exchange, t *target) *session {
-	s := &session{number: int(p.clients.Add(1) - 1), peer: x.RemoteAddr().String(), proto: "ws", target: t}
+func (p *proxy) session(x *httpmini.Exchange, t *target) *session {
+	s := &session{number: int(p.clients.Add(1) - 1), peer: accept.Peer(x.RemoteAddr()), proto: "ws", target: t}
 	if p.tls.Enabled() {
 		s.proto = "wss"
 	}
@@ -279,50 +256,53 @@ func (p *wsProxy) session(x *httpmini.Exchange, t *target) *session {
 }
 
 // relay passes frames between nc and the target until both have ended.
-func (p *wsProxy) relay(s *session, nc net.Conn, buffered []byte, up *upstream) {
+func (p *proxy) relay(s *session, nc net.Conn, buffered []byte, up *upstream) {
 	r := wsproto.NewRelay(nc, up.nc, buffered, up.buffered, wsproto.RelayConfig{
 		Deflate:     up.deflate,
 		MaxMessage:  p.maxMessage,
 		IdleTimeout: p.listener.IdleTimeout,
 		OnMessage:   p.teller(s),
+		Payloads:    p.listener.MaxMessage,
 	})
 	s.close = func() { r.Close(wsproto.StatusGoingAway, "") }
 	s.abort = r.Abort
 	p.enter(s)
 	end := r.Run()
-	p.leave(s)
+	p.sessions.Remove(s)
 	p.counts.messages.Add(end.Messages)
 	p.counts.bytes.Add(end.Bytes)
 	p.closed(s, end.ByBackend, end.Err)
 }
 
-func (p *wsProxy) opened(s *session, req *httpmini.Request) {
+func (p *proxy) opened(s *session, req *httpmini.Request) {
 	p.con.Status("client %d: %s %s to %s", s.number, s.peer, cli.Field(req.Target), s.target)
 	p.con.Event(event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
 		Fields: []event.Data{event.Text("target", s.target.String())}})
 }
 
-// teller is what is told of each message of s; nil if nobody asks.
-func (p *wsProxy) teller(s *session) func(fromBackend bool, op wsproto.Opcode, size int64, payload []byte) {
-	if !p.output.Verbose && !p.output.Events() {
+// teller is what is told of each message of s; nil if nobody asks. One without a
+// payload is too long to be shown.
+func (p *proxy) teller(s *session) func(fromTarget bool, op wsproto.Opcode, size int64, payload []byte) {
+	if !p.show && !p.output.Events() {
 		return nil
 	}
-	return func(fromBackend bool, op wsproto.Opcode, size int64, payload []byte) {
+	return func(fromTarget bool, op wsproto.Opcode, size int64, payload []byte) {
 		if op == wsproto.OpClose {
 			return // closed says it
 		}
-		arrow := "client -> target"
-		if fromBackend {
-			arrow = "target -> client"
+		e := event.OfFrame(s.event(), !fromTarget, cli.OpcodeName(op), payload)
+		if payload == nil {
+			e.Size = size
 		}
-		p.con.Detail("client %d: %s %v %d bytes", s.number, arrow, op, size)
-		e := event.OfFrame(s.event(), !fromBackend, op.String(), payload)
-		e.Size = size
-		p.con.Event(e)
+		if p.show && (e.Event == event.Message || p.output.Verbose) {
+			p.con.Emit(&e)
+		} else {
+			p.con.Event(e)
+		}
 	}
 }
 
-func (p *wsProxy) closed(s *session, byTarget bool, err error) {
+func (p *proxy) closed(s *session, byTarget bool, err error) {
 	e, who := cli.Ended(s.event(), err), "client"
 	if e.Dir = event.In; byTarget {
 		e.Dir, who = event.Out, "target"
@@ -345,14 +325,14 @@ func (s *session) event() event.Event {
 	return event.Event{Proto: s.proto, Client: s.number, Peer: s.peer}
 }
 
-func (p *wsProxy) summary() {
+func (p *proxy) summary() {
 	c := &p.counts
 	p.con.Summary(cli.Counted("clients", p.clients.Load(), "client", ""), cli.Counted("messages", c.messages.Load(), "message", ""),
 		cli.Counted("bytes", c.bytes.Load(), "byte", ""), cli.Counted("refused", c.refused.Load(), "handshake", "refused"))
 }
 
 // handshakeTime is what the handshake with a target may take in all.
-func (p *wsProxy) handshakeTime() (context.Context, context.CancelFunc) {
+func (p *proxy) handshakeTime() (context.Context, context.CancelFunc) {
 	ctx, stop := p.dialer.Timeout(p.ctx)
 	if t := p.listener.HandshakeTimeout; t > 0 {
 		ctx, cancel := context.WithTimeout(ctx, t)

@@ -27,7 +27,7 @@ import (
 	"socketsrv/wsproto"
 )
 
-func dialProxy(t *testing.T, p *kit.Run, opt wsproto.DialOptions) *wsproto.Conn {
+func dialThrough(t *testing.T, p *kit.Run, opt wsproto.DialOptions) *wsproto.Conn {
 	t.Helper()
 	c, _, err := wsproto.Dial(t.Context(), "ws://"+p.Addr("ws")+"/", opt)
 	if err != nil {
@@ -37,11 +37,11 @@ func dialProxy(t *testing.T, p *kit.Run, opt wsproto.DialOptions) *wsproto.Conn 
 	return c
 }
 
-func TestProxyEcho(t *testing.T) {
+func TestEcho(t *testing.T) {
 	target := kit.Background(t, echo.Mode, "-port", "0", "-subprotocol", "chat")
 	p := kit.Background(t, Mode, "-port", "0", "-v", "-remote_host", "ws://"+target.Addr("ws"))
 	pongs := make(chan string, 1)
-	c := dialProxy(t, p, wsproto.DialOptions{Subprotocols: []string{"other", "chat"}, Config: wsproto.Config{Tap: func(received bool, h wsproto.Header, b []byte) {
+	c := dialThrough(t, p, wsproto.DialOptions{Subprotocols: []string{"other", "chat"}, Config: wsproto.Config{Tap: func(received bool, h wsproto.Header, b []byte) {
 		if received && h.Opcode == wsproto.OpPong {
 			pongs <- string(b)
 		}
@@ -70,17 +70,21 @@ func TestProxyEcho(t *testing.T) {
 	}
 	p.Stderr.WaitFor(t, `client 0: closed by the client: code 4001 reason "enough"\n`)
 	target.Stderr.WaitFor(t, `code 4001 reason enough\n`)
-	p.Stderr.WaitFor(t, `client 0: client -> target ping 11 bytes\n`)
-	p.Stderr.WaitFor(t, `client 0: target -> client pong 11 bytes\n`)
-	p.Stderr.WaitFor(t, `client 0: client -> target binary 2 bytes\n`)
+	for _, line := range []string{
+		`< received ping on WebSocket connection #0: who answers`, `> sent pong to WebSocket connection #0: who answers`,
+		`< Received message on WebSocket connection #0: Hello`, `> sent message to WebSocket connection #0: Hello`,
+		`< Received binary message on WebSocket connection #0: 2 bytes\n00000000  00 ff .*`, `> sent message to WebSocket connection #0: `,
+	} {
+		p.Stdout.WaitFor(t, `(?m)^`+line+`$`)
+	}
 	if code := p.Stop(); code != 0 {
 		t.Errorf("exit %d, want 0", code)
 	}
 	p.Stderr.WaitFor(t, `1 client, 8 messages, \d+ bytes, 0 handshakes refused\n`)
 }
 
-// TestProxyDeflate has PX21: with both, with the client alone, with -x.
-func TestProxyDeflate(t *testing.T) {
+// TestDeflate has PX21: with both, with the client alone, with -x.
+func TestDeflate(t *testing.T) {
 	for _, tt := range []struct {
 		target, proxy []string
 		client, want  bool
@@ -92,7 +96,7 @@ func TestProxyDeflate(t *testing.T) {
 	} {
 		target := kit.Background(t, echo.Mode, append(tt.target, "-port", "0")...)
 		p := kit.Background(t, Mode, append(tt.proxy, "-port", "0", "-remote_host", "ws://"+target.Addr("ws"))...)
-		c := dialProxy(t, p, wsproto.DialOptions{NoCompression: !tt.client})
+		c := dialThrough(t, p, wsproto.DialOptions{NoCompression: !tt.client})
 		if got := c.Agreement().Deflate != nil; got != tt.want {
 			t.Errorf("%+v: permessage-deflate agreed on: %t", tt, got)
 		}
@@ -104,8 +108,8 @@ func TestProxyDeflate(t *testing.T) {
 	}
 }
 
-// TestProxyRefuses has what the target does not even hear of: PX06, PX07, PX11.
-func TestProxyRefuses(t *testing.T) {
+// TestRefuses has what the target does not even hear of: PX06, PX07, PX11.
+func TestRefuses(t *testing.T) {
 	f := kit.PlayTarget(t, kit.Switching(), nil)
 	config := filepath.Join(t.TempDir(), "proxy.conf")
 	os.WriteFile(config, []byte("127.0.0.1=ws://"+f.Addr+"\n"), 0o600)
@@ -140,8 +144,8 @@ func TestProxyRefuses(t *testing.T) {
 	}
 }
 
-// TestProxyBadTargets has PX01, PX03, PX05 and answers that no client could use.
-func TestProxyBadTargets(t *testing.T) {
+// TestBadTargets has PX01, PX03, PX05 and answers that no client could use.
+func TestBadTargets(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +158,7 @@ func TestProxyBadTargets(t *testing.T) {
 		header string // that must come along
 		body   string
 	}{
-		{"PX01: refuses", nil, 502, "", "502 Bad Gateway: ws://" + gone.Addr().String() + ": cannot be reached\n"},
+		{"PX01: refuses", nil, 502, "", "502 Bad Gateway: the target: cannot be reached\n"},
 		{"closes", kit.Always(""), 502, "", ""},
 		{"speaks no HTTP", kit.Always("SSH-2.0-OpenSSH\r\n"), 502, "", ""},
 		{"PX03: 200", kit.Always("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), 200, "", "hello"},
@@ -185,8 +189,82 @@ func TestProxyBadTargets(t *testing.T) {
 	}
 }
 
-// TestProxySilentTarget has PX02.
-func TestProxySilentTarget(t *testing.T) {
+// TestJudge: what a target agrees to was offered, parameter by parameter (RFC 7692 §7.1).
+func TestJudge(t *testing.T) {
+	const d = "permessage-deflate"
+	for _, tt := range []struct {
+		offer, answer string
+		status        int
+	}{
+		{d, d, 101},
+		{d, d + "; client_max_window_bits=10", 502},
+		{d + "; client_max_window_bits", d + "; client_max_window_bits=10", 101},
+		{d, d + "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=9", 101},
+		{d, d + "; x", 502},
+		{d, d + "; client_max_window_bits", 502},
+		{d + "; server_no_context_takeover", d, 502},
+		{d + "; server_no_context_takeover, " + d, d, 101},
+		{d + "; server_max_window_bits=9", d, 502},
+		{d + "; server_max_window_bits=9", d + "; server_max_window_bits=10", 502},
+		{d + "; server_max_window_bits=9", d + "; server_max_window_bits=9", 101},
+		{d, d + ", " + d, 502},
+		{"x-other", d, 502},
+	} {
+		f := kit.PlayTarget(t, kit.Switching("Sec-WebSocket-Extensions: "+tt.answer), nil)
+		p := kit.Background(t, Mode, "-port", "0", "-remote_host", "ws://"+f.Addr)
+		if res, _ := kit.ExchangeHeads(t, p.Addr("ws"), kit.Opening("Sec-WebSocket-Extensions: "+tt.offer)); res.Status != tt.status {
+			t.Errorf("offered %q, answered %q: %d, want %d", tt.offer, tt.answer, res.Status, tt.status)
+		}
+		p.Stop()
+	}
+}
+
+// TestLeaves: no path leads out of the target's own.
+func TestLeaves(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/": false, "/a/../b": false, "/a/..": false, "/..a/...": false, "/a%2fb/../..": false, "/%zz": false,
+		"/..": true, "/../admin": true, "/a/../../admin": true, "/%2e%2e/admin": true, "/.%2E%2fadmin": true, "/..;x=y/admin": true,
+		"/..\\admin": true, "/..%5cadmin": true, "//../admin": true, "/./../admin": true,
+	} {
+		if leaves(path) != want {
+			t.Errorf("%q leaves: %t", path, !want)
+		}
+	}
+	f := kit.PlayTarget(t, kit.Switching(), nil)
+	p := kit.Background(t, Mode, "-port", "0", "-remote_host", "ws://"+f.Addr+"/base")
+	if res, _ := kit.ExchangeHeads(t, p.Addr("ws"), strings.Replace(kit.Opening(), "/path", "/%2e./admin", 1)); res.Status != 400 || len(f.Got) > 0 {
+		t.Errorf("a path that leaves: %d, want 400", res.Status)
+	}
+}
+
+// TestLoop: a request that comes back, by one proxy or by two, is answered 508.
+func TestLoop(t *testing.T) {
+	for _, several := range []bool{false, true} {
+		first := make(chan string, 1)
+		back := kit.ListenFor(t, "tcp", func(nc net.Conn) {
+			addr := <-first
+			first <- addr
+			up, err := net.Dial("tcp", addr)
+			if err != nil {
+				return
+			}
+			defer up.Close()
+			go io.Copy(up, nc)
+			io.Copy(nc, up)
+		})
+		if several {
+			back = kit.Background(t, Mode, "-port", "0", "-remote_host", "ws://"+back).Addr("ws")
+		}
+		p := kit.Background(t, Mode, "-port", "0", "-remote_host", "ws://"+back)
+		first <- p.Addr("ws")
+		if res, body := kit.ExchangeHeads(t, p.Addr("ws"), kit.Opening()); res.Status != 508 {
+			t.Errorf("several: %t: %d %q, want 508", several, res.Status, body)
+		}
+	}
+}
+
+// TestSilentTarget has PX02.
+func TestSilentTarget(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	f := kit.PlayTarget(t, kit.Always(""), func(*net.TCPConn) { <-release })
@@ -196,16 +274,17 @@ func TestProxySilentTarget(t *testing.T) {
 	}
 }
 
-// TestProxyFields has what the target gets: PX07, PX08, PX24.
-func TestProxyFields(t *testing.T) {
+// TestFields has what the target gets: PX07, PX08, PX24.
+func TestFields(t *testing.T) {
 	query := strings.Repeat("q", 8<<10)
 	f := kit.PlayTarget(t, kit.Switching("Set-Cookie: a=b", "X-Hop: 1", "Connection: X-Hop", "Keep-Alive: 5"), nil)
 	send := kit.Opening("Origin: http://localhost:3000", "Cookie: c=d", "User-Agent: test", "Authorization: Basic eDp5", "Sec-WebSocket-Protocol: a, b",
 		"Sec-WebSocket-Extensions: x-other, permessage-deflate; client_max_window_bits", "Connection: keep-alive, Upgrade, X-Auth", "X-Auth: secret",
-		"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: h", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6",
+		"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X_Own: kept", "X-Forwarded-Host: h", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6",
+		"X_Forwarded_For: 6.6.6.6", "X-Real_IP: 6.6.6.6", "Transfer_Encoding: chunked", "X_Auth: secret", "Sec_WebSocket_Protocol: evil",
 		"Keep-Alive: 300", "Proxy-Authorization: Basic x", "TE: trailers", "Expect: 100-continue", "X-Own: kept")
 	send = strings.Replace(send, "/path?q", "/a%0d%0a%00/%2e?"+query, 1)
-	base := []string{"Origin: http://localhost:3000", "Cookie: c=d", "User-Agent: test", "Sec-WebSocket-Protocol: a, b", "X-Own: kept",
+	base := []string{"Origin: http://localhost:3000", "Cookie: c=d", "User-Agent: test", "Sec-WebSocket-Protocol: a, b", "X-Own: kept", "X_Own: kept",
 		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"}
 	plain := []string{"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http", "X-Forwarded-Host: 127.0.0.1"}
 	for _, tt := range []struct {
@@ -233,6 +312,11 @@ func TestProxyFields(t *testing.T) {
 		if len(fields) != len(got)-2 || slices.Contains(got, "Sec-WebSocket-Key: "+kit.ExampleKey) {
 			t.Errorf("%v: no key of our own in %q", tt.flags, got)
 		}
+		if n := slices.IndexFunc(fields, func(l string) bool { return strings.HasPrefix(l, "Via: 1.1 socketsrv-") }); n >= 0 {
+			fields = slices.Delete(fields, n, n+1)
+		} else {
+			t.Errorf("%v: no Via in %q", tt.flags, got)
+		}
 		slices.Sort(want)
 		slices.Sort(fields)
 		if !slices.Equal(fields, want) {
@@ -241,8 +325,8 @@ func TestProxyFields(t *testing.T) {
 	}
 }
 
-// TestProxyTLS has PX22, and TLS on both sides.
-func TestProxyTLS(t *testing.T) {
+// TestTLS has PX22, and TLS on both sides.
+func TestTLS(t *testing.T) {
 	if !tlsconf.Available {
 		t.Skip("this build leaves TLS out")
 	}
@@ -260,8 +344,8 @@ func TestProxyTLS(t *testing.T) {
 	}
 }
 
-// TestProxyRoutesByHost has PX10.
-func TestProxyRoutesByHost(t *testing.T) {
+// TestRoutesByHost has PX10.
+func TestRoutesByHost(t *testing.T) {
 	one, two := kit.PlayTarget(t, kit.Always("HTTP/1.1 201 one\r\nContent-Length: 0\r\n\r\n"), nil), kit.PlayTarget(t, kit.Always("HTTP/1.1 202 two\r\nContent-Length: 0\r\n\r\n"), nil)
 	config := filepath.Join(t.TempDir(), "proxy.conf")
 	os.WriteFile(config, []byte("# both\r\necho.Example.com=ws://"+one.Addr+"\r\n\r\nother.example.com:81 = ws://"+two.Addr+" # the other\r\n"), 0o600)
@@ -276,7 +360,7 @@ func TestProxyRoutesByHost(t *testing.T) {
 	}
 }
 
-func TestParseProxyRoutes(t *testing.T) {
+func TestParseRoutes(t *testing.T) {
 	for _, tt := range []struct {
 		text string
 		line int    // of the error; 0: none
@@ -311,7 +395,7 @@ func TestParseProxyRoutes(t *testing.T) {
 		{"{\"a\": \"ws://x\"} x", 1, "JSON", nil},
 		{"{\"remote_urls\": {\"remote_urls\": {}}}", 1, "want hosts", nil},
 	} {
-		r, line, err := parseProxyRoutes([]byte(tt.text))
+		r, line, err := parseRoutes([]byte(tt.text))
 		if tt.line > 0 {
 			if err == nil || line != tt.line || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("%.40q: line %d, %v; want line %d, %s", tt.text, line, err, tt.line, tt.err)
@@ -330,8 +414,8 @@ func TestParseProxyRoutes(t *testing.T) {
 	}
 }
 
-func TestProxyRoutesFind(t *testing.T) {
-	r, _, err := parseProxyRoutes([]byte("a=ws://1\na:81=ws://2\nb:80=ws://3\nb:81=ws://4\nc:80=ws://5\n[::1]=ws://6\n"))
+func TestRoutesFind(t *testing.T) {
+	r, _, err := parseRoutes([]byte("a=ws://1\na:81=ws://2\nb:80=ws://3\nb:81=ws://4\nc:80=ws://5\n[::1]=ws://6\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,14 +433,14 @@ func TestProxyRoutesFind(t *testing.T) {
 	}
 }
 
-// FuzzProxyRoutes: whatever a file says, an error names a line of it, and each host
+// FuzzRoutes: whatever a file says, an error names a line of it, and each host
 // that was taken is found.
-func FuzzProxyRoutes(f *testing.F) {
+func FuzzRoutes(f *testing.F) {
 	for _, s := range []string{"a=ws://x\n", "{\"a\":\"ws://x\"}", "{\"remote_urls\":{\"a:1\":\"tcp://x:1\"}}", "\ufeff#\r\na:1=wss://[::1]/p/\r\n", "=\n", "{\"a\":{}}"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		r, line, err := parseProxyRoutes(text)
+		r, line, err := parseRoutes(text)
 		if err != nil {
 			if lines := 1 + bytes.Count(text, []byte("\n")); line < 1 || line > lines {
 				t.Errorf("%q: %v in line %d of %d", text, err, line, lines)
@@ -367,14 +451,14 @@ func FuzzProxyRoutes(f *testing.F) {
 			if r.find(host) != target {
 				t.Errorf("%q: %q is not found", text, host)
 			}
-			if again, err := parseProxyTarget(target.String()); err != nil || *again != *target {
+			if again, err := parseTarget(target.String()); err != nil || *again != *target {
 				t.Errorf("%q: target %q becomes %+v, %v", text, target, again, err)
 			}
 		}
 	})
 }
 
-func TestProxyUsage(t *testing.T) {
+func TestUsage(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "proxy.conf")
 	os.WriteFile(bad, []byte("a=ws://x\n\nb=http://y\n"), 0o600)
@@ -407,9 +491,9 @@ func inUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestProxyBackPressure has PX13 and PX14: who does not read stalls the other, whose
+// TestBackPressure has PX13 and PX14: who does not read stalls the other, whose
 // bytes are not kept; when it leaves, the other is let go.
-func TestProxyBackPressure(t *testing.T) {
+func TestBackPressure(t *testing.T) {
 	for _, fromTarget := range []bool{true, false} {
 		conns := make(chan *net.TCPConn, 1)
 		release := make(chan struct{})
@@ -462,8 +546,8 @@ func TestProxyBackPressure(t *testing.T) {
 	}
 }
 
-// TestProxyStreams has PX15, a little smaller: nothing is put together.
-func TestProxyStreams(t *testing.T) {
+// TestStreams has PX15, a little smaller: nothing is put together.
+func TestStreams(t *testing.T) {
 	const fragments, size = 1024, 64 << 10
 	sums := make(chan int, 1)
 	f := kit.PlayTarget(t, kit.Switching(), func(nc *net.TCPConn) {
@@ -501,11 +585,11 @@ func TestProxyStreams(t *testing.T) {
 	p.Stderr.WaitFor(t, `client 0: the client left without a close frame`)
 }
 
-// TestProxyStop: both sides are told that the proxy goes.
-func TestProxyStop(t *testing.T) {
+// TestStop: both sides are told that the proxy goes.
+func TestStop(t *testing.T) {
 	target := kit.Background(t, echo.Mode, "-port", "0")
 	p := kit.Background(t, Mode, "-port", "0", "-json", "-remote_host", "ws://"+target.Addr("ws"))
-	c := dialProxy(t, p, wsproto.DialOptions{})
+	c := dialThrough(t, p, wsproto.DialOptions{})
 	go c.WriteMessage(wsproto.OpText, []byte("hi"))
 	if _, err := c.ReadMessage(); err != nil {
 		t.Fatal(err)
@@ -538,12 +622,36 @@ func TestProxyStop(t *testing.T) {
 	}
 }
 
-// TestProxyMany has PX23, with fewer sessions: nothing of them stays.
-func TestProxyMany(t *testing.T) {
+// TestShow has hw-36: what passes is shown, both ways.
+func TestShow(t *testing.T) {
+	target := kit.Background(t, echo.Mode, "-port", "0")
+	for _, tt := range []struct {
+		flags   string
+		deflate bool
+		want    string // on stdout
+	}{
+		{"-show", true, `(?m)^< Received message on WebSocket connection #0: \{"a":1\}\n> sent message to WebSocket connection #0: \{"a":1\}\n`},
+		{"-v -format hex", false, `(?m)^< .* #0: 7 bytes\n00000000  7b 22 61 22 3a 31 7d .*\n> .*#0: 7 bytes\n00000000  7b 22`},
+		{"-max-show 3", false, `#0: \{"a… \(\+4 bytes\)\n> sent`},
+		{"-json", true, `"dir":"in",.*"text":"\{\\"a\\":1\}"\}\n.*"dir":"out",.*"size":7,"text":"\{\\"a\\":1\}"\}\n`},
+	} {
+		p := kit.Background(t, Mode, append(strings.Fields(tt.flags), "-port", "0", "-remote_host", "ws://"+target.Addr("ws"))...)
+		c := dialThrough(t, p, wsproto.DialOptions{NoCompression: !tt.deflate})
+		go c.WriteMessage(wsproto.OpText, []byte(`{"a":1}`))
+		if m, err := c.ReadMessage(); err != nil || string(m.Data) != `{"a":1}` {
+			t.Errorf("%s: got %q, %v", tt.flags, m.Data, err)
+		}
+		c.Close(1000, "")
+		p.Stdout.WaitFor(t, tt.want)
+	}
+}
+
+// TestMany has PX23, with fewer sessions: nothing of them stays.
+func TestMany(t *testing.T) {
 	target := kit.Background(t, echo.Mode, "-port", "0")
 	p := kit.Background(t, Mode, "-port", "0", "-remote_host", "ws://"+target.Addr("ws"))
 	talk := func() {
-		c := dialProxy(t, p, wsproto.DialOptions{})
+		c := dialThrough(t, p, wsproto.DialOptions{})
 		go c.WriteMessage(wsproto.OpText, []byte("hi"))
 		if _, err := c.ReadMessage(); err != nil {
 			t.Error(err)
@@ -565,12 +673,12 @@ func TestProxyMany(t *testing.T) {
 	}
 }
 
-// TestProxyFull: beyond -max-conns there is 503, and the place of one that left is
+// TestFull: beyond -max-conns there is 503, and the place of one that left is
 // free again.
-func TestProxyFull(t *testing.T) {
+func TestFull(t *testing.T) {
 	target := kit.Background(t, echo.Mode, "-port", "0")
 	p := kit.Background(t, Mode, "-port", "0", "-max-conns", "1", "-remote_host", "ws://"+target.Addr("ws"))
-	c := dialProxy(t, p, wsproto.DialOptions{})
+	c := dialThrough(t, p, wsproto.DialOptions{})
 	if res, _ := kit.ExchangeHeads(t, p.Addr("ws"), ""); res.Status != 503 {
 		t.Errorf("status %d, want 503", res.Status)
 	}
@@ -588,15 +696,15 @@ func TestProxyFull(t *testing.T) {
 	}
 }
 
-// TestProxyBridge: messages become a stream, and its bytes binary messages.
-func TestProxyBridge(t *testing.T) {
+// TestBridge: messages become a stream, and its bytes binary messages.
+func TestBridge(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
 	p := kit.Background(t, Mode, "-port", "0", "-remote_host", "tcp://"+ln.Addr().String())
-	c := dialProxy(t, p, wsproto.DialOptions{Subprotocols: []string{"binary", "base64"}})
+	c := dialThrough(t, p, wsproto.DialOptions{Subprotocols: []string{"binary", "base64"}})
 	if c.Subprotocol() != "binary" {
 		t.Errorf("subprotocol %q, want binary", c.Subprotocol())
 	}
@@ -620,7 +728,7 @@ func TestProxyBridge(t *testing.T) {
 	}
 	c.Close(0, "")
 
-	c = dialProxy(t, p, wsproto.DialOptions{})
+	c = dialThrough(t, p, wsproto.DialOptions{})
 	if nc, err = ln.Accept(); err != nil {
 		t.Fatal(err)
 	}
@@ -638,8 +746,8 @@ func TestProxyBridge(t *testing.T) {
 	}
 }
 
-// TestProxyNode has a foreign client at the one end.
-func TestProxyNode(t *testing.T) {
+// TestNode has a foreign client at the one end.
+func TestNode(t *testing.T) {
 	module := os.Getenv("SOCKETSRV_NODE_WS")
 	node, err := exec.LookPath("node")
 	if err != nil || module == "" {

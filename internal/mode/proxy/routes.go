@@ -21,13 +21,13 @@ type target struct {
 	path       string // before the client's own; no slash at its end
 }
 
-var errProxyTarget = errors.New("want ws://HOST[:PORT][/PATH], wss://… or tcp://HOST:PORT")
+var errTarget = errors.New("want ws://HOST[:PORT][/PATH], wss://… or tcp://HOST:PORT")
 
-// parseProxyTarget reads the URL of a target.
-func parseProxyTarget(s string) (*target, error) {
+// parseTarget reads the URL of a target.
+func parseTarget(s string) (*target, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(s, " \x7f") {
-		return nil, errProxyTarget
+		return nil, errTarget
 	}
 	t := &target{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), path: strings.TrimRight(u.EscapedPath(), "/")}
 	switch {
@@ -37,10 +37,10 @@ func parseProxyTarget(s string) (*target, error) {
 		t.port = "443"
 	case t.scheme == "tcp" && t.path == "", t.scheme == "ws", t.scheme == "wss":
 	default:
-		return nil, errProxyTarget
+		return nil, errTarget
 	}
 	if port, err := cli.ParsePort(t.port); err != nil || port == "0" {
-		return nil, errProxyTarget
+		return nil, errTarget
 	}
 	return t, nil
 }
@@ -73,8 +73,8 @@ type routes struct {
 // An entry with that very port comes first, then one without; at last the only
 // one with another.
 func (r *routes) find(host string) *target {
-	name, port := splitProxyHost(host)
-	for _, t := range []*target{r.exact[joinProxyHost(name, port)], r.exact[name], r.named[name]} {
+	name, port := splitHost(host)
+	for _, t := range []*target{r.exact[joinHost(name, port)], r.exact[name], r.named[name]} {
 		if t != nil {
 			return t
 		}
@@ -99,9 +99,9 @@ func (r *routes) names() (names []string) {
 	return names
 }
 
-// splitProxyHost splits host[:port]; the name loses its final dot and becomes
+// splitHost splits host[:port]; the name loses its final dot and becomes
 // lower case.
-func splitProxyHost(s string) (name, port string) {
+func splitHost(s string) (name, port string) {
 	name = s
 	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
 		name, port = s[:i], s[i+1:]
@@ -109,7 +109,7 @@ func splitProxyHost(s string) (name, port string) {
 	return strings.ToLower(strings.TrimSuffix(name, ".")), port
 }
 
-func joinProxyHost(name, port string) string {
+func joinHost(name, port string) string {
 	if port == "" {
 		return name
 	}
@@ -118,23 +118,23 @@ func joinProxyHost(name, port string) string {
 
 // What a file of routes may hold.
 const (
-	maxProxyConfig = 4 << 20 // bytes
-	maxProxyLines  = 10000
+	maxConfig = 4 << 20 // bytes
+	maxLines  = 10000
 )
 
-// readProxyRoutes reads the file of -config_path. The error is a UsageError that
+// readRoutes reads the file of -config_path. The error is a UsageError that
 // names file and line.
-func readProxyRoutes(name string, other *target) (*routes, error) {
+func readRoutes(name string, other *target) (*routes, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, cli.Usagef("-config_path: %v", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxProxyConfig+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
 		return nil, cli.Usagef("-config_path: %v", err)
 	}
-	r, line, err := parseProxyRoutes(text)
+	r, line, err := parseRoutes(text)
 	if err != nil {
 		return nil, cli.Usagef("%s:%d: %v", name, line, err)
 	}
@@ -142,15 +142,15 @@ func readProxyRoutes(name string, other *target) (*routes, error) {
 	return r, nil
 }
 
-// parseProxyRoutes reads lines HOST=URL with # comments, or the JSON of ws: an
+// parseRoutes reads lines HOST=URL with # comments, or the JSON of ws: an
 // object of hosts and URLs, or one with that as its remote_urls. The line is where
 // the error is.
-func parseProxyRoutes(text []byte) (r *routes, line int, err error) {
+func parseRoutes(text []byte) (r *routes, line int, err error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	r = &routes{exact: make(map[string]*target), named: make(map[string]*target)}
 	switch i := bytes.IndexByte(text, 0); {
-	case len(text) > maxProxyConfig:
-		return nil, 1, fmt.Errorf("more than %d bytes", maxProxyConfig)
+	case len(text) > maxConfig:
+		return nil, 1, fmt.Errorf("more than %d bytes", maxConfig)
 	case i >= 0:
 		return nil, lineOf(text, i), errors.New("a NUL byte")
 	case bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")):
@@ -168,8 +168,8 @@ func lineOf(text []byte, offset int) int { return 1 + bytes.Count(text[:offset],
 
 func (r *routes) parseLines(text string) (n int, err error) {
 	for line := range strings.Lines(text) {
-		if n++; n > maxProxyLines {
-			return n, fmt.Errorf("more than %d lines", maxProxyLines)
+		if n++; n > maxLines {
+			return n, fmt.Errorf("more than %d lines", maxLines)
 		}
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -215,8 +215,8 @@ func (r *routes) parseJSON(text []byte) (line int, err error) {
 		default:
 			err = errors.New("want hosts and URLs, as strings")
 		}
-		if err == nil && len(r.exact) > maxProxyLines {
-			err = fmt.Errorf("more than %d hosts", maxProxyLines)
+		if err == nil && len(r.exact) > maxLines {
+			err = fmt.Errorf("more than %d hosts", maxLines)
 		}
 		if err != nil {
 			return at(), err
@@ -230,18 +230,18 @@ func (r *routes) parseJSON(text []byte) (line int, err error) {
 
 // add takes in that host leads to target.
 func (r *routes) add(host, target string) error {
-	name, port := splitProxyHost(host)
+	name, port := splitHost(host)
 	if name == "" || strings.ContainsAny(name, " \t/@#?\\=") {
 		return fmt.Errorf("want a host before the URL, not %q", cli.Clip(host, cli.MaxShown))
 	}
 	if _, err := cli.ParsePort(port); err != nil && port != "" {
 		return fmt.Errorf("the port of %q: %v", cli.Clip(host, cli.MaxShown), err)
 	}
-	t, err := parseProxyTarget(target)
+	t, err := parseTarget(target)
 	if err != nil {
 		return fmt.Errorf("%v, not %q", err, cli.Clip(target, cli.MaxShown))
 	}
-	key := joinProxyHost(name, port)
+	key := joinHost(name, port)
 	if r.exact[key] != nil {
 		return fmt.Errorf("%q is there twice", cli.Clip(key, cli.MaxShown))
 	}
