@@ -198,7 +198,7 @@ func (t *transfer) setLogin(r *httpmini.Request) error {
 		proxy = t.proxyLogin.field(credentialsOf(p.User), r.Method, r.Target)
 	}
 	for _, f := range []httpmini.Field{{Name: "Authorization", Value: auth}, {Name: "Proxy-Authorization", Value: proxy}} {
-		if t.o.replaces(f.Name) {
+		if t.o.replaces(f.Name) || f.Name[0] == 'P' && given(t.proxyHeaders, f.Name) != nil {
 			continue
 		}
 		if r.Header.Del(f.Name); f.Value != "" {

@@ -260,7 +260,7 @@ func (t *transfer) exchange(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.obeyed = t.obeyed || t.o.obey && nr.Method != r.Method
+		t.obeyed = t.obeyed || t.o.obey && (nr.Method != r.Method || a.Status == 303)
 		t.redirected(to, nr)
 		r = nr
 	}

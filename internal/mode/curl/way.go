@@ -31,7 +31,7 @@ func (s *session) proxyURL(u *url.URL) (*url.URL, error) {
 		s.through = p
 		return nil, nil
 	}
-	key := fmt.Sprint(*p)
+	key := fmt.Sprint(p.Host, " ", p.Port, " ", p.TLS)
 	if s.proxies[key] == nil {
 		s.proxies[key] = &url.URL{Scheme: "http", Host: net.JoinHostPort(p.Host, p.Port)}
 		if p.TLS {
@@ -68,7 +68,7 @@ func (t *transfer) tunnelHeader() (h httpmini.Header) {
 			h.Add("Proxy-Authorization", auth)
 		}
 	}
-	if given := given(t.proxyHeaders, "User-Agent"); t.o.agent != "" && given == nil {
+	if t.o.agent != "" && given(t.proxyHeaders, "User-Agent") == nil {
 		h.Add("User-Agent", t.o.agent)
 	}
 	h.Add("Proxy-Connection", "Keep-Alive")
@@ -229,7 +229,7 @@ func cutHostPort(s string) (host, port string) {
 // secure makes TLS of a connection, to a proxy first where that wants it. What that
 // needs is made with the first one.
 func (s *session) secure(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
-	if s.toProxy && s.client.Proxy != nil && s.now.way.Tunneled.IsZero() && s.proxyWantsTLS(host) {
+	if s.toProxy && s.proxyWantsTLS(host) {
 		s.toProxy = false
 		config, err := tlsconf.Client(s.proxyTLS)
 		if err == nil {
