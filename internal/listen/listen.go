@@ -11,9 +11,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +33,8 @@ import (
 type Serving struct {
 	MaxConns         int   // on each listener at once; Open lowers it to what the system allows
 	MaxMessage       int64 // bytes, after inflating
+	MaxMemory        int64 // bytes of all messages that are not whole yet, or being inflated
+	MessageTimeout   time.Duration
 	IdleTimeout      time.Duration
 	HandshakeTimeout time.Duration
 	PingInterval     time.Duration
@@ -44,16 +48,33 @@ type Serving struct {
 }
 
 func (s *Serving) addTo(fs *cli.Flags) {
-	s.MaxConns, s.MaxMessage = 1024, 16<<20
+	s.MaxConns, s.MaxMessage, s.MaxMemory, s.MessageTimeout = 1024, 16<<20, memoryForMessages(), time.Minute
 	s.HandshakeTimeout, s.PingTimeout, s.Grace = 10*time.Second, 20*time.Second, 3*time.Second
 	fs.Int(&s.MaxConns, "max-conns", "N", 1, 1<<24, "Serves at most N clients on each listener and turns others away.")
 	fs.Size(&s.MaxMessage, "max-message", "Refuses messages of more than SIZE bytes, after inflating.")
+	fs.Size(&s.MaxMemory, "max-memory", "Holds at most SIZE bytes of unfinished and inflated WebSocket messages in all; more are closed with 1013.")
+	fs.Duration(&s.MessageTimeout, "message-timeout", "Ends a WebSocket client whose message takes longer than D from its first byte to its last.")
 	fs.Duration(&s.IdleTimeout, "idle-timeout", "Ends a client that sends nothing for D.")
 	fs.Duration(&s.HandshakeTimeout, "handshake-timeout", "Ends a client whose handshake or request head takes longer than D.")
 	fs.Duration(&s.PingInterval, "ping-interval", "Sends WebSocket clients a ping every D.")
 	fs.Duration(&s.PingTimeout, "ping-timeout", "Ends a WebSocket client that does not answer a ping within D.")
 	fs.Duration(&s.Grace, "grace", "Gives clients D to close politely when the server stops.")
 	fs.String(&s.Pidfile, "pidfile", "FILE", "Writes the process number to FILE while the server runs.")
+}
+
+// memoryForMessages is a quarter of what this process may have, by GOMEMLIMIT or by its
+// control group, else 256 MiB.
+func memoryForMessages() int64 {
+	limit := debug.SetMemoryLimit(-1)
+	if text, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+			limit = min(limit, n)
+		}
+	}
+	if limit == math.MaxInt64 {
+		return 256 << 20
+	}
+	return max(limit/4, 1<<20)
 }
 
 // A Listener is what the flags of a server with one listener said.

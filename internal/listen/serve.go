@@ -22,11 +22,13 @@ func (w *WebSocket) Server(l *Serving, con *cli.Console, addr net.Addr, secure b
 		MaxConns:         l.MaxConns,
 		HandshakeTimeout: l.HandshakeTimeout,
 		Config: wsproto.Config{
-			MaxMessage:   l.MaxMessage,
-			IdleTimeout:  l.IdleTimeout,
-			PingInterval: l.PingInterval,
-			PongTimeout:  l.PingTimeout,
-			NoPong:       w.NoPong,
+			MaxMessage:     l.MaxMessage,
+			Memory:         wsproto.NewBudget(l.MaxMemory),
+			MessageTimeout: l.MessageTimeout,
+			IdleTimeout:    l.IdleTimeout,
+			PingInterval:   l.PingInterval,
+			PongTimeout:    l.PingTimeout,
+			NoPong:         w.NoPong,
 		},
 		Log: con.Error,
 		OnConnect: func(u *wsproto.User, req *httpmini.Request) {

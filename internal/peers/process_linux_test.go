@@ -164,10 +164,10 @@ func noDescriptors(t *testing.T, bin string) {
 	}
 }
 
-// memoryLimit: 480 clients, half of which send messages of 1 MiB that nobody
+// memoryLimit: 500 clients at the default flags, which send messages of 1 MiB that nobody
 // reads and half what inflates to 64 MiB (RL07).
 func memoryLimit(t *testing.T, bin string) {
-	p, addr := startServer(t, bin, "env GOMEMLIMIT=64MiB", "broadcast -port 0 -max-conns 32 -max-message 1M -no-announce -grace 0.1")
+	p, addr := startServer(t, bin, "env GOMEMLIMIT=64MiB", "broadcast -port 0 -no-announce -grace 0.1")
 	large := frameOf(0x82, bytes.Repeat([]byte("0123456789abcdef"), 1<<16))
 	var z bytes.Buffer
 	w, _ := flate.NewWriter(&z, flate.BestCompression)
@@ -175,20 +175,18 @@ func memoryLimit(t *testing.T, bin string) {
 	w.Flush()
 	bomb := frameOf(0xC2, bytes.TrimSuffix(z.Bytes(), []byte("\x00\x00\xff\xff")))
 	var all sync.WaitGroup
-	for range 40 { // of which 32 find room
+	for n := range 500 {
+		what := large
+		if n%2 == 0 {
+			what = bomb
+		}
 		all.Go(func() {
-			for i := range 12 {
-				c := letIn(t, addr)
-				what := large
-				if i%2 == 0 {
-					what = bomb
+			c := letIn(t, addr)
+			defer c.Close()
+			for range 8 {
+				if _, err := c.Write(what); err != nil {
+					return
 				}
-				for range 8 {
-					if _, err := c.Write(what); err != nil {
-						break
-					}
-				}
-				c.Close()
 			}
 		})
 	}
