@@ -11,8 +11,8 @@ import (
 )
 
 // This file is the judge's permessage-deflate (RFC 7692): an inflater that refuses
-// what reaches behind the agreed window, and a deflater that keeps to any window and
-// can be told each symbol.
+// what reaches behind the agreed window, a deflater that keeps to any window, and one
+// that is told each symbol.
 
 // Tables of RFC 1951 §3.2.5.
 var (
@@ -343,77 +343,28 @@ func (w *bitWriter) message() []byte {
 	return w.b
 }
 
-// deflater deflates messages one after another, never reaching further
-// back than its window.
+// deflater deflates messages one after another. In a window smaller than that of
+// compress/flate it refers to nothing.
 type deflater struct {
 	window int
-	keep   bool
-	hist   []byte
+	keep   bool // context takeover
 	buf    bytes.Buffer
 	fw     *flate.Writer
-	head   [1 << 13]int32
 }
 
 func (z *deflater) message(b []byte) []byte {
-	if z.window < 32768 {
-		return z.within(b)
-	}
 	z.buf.Reset()
 	switch {
+	case z.fw != nil && !z.keep:
+		z.fw.Reset(&z.buf)
+	case z.fw == nil && z.window < 32768:
+		z.fw, _ = flate.NewWriter(&z.buf, flate.HuffmanOnly)
 	case z.fw == nil:
 		z.fw, _ = flate.NewWriter(&z.buf, flate.BestSpeed)
-	case !z.keep:
-		z.fw.Reset(&z.buf)
 	}
 	_, _ = z.fw.Write(b)
 	_ = z.fw.Flush()
 	return bytes.Clone(z.buf.Bytes()[:z.buf.Len()-4])
-}
-
-// within looks for matches in the window alone, greedily.
-func (z *deflater) within(b []byte) []byte {
-	if !z.keep {
-		z.hist = nil
-	}
-	data := append(bytes.Clone(z.hist), b...)
-	z.head = [1 << 13]int32{}
-	hash := func(i int) *int32 {
-		h := uint32(data[i]) | uint32(data[i+1])<<8 | uint32(data[i+2])<<16
-		return &z.head[h*2654435761>>19]
-	}
-	w := &bitWriter{}
-	w.open(0)
-	for i := 0; i < len(data); {
-		n, dist := 1, 0
-		if i+2 < len(data) {
-			p := hash(i)
-			if at := int(*p) - 1; at >= 0 && i-at <= z.window && i >= len(z.hist) {
-				n, dist = max(1, common(data[at:], data[i:])), i-at
-			}
-			*p = int32(i) + 1
-		}
-		switch {
-		case i < len(z.hist):
-			n = 1
-		case n >= 3:
-			w.match(n, dist)
-		default:
-			n = 1
-			w.symbol(uint(data[i]))
-		}
-		i += n
-	}
-	w.shut()
-	z.hist = bytes.Clone(data[max(0, len(data)-z.window):])
-	return w.message()
-}
-
-func common(a, b []byte) int {
-	n := 0
-	for n < len(b) && n < 258 && a[n] == b[n] {
-		n++
-	}
-	return n
 }
 
 // pmd is what the prober asks of the way the judged endpoint compresses:
