@@ -1,6 +1,7 @@
 package dial
 
 import (
+	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -49,10 +50,15 @@ func (m *meter) CloseWrite() error {
 	if tlsconf.State(m.Conn) != "" {
 		m.end.Store(finSize + closeNotifySize)
 	}
-	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
+	half, ok := m.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return nil
 	}
-	return nil
+	err := half.CloseWrite()
+	if errors.Is(err, syscall.ENOTCONN) { // what is left of it after a reset
+		err = &net.OpError{Op: "write", Err: syscall.ECONNRESET}
+	}
+	return err
 }
 
 // NetConn lets others look inside.
@@ -75,7 +81,7 @@ func (m *meter) look(ended bool) (moved, held int64, err error) {
 	}
 	raw.Control(func(fd uintptr) {
 		held = int64(term.OutQueue(fd))
-		if ended && held > 0 { // before that a reader wants to know
+		if ended && held > 0 { // before that a reader wants to know; and a peer may reset over our close_notify
 			err = socketError(fd)
 		}
 	})

@@ -41,7 +41,7 @@ const (
 // given up as soon as nothing moves after our end.
 type Rules struct {
 	Kind     Kind
-	Linger   time.Duration // stream: without progress after our end; else: of silence before we end
+	Linger   time.Duration // stream: without progress after our end, 0: it need not end; else: of silence before we end
 	Stall    time.Duration // without progress while the peer owes us taking something, or stdout does
 	Hold     bool          // our end waits for the peer's: there is no input whose end could be said
 	KeepOpen bool          // our end is not said: the connection is closed after Linger
@@ -271,8 +271,7 @@ func (s *Step) wake(at time.Time) {
 	}
 }
 
-// An Outcome is how a conversation went: an exit code, and the line for it. With
-// code 0 a line is worth a note, no error.
+// An Outcome is how a conversation went: an exit code, and the line for it.
 type Outcome struct {
 	Exit int
 	Text string
@@ -288,18 +287,22 @@ func (c *Conversation) Outcome() Outcome {
 		return Outcome{c.cut.Exit, c.line(c.cut.Text, fmt.Sprintf("messages received: %d", c.messages))}
 	case c.peer != nil && c.peer.Exit != 0:
 		return Outcome{c.peer.Exit, c.line(c.peer.Text)}
-	case lost > 0 || c.sendFailed != "":
+	case lost > 0:
 		return Outcome{cli.ExitSend, c.line(c.why("the peer took nothing"))}
+	case c.sendFailed != "":
+		return Outcome{cli.ExitSend, fmt.Sprintf("%s: bytes sent: %d, and it may not have got them all", c.sendFailed, c.taken)}
 	case c.shown < c.read:
 		return Outcome{cli.ExitReceive, c.line(c.why("stdout took nothing"))}
 	case c.peer != nil && c.peer.Torn:
 		return Outcome{cli.ExitReceive, c.line(c.peer.Text, fmt.Sprintf("bytes received: %d", c.read))}
 	case c.wants():
 		return c.wanted()
-	case c.peer == nil && c.said && c.gaveUp > 0 && c.Kind == Message:
-		return Outcome{cli.ExitTimeout, fmt.Sprintf("no answer to the close frame within %v", c.gaveUp)}
 	case c.peer == nil && c.said && c.gaveUp > 0:
-		return Outcome{0, fmt.Sprintf("the peer did not end: nothing came for %v after our end", c.gaveUp)}
+		what := "the peer did not end"
+		if c.Kind == Message {
+			what = "the close frame was not answered"
+		}
+		return Outcome{cli.ExitTimeout, fmt.Sprintf("%s: nothing came for %v, bytes sent: %d, received: %d", what, c.gaveUp, c.taken, c.read)}
 	}
 	return Outcome{}
 }

@@ -192,8 +192,6 @@ func (s *Session) verdict(ctx context.Context, out Outcome, end error) error {
 		return s.cutShort(ctx, failed)
 	case out.Exit != 0:
 		return failed
-	case out.Text != "":
-		s.Con.Status("%s", out.Text)
 	}
 	return nil
 }
@@ -377,7 +375,10 @@ func (s *Session) finish(l dial.Link, away bool) {
 	if away {
 		code, reason = wsproto.StatusGoingAway, ""
 	}
-	l.Finish(code, reason)
+	if err := l.Finish(code, reason); err != nil && s.Kind == Stream { // it was reset: something was not taken
+		s.tell(l, Event{What: SendFailed, Text: cli.ErrorText(err)})
+		return
+	}
 	s.tell(l, Event{What: Said})
 }
 
