@@ -132,10 +132,11 @@ func Besides(env *cli.Env, editor *term.Editor) *cli.Env {
 // goes perhaps to a program that writes to the same one, nothing is drawn: nil.
 func PromptFile(env *cli.Env) *os.File { return env.TTYOut }
 
-// Prompt has a person type what s sends, as send says; a line of no bytes is left
-// out where it says nil. It returns env with what is printed above the line being
+// Prompt has a person type what s sends, as send says; a line is left out where it
+// says nil. What is pasted in several lines is one. It returns env with what is printed above the line being
 // typed. The editor is the caller's to close.
 func (s *Session) Prompt(env *cli.Env, opt term.Options, send func(line string) func(l dial.Link) error) (*term.Editor, *cli.Env, error) {
+	opt.Whole = true
 	editor, err := term.NewEditor(env.TTYIn, PromptFile(env), opt)
 	if err != nil {
 		return nil, nil, err
@@ -144,6 +145,7 @@ func (s *Session) Prompt(env *cli.Env, opt term.Options, send func(line string) 
 	s.Next = func() (Outgoing, error) {
 		for {
 			line, err := editor.ReadLine()
+			line = strings.TrimSuffix(line, "\n") // of a paste
 			if do := send(line); err != nil || do != nil {
 				return Outgoing{Message: wsproto.Message{Data: []byte(line)}, Do: do}, err
 			}

@@ -56,6 +56,7 @@ type Session struct {
 	broken     dial.Link // takes nothing more
 	begunOn    dial.Link // where the first item of the queue was begun
 	sending    int       // goroutines in Send
+	unheard    error     // nobody listened for the last datagram
 	over       bool
 	code       wsproto.StatusCode // of our Close
 	reason     string
@@ -284,7 +285,7 @@ func (s *Session) cutEvent(ctx context.Context) Event {
 // begin makes l the link that is spoken on.
 func (s *Session) begin(l dial.Link) {
 	s.mu.Lock()
-	s.talk, s.on, s.moved = Conversation{Rules: s.Rules}, l, 0
+	s.talk, s.on, s.moved = Conversation{Rules: s.Rules, messages: s.talk.messages, matched: s.talk.matched}, l, 0
 	s.talk.Tell(time.Now(), Event{What: Begun})
 	ended := s.inputEnded && !s.Listen
 	s.mu.Unlock()
@@ -386,8 +387,7 @@ func (s *Session) finish(l dial.Link, away bool) {
 func (s *Session) receive(l dial.Link) error {
 	for {
 		m, err := l.Receive()
-		if errors.Is(err, dial.ErrUnheard) && s.sends() {
-			s.Con.Status("%v; who comes later gets the rest", err)
+		if errors.Is(err, dial.ErrUnheard) && s.goesOn(err) {
 			continue
 		}
 		if err != nil {
@@ -413,11 +413,19 @@ func (s *Session) receive(l dial.Link) error {
 	}
 }
 
-// sends says whether there is more to be sent.
-func (s *Session) sends() bool {
+// goesOn says whether more is to be sent to a peer that does not listen: it may later.
+// Else err is the end.
+func (s *Session) goesOn(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.Next != nil && !s.inputEnded
+	if s.Next == nil || s.inputEnded {
+		return false
+	}
+	if s.unheard == nil {
+		s.Con.Status("%v; who comes later gets the rest", err)
+	}
+	s.unheard = err
+	return true
 }
 
 func (s *Session) isMet() bool {
@@ -517,11 +525,14 @@ func (s *Session) write() {
 	}
 	s.mu.Lock()
 	s.inputEnded = true
-	l := s.on
+	l, unheard := s.on, s.unheard
 	s.mu.Unlock()
 	close(s.left)
 	if l != nil && !s.Listen {
 		s.tell(l, Event{What: InputEnded})
+	}
+	if unheard != nil {
+		s.tell(l, Event{What: PeerEnded, Gone: true, Exit: cli.ExitConnect, Text: cli.ErrorText(unheard)})
 	}
 }
 
@@ -586,7 +597,9 @@ func (s *Session) Send(l dial.Link, m wsproto.Message) error {
 func (s *Session) inSend(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sending += n
+	if s.sending += n; n > 0 {
+		s.unheard = nil
+	}
 	s.linked.Broadcast()
 }
 

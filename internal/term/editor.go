@@ -15,6 +15,7 @@ import (
 type Options struct {
 	Prompt  string   // may hold colour (ESC [ … m); shown on a terminal only
 	History *History // recalled with Up and Ctrl-R; lines typed at a terminal are added
+	Whole   bool     // the lines of a paste are one, with LF between: Enter ends it
 
 	// Complete is asked at Tab what may stand from line[start] to line[pos], in
 	// bytes. It is called by ReadLine and may Write.
@@ -70,7 +71,7 @@ const (
 // plain lines. Close it, deferred, so that a panic leaves the terminal usable.
 func NewEditor(in, out *os.File, opt Options) (*Editor, error) {
 	e := &Editor{in: in, out: out, opt: opt, prompt: opt.Prompt,
-		closing: make(chan struct{}), going: make(chan struct{}, 1)}
+		keys: decoder{whole: opt.Whole}, closing: make(chan struct{}), going: make(chan struct{}, 1)}
 	if _, err := in.Stat(); err != nil {
 		return nil, err
 	}

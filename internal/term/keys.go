@@ -79,6 +79,7 @@ type decoder struct {
 	paste  bool // between ESC [ 200 ~ and ESC [ 201 ~
 	quoted bool // the next rune follows Ctrl-V
 	cr     bool // a CR ended a line: an LF right after it is its other half
+	whole  bool // line ends that are pasted are text
 }
 
 // next decodes the first key of b and returns how many bytes it took. 0 means
@@ -156,12 +157,14 @@ func (d *decoder) nextQuoted(b []byte) (key, int) {
 	return key{code: keyText, text: b[:n]}, n
 }
 
-// nextPasted takes line ends for Enter and all else, tabs and controls
-// included, for text. Most terminals send CR for the line ends of a paste.
+// nextPasted takes line ends for Enter, unless d.whole, and all else, tabs and
+// controls included, for text. Most terminals send CR for the line ends of a paste.
 func (d *decoder) nextPasted(b []byte) (key, int) {
 	switch b[0] {
 	case '\r', '\n':
-		d.cr = b[0] == '\r'
+		if d.cr = b[0] == '\r'; d.whole {
+			return key{code: keyText, text: []byte{'\n'}}, 1
+		}
 		return key{code: keyEnter}, 1
 	case esc:
 		if bytes.HasPrefix(b, []byte(pasteEnd)) {

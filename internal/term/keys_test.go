@@ -133,3 +133,19 @@ func TestKeysPartial(t *testing.T) {
 		}
 	}
 }
+
+// With Options.Whole the line ends of a paste are LF in the line, and only Enter ends it.
+func TestWholePaste(t *testing.T) {
+	d, b, text := &decoder{whole: true}, []byte("\x1b[200~a\r\nb\rc\n\x1b[201~\r"), ""
+	for len(b) > 0 {
+		k, n := d.next(b, true)
+		if k.code == keyEnter {
+			text += "|"
+		}
+		text += string(k.text)
+		b = b[n:]
+	}
+	if text != "a\nb\nc\n|" {
+		t.Errorf("%q; want the lines and one Enter", text)
+	}
+}

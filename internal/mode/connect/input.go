@@ -105,7 +105,12 @@ func (r *run) dressed(m wsproto.Message, line bool) wsproto.Message {
 		return m
 	}
 	if line && m.Opcode == wsproto.OpText {
-		m.Data = append(slices.Clip(m.Data), r.target.LineEnd(talk.LineEnds[r.eol])...)
+		eol := r.target.LineEnd(talk.LineEnds[r.eol])
+		if eol != "" && eol != "\n" { // for those that were pasted, too
+			text := bytes.ReplaceAll(m.Data, []byte("\r\n"), []byte{'\n'})
+			m.Data = bytes.ReplaceAll(text, []byte{'\n'}, []byte("\r\n"))
+		}
+		m.Data = append(slices.Clip(m.Data), eol...)
 	}
 	m.Opcode = 0
 	return m

@@ -86,20 +86,25 @@ func TestPromptCommands(t *testing.T) {
 	term.Shows(`^exit 0`)
 }
 
+// TestPromptPaste is hw-41: what is pasted is one message, however many lines it has.
 func TestPromptPaste(t *testing.T) {
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
 	term.Run(k.URL())
 	term.Shows(`^>`)
-	var lines []string
-	for i := range 1000 {
-		lines = append(lines, fmt.Sprintf("line %04d", i))
+	const text = "{\n  \"a\": 1\n}"
+	for _, pasted := range []string{text, text + "\n"} { // and no empty message behind it
+		term.Paste(pasted)
+		term.Shows(`}`)
+		term.Keys("Enter")
+		k.Wants("text " + text)
 	}
-	term.Paste(strings.Join(lines, "\n") + "\nrest")
-	for _, line := range lines {
-		k.Wants("text " + line)
-	}
-	term.Shows(`^> rest$`)
+	term.Paste(strings.Repeat("0123456789abcde\n", 1000) + "rest")
+	term.Shows(`rest$`)
+	term.Keys("Enter")
+	k.Wants("text " + strings.Repeat("0123456789abcde\n", 1000) + "rest")
+	term.Types("/help")
+	term.Keys("Enter")
 	term.Keys("C-c")
 	k.Wants("close 1001 ")
 	term.Shows(`^exit 130`)
