@@ -27,6 +27,7 @@ import (
 	"socketsrv/internal/mode/proxy"
 	"socketsrv/internal/mode/selftest"
 	"socketsrv/internal/mode/transfer"
+	"socketsrv/internal/topics"
 )
 
 // modes is what the program can do. The first is what it does when not told.
@@ -48,4 +49,4 @@ var modes = cli.Table{
 	selftest.Mode,
 }
 
-func main() { cli.Main(modes) }
+func main() { cli.Main(modes, topics.All...) }

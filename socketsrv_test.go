@@ -32,6 +32,7 @@ import (
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/listen"
+	"socketsrv/internal/topics"
 )
 
 // patience is what anything in a test may take before it counts as hanging.
@@ -94,7 +95,7 @@ func start(t *testing.T, table cli.Table, args ...string) *program {
 	env.Stdin, env.Stdout, env.Stderr = stdin, p.stdout, p.stderr
 	env.TTYIn, env.TTYOut = nil, nil
 	env.Getenv = func(string) string { return "" }
-	env.Signals = p.signals
+	env.Signals, env.Topics = p.signals, topics.All
 	env.Exit = func(code int) { panic(fmt.Sprintf("socketsrv %q was told twice to stop", args)) }
 	go func() {
 		defer close(p.done)
@@ -438,6 +439,23 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestTopics reads the command lines of recipes and of those who come from elsewhere,
+// and has -help print them.
+func TestTopics(t *testing.T) {
+	for _, topic := range topics.All {
+		for _, row := range topic.Rows {
+			checkExample(t, topic.Name, row[1])
+		}
+		p := start(t, modes, append([]string{"-help"}, strings.Fields(topic.Name)...)...)
+		if exit := p.wait(); exit != 0 || strings.Count(p.stdout.String(), "\n      socketsrv") != len(topic.Rows) {
+			t.Errorf("-help %s: exit %d, %s", topic.Name, exit, p.stdout)
+		}
+	}
+	if n := len(topics.All[0].Rows); n != 40 {
+		t.Errorf("%d recipes", n)
+	}
+}
+
 // checkExample has the flags of an example read: -h behind them is only reached if
 // they are right.
 func checkExample(t *testing.T, name, example string) {
@@ -500,6 +518,7 @@ var floors = map[string]int{
 	"socketsrv/internal/answer":  5,
 	"socketsrv/internal/files":   5,
 	"socketsrv/internal/kit":     5,
+	"socketsrv/internal/topics":  5,
 	"socketsrv/internal/cli":     4,
 	"socketsrv/wsproto":          3,
 	"socketsrv/httpmini":         2,
