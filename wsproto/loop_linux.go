@@ -296,14 +296,33 @@ func (l *loop) giveBack(c *Conn) {
 func (r *runner) run() {
 	r.buf = getBlock(readSize)
 	defer putBlock(r.buf)
+	exits := true
+	defer func() {
+		if exits {
+			r.exit()
+		}
+	}()
 	look := r.look
 	for r.pauses() && r.loop.raw.Read(look) == nil {
 		for _, e := range r.events[:r.n] {
 			if !r.report(int(e.Fd), e.Events) {
+				exits = false
 				return
 			}
 		}
 	}
+	exits = false
+}
+
+// exit comes when a handler ended the goroutine, by runtime.Goexit: that ends the
+// connection only.
+func (r *runner) exit() {
+	l := r.loop
+	l.mu.Lock()
+	l.handOn()
+	l.mu.Unlock()
+	r.conn.abort(errHandler)
+	l.giveBack(r.conn)
 }
 
 // look asks epoll; false waits for it.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -238,6 +240,27 @@ func TestLoopWriteStall(t *testing.T) {
 			t.Errorf("the handlers saw %q, want a time-out", got)
 		}
 		c.Close()
+	}
+}
+
+// TestLoopGoexit: a handler that ends its goroutine ends its user only.
+func TestLoopGoexit(t *testing.T) {
+	j := newJournal()
+	s := echoServer(j)
+	s.OnMessage = func(u *User, m Message) {
+		if string(m.Data) == "exit" {
+			runtime.Goexit()
+		}
+		u.Reply(m.Opcode, m.Data)
+	}
+	addr := serve(t, s)
+	other := connect(t, addr, "")
+	for range 2 * runtime.GOMAXPROCS(0) {
+		connect(t, addr, toServer(0x81, "exit")).wantEOF()
+		other.talkOnce("others")
+	}
+	if lines := j.waitFor(t, 1+4*runtime.GOMAXPROCS(0)); !slices.Contains(lines, "disconnect "+errHandler.Error()) {
+		t.Errorf("the handlers saw %q, want an end by %v", lines, errHandler)
 	}
 }
 
