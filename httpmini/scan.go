@@ -269,20 +269,11 @@ func (s *scanner) fieldLine(line []byte) error {
 		name++
 	}
 	colon := name
-	if name == 0 || name == len(line) || line[name] != ':' {
-		if name == 0 && isSpace(line[0]) {
-			return s.fold(line)
+	if name == 0 || name == len(line) || line[name] != ':' || !isText8(line[name+1:]) {
+		var err error
+		if name, colon, err = s.oddField(line, name); err != nil || colon < 0 {
+			return err
 		}
-		if colon = s.oddName(line); colon < 0 {
-			return s.fail(400, ErrField, s.pos+name)
-		}
-		for name = colon; isSpace(line[name-1]); {
-			name--
-		}
-	}
-	if value := line[colon+1:]; !isText8(value) {
-		i := slices.IndexFunc(value, func(c byte) bool { return class[c]&isText == 0 })
-		return s.fail(400, ErrField, s.pos+colon+1+i)
 	}
 	from, to := colon+1, len(line)
 	for from < to && isSpace(line[from]) {
@@ -293,6 +284,28 @@ func (s *scanner) fieldLine(line []byte) error {
 	}
 	s.fields = append(s.fields, span{int32(s.pos), int32(s.pos + name), int32(s.pos + from), int32(s.pos + to)})
 	return nil
+}
+
+// oddField returns where name and colon of a line are that breaks the grammar behind
+// its first name bytes, if it can be forgiven; colon is -1 for what was added to the
+// field before.
+func (s *scanner) oddField(line []byte, name int) (nameEnd, colon int, err error) {
+	if name == 0 && isSpace(line[0]) {
+		return 0, -1, s.fold(line)
+	}
+	colon = name
+	if name == 0 || name == len(line) || line[name] != ':' {
+		if colon = s.oddName(line); colon < 0 {
+			return 0, 0, s.fail(400, ErrField, s.pos+name)
+		}
+		for name = colon; isSpace(line[name-1]); {
+			name--
+		}
+	}
+	if i := slices.IndexFunc(line[colon:], func(c byte) bool { return class[c]&isText == 0 }); i >= 0 {
+		return 0, 0, s.fail(400, ErrField, s.pos+colon+i)
+	}
+	return name, colon, nil
 }
 
 // oddName returns where the colon stands behind a name that is no token, or has
