@@ -84,3 +84,22 @@ func TestDate(t *testing.T) {
 		}
 	}
 }
+
+// FuzzWords: whatever stands in a challenge, a .netrc, a date or a -F, nothing panics, and
+// what is sent of a challenge is one line.
+func FuzzWords(f *testing.F) {
+	for _, seed := range []string{`Digest realm="a\"b", nonce=x, qop="auth", algorithm=MD5-sess, userhash=true`, "machine a login \"b\\", "1 Jan 2020 12:00 +0100", "@a;type=b/c,\"d;headers=\"X: y\""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		l := login{way: "any"}
+		if l.take(httpmini.Header{{Name: "WWW-Authenticate", Value: s}}, "WWW-Authenticate") {
+			if got := l.field("u:p", "GET", "/"); got == "" || !strings.ContainsAny(s, "\r\n") && strings.ContainsAny(got, "\r\n") {
+				t.Errorf("%q is answered by %q", s, got)
+			}
+		}
+		netrcUser(s, "a", "")
+		parseDate(s)
+		new(command).addForm("n="+s, false)
+	})
+}

@@ -81,77 +81,80 @@ func found(location string) string {
 	return "HTTP/1.1 302 Found\r\nLocation: " + location + "\r\nContent-Length: 0\r\n\r\n"
 }
 
-// TestReported: what users reported. Requests are what all that went out must hold, in
-// this order, without a blank at the end of a line: "!" before a line says that it must not.
+const restOfIt = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 4-9/10\r\nContent-Length: 6\r\n\r\n456789"
+
+// reported is what users reported. Requests are what all that went out must hold, in this
+// order; "!" before a text says that it must not.
+var reported = []struct {
+	id, line string
+	files    string // name=content, with ; between
+	answers  []string
+	exit     int
+	stdout   string
+	requests []string
+	after    string // files, as above
+}{
+	{"F1", `-s -H 'Content-Type: multipart/form-data' -F a=b SRV`, "", nil, 0, "ok", []string{"Content-Type: multipart/form-data; boundary=------------------------"}, ""},
+	{"F4", `-s -F 'f=@n;type=text/x,p;type=a/b' SRV`, "n=N;p=P", nil, 0, "ok", []string{"multipart/mixed", "text/x\r\n\r\nN\r\n", "a/b\r\n\r\nP\r\n"}, ""},
+	{"comma", `-s -F f=@a,b SRV`, "a=A;b=B", nil, 0, "ok", []string{`filename="a"`, `filename="b"`}, ""},
+	{"GF", `-s -F 'f=@n;headers="X-A: b"' SRV`, "n=N", nil, 0, "ok", []string{"X-A: b\r\n\r\nN"}, ""},
+	{"GF nested", `-s -F 'm=(;type=multipart/alternative' -F '=a;encoder=base64' -F '=)' SRV`, "", nil, 0, "ok", []string{"multipart/alternative; boundary=", "Content-Transfer-Encoding: base64\r\n\r\nYQ=="}, ""},
+	{"GF2", `-s -F 'f=hello;filename=x.txt' SRV`, "", nil, 0, "ok", []string{"Content-Type: text/plain\r\n\r\nhello"}, ""},
+	{"C0", `-s -C 0 -o f SRV`, "f=0123", []string{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"}, 0, "", []string{"!Range"}, "f=0123456789"},
+	{"C1", `-s -C - -o f SRV`, "f=0123", []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n0123"}, 0, "", []string{"Range: bytes=4-"}, "f=0123"},
+	{"GM", `-s --retry 3 --retry-all-errors --retry-delay 1ms -C - -o f SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", restOfIt}, 0, "", []string{"GET", "Range: bytes=4-"}, "f=0123456789"},
+	{"GM no ranges", `-s --retry 3 --retry-all-errors --retry-delay 1ms -C - -o f SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n01", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd"}, 0, "", nil, "f=abcd"},
+	{"LF1", `-s SRV`, "", []string{"HTTP/1.0 200 OK\nContent-Type: text/plain\n\nhello\n"}, 0, "hello\n", nil, ""},
+	{"CH1", `-s SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2   \r\nok\r\n0   \r\n\r\n"}, 0, "ok", nil, ""},
+	{"CH3", `-s SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 ;a=b\r\nok\r\n0\r\n\r\n"}, 0, "ok", nil, ""},
+	{"OF1", `-s SRV`, "", []string{"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok"}, 0, "ok", nil, ""},
+	{"L1", `-sL SRV/a`, "", []string{found("/b?q=a b"), okAnswer}, 0, "ok", []string{"GET /a", "GET /b?q=a%20b HTTP"}, ""},
+	{"L3", `-sL SRV/a`, "", []string{found("/100%"), okAnswer}, 0, "ok", []string{"GET /100% HTTP"}, ""},
+	{"HD1", `-si SRV`, "", []string{"HTTP/1.1 200\r\nX-A:b\r\nX-B:   c  \r\nContent-Length: 2\r\n\r\nok"}, 0, "HTTP/1.1 200\r\nX-A:b\r\nX-B:   c  \r\nContent-Length: 2\r\n\r\nok", nil, ""},
+	{"GV", `-si SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok"}, 8, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n", nil, ""},
+	{"GR", `-si SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"}, 0, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nokX-Sum: 1\r\n", nil, ""},
+	{"T1", `-s -T empty SRV/d/`, "empty=", nil, 0, "ok", []string{"PUT /d/empty", "Content-Length: 0", "!Expect"}, ""},
+	{"GG", `-s -T '{a,b}' SRV/d/`, "a=A;b=B", nil, 0, "okok", []string{"PUT /d/a", "PUT /d/b"}, ""},
+	{"GG query", `-s -T a SRV/d/?x=1`, "a=A", nil, 0, "ok", []string{"PUT /d/a?x=1"}, ""},
+	{"Z1", `-s -z 'Wed 01 Sep 2021 12:18:00' SRV`, "", nil, 0, "ok", []string{"If-Modified-Since: Wed, 01 Sep 2021 12:18:00 GMT"}, ""},
+	{"K1", `-s -b jar -H 'Host: app.test' SRV`, "jar=app.test\tFALSE\t/\tFALSE\t0\ta\t1\n127.0.0.1\tFALSE\t/\tFALSE\t0\tb\t2\n", nil, 0, "ok", []string{"Cookie: a=1\r\n"}, ""},
+	{"K3", `-sL -b x=1 SRV/a`, "", []string{strings.Replace(found("/b"), "Content", "Set-Cookie: y=2\r\nContent", 1), okAnswer}, 0, "ok", []string{"GET /b", "Cookie: x=1\r\n"}, ""},
+	{"K5", `-s -b h SRV`, "h=Set-Cookie: sid=1/ Domain=127.0.0.1/ Path=/", nil, 0, "ok", []string{"!"}, ""},
+	{"W1", `-s -o o -w @fmt SRV`, `fmt=a: %{http_code}\n` + "\n" + `b: %{size_download}\n` + "\n", nil, 0, "a: 200\nb: 2\n", nil, "o=ok"},
+	{"W3", `-sL --max-redirs 0 -o /dev/null -w '%{http_code} %{redirect_url}' SRV/a`, "", []string{found("/b")}, 47, "302 http://SRV/b", nil, ""},
+	{"N1", `-s -K a -K b`, "a=next\nurl=SRV/1\n;b=next\nurl=SRV/2\n", nil, 0, "okok", []string{"GET /1", "GET /2"}, ""},
+	{"GK", `-K -`, "", nil, 2, "", nil, ""},
+	{"U1", `-s -G -d q=é SRV/p`, "", nil, 0, "ok", []string{"GET /p?q=%C3%A9 HTTP"}, ""},
+	{"U3", `-s SRV/a{}b`, "", nil, 3, "", []string{"!GET"}, ""},
+	{"U3 query", `-s 'SRV/?filter={}'`, "", nil, 3, "", []string{"!GET"}, ""},
+	{"O1", `-sO SRV/d/é.txt`, "", nil, 0, "", nil, "é.txt=ok"},
+	{"H1", `-s -H Host: SRV`, "", nil, 0, "ok", []string{"!Host:"}, ""},
+	{"J1", `-sOJ SRV/x`, "", []string{"HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename=\"name.txt\r\nContent-Length: 2\r\n\r\nok"}, 0, "", nil, "name.txt=ok"},
+	{"J1 single", `-sOJ SRV/x`, "", []string{"HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename='name.txt'\r\nContent-Length: 2\r\n\r\nok"}, 0, "", nil, "name.txt=ok"},
+	{"G1", `-s --compressed SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + commented(gzipped("content"))}, 0, "content", nil, ""},
+	{"GZ", `-s --compressed SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzipped("one") + "\x00\x00\x00"}, 0, "one", nil, ""},
+	{"GB", `-s 'SRV/a\b'`, "", nil, 0, "ok", []string{"GET /a%5Cb HTTP"}, ""},
+	{"GN", `-s --netrc-file rc SRV`, `rc=machine 127.0.0.1 login me password "a b"`, nil, 0, "ok", []string{"Authorization: Basic bWU6YSBi\r\n"}, ""},
+	{"GE", `-s --etag-save e SRV`, "", []string{"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 2\r\n\r\nok"}, 0, "ok", nil, "e=\"x\"\n"},
+	{"GE compare", `-s --etag-compare e -o f SRV`, "e=\"x\"\n;f=old", []string{"HTTP/1.1 304 Not Modified\r\n\r\n"}, 0, "", []string{`If-None-Match: "x"`}, "f=old"},
+	{"GI", `-s --interface 127.0.0.1 SRV`, "", nil, 0, "ok", nil, ""},
+	{"GI none", `-s --interface if!none SRV`, "", nil, 45, "", []string{"!GET"}, ""},
+	{"GT", `-s --raw SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"}, 0, "2\r\nok\r\n0\r\n\r\n", nil, ""},
+	{"GT trace", `-s --trace-ascii t -o o -A '' -H Accept: -H Host: SRV`, "", nil, 0, "", nil, "t=== Info, 27 bytes (0x1b)\n0000:   Trying"},
+	{"GX", `-s --no-clobber -o f SRV`, "f=old", nil, 0, "", nil, "f=old;f.1=ok"},
+	{"GX length", `-s --ignore-content-length SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nok"}, 0, "ok", nil, ""},
+	{"GX old", `-s --http0.9 SRV`, "", []string{"no head\n"}, 0, "no head\n", nil, ""},
+	{"GX stderr", `--stderr e -sS ftp://h`, "", nil, 1, "", nil, "e=curl: (1) Protocol \"ftp\" not supported or disabled\n"},
+	{"haproxy", `-s --haproxy-clientip 192.0.2.1 SRV`, "", nil, 0, "ok", []string{"PROXY TCP4 192.0.2.1 192.0.2.1 ", "\r\nGET / HTTP/1.1\r\n"}, ""},
+	{"digest", `-s --digest -u me:pw -d a=b SRV/x`, "", []string{"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"r\", Digest realm=\"r\", nonce=\"n\", opaque=\"o\"\r\nContent-Length: 0\r\n\r\n", okAnswer}, 0, "ok",
+		[]string{"Content-Length: 0", `Authorization: Digest username="me", realm="r", nonce="n", uri="/x", response="ec0c649ddda2bd7b7881845e9c7997d9", opaque="o"`, "\r\n\r\na=b"}, ""},
+	{"anyauth", `-s --anyauth -u me:pw SRV`, "", []string{"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n", okAnswer}, 0, "ok", []string{"GET", "GET", "Authorization: Basic bWU6cHc="}, ""},
+	{"HD folded", `-s -o /dev/null -w '%header{x}|%header{x:all:-}|%{num_retries}|%{url.path}' SRV/p`, "", []string{"HTTP/1.1 200 OK\r\nX: 1\r\nX: 2\r\nContent-Length: 0\r\n\r\n"}, 0, "1|1-2|0|/p", nil, ""},
+	{"named", `-s -o 'o#<n>' 'SRV/{<n>a,b}'`, "", nil, 0, "", []string{"GET /a", "GET /b"}, "oa=ok;ob=ok"},
+}
+
 func TestReported(t *testing.T) {
-	const rest = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 4-9/10\r\nContent-Length: 6\r\n\r\n456789"
-	for _, tt := range []struct {
-		id, line string
-		files    string // name=content, with ; between
-		answers  []string
-		exit     int
-		stdout   string
-		requests []string
-		after    string // files, as above
-	}{
-		{"F1", `-s -H 'Content-Type: multipart/form-data' -F a=b SRV`, "", nil, 0, "ok", []string{"Content-Type: multipart/form-data; boundary=------------------------"}, ""},
-		{"F4", `-s -F 'f=@n;type=text/x,p;type=a/b' SRV`, "n=N;p=P", nil, 0, "ok", []string{"multipart/mixed", "text/x\r\n\r\nN\r\n", "a/b\r\n\r\nP\r\n"}, ""},
-		{"comma", `-s -F f=@a,b SRV`, "a=A;b=B", nil, 0, "ok", []string{`filename="a"`, `filename="b"`}, ""},
-		{"GF", `-s -F 'f=@n;headers="X-A: b"' SRV`, "n=N", nil, 0, "ok", []string{"X-A: b\r\n\r\nN"}, ""},
-		{"GF nested", `-s -F 'm=(;type=multipart/alternative' -F '=a;encoder=base64' -F '=)' SRV`, "", nil, 0, "ok", []string{"multipart/alternative; boundary=", "Content-Transfer-Encoding: base64\r\n\r\nYQ=="}, ""},
-		{"GF2", `-s -F 'f=hello;filename=x.txt' SRV`, "", nil, 0, "ok", []string{"Content-Type: text/plain\r\n\r\nhello"}, ""},
-		{"C0", `-s -C 0 -o f SRV`, "f=0123", []string{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"}, 0, "", []string{"!Range"}, "f=0123456789"},
-		{"C1", `-s -C - -o f SRV`, "f=0123", []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n0123"}, 0, "", []string{"Range: bytes=4-"}, "f=0123"},
-		{"GM", `-s --retry 3 --retry-all-errors --retry-delay 1ms -C - -o f SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", rest}, 0, "", []string{"GET", "Range: bytes=4-"}, "f=0123456789"},
-		{"GM no ranges", `-s --retry 3 --retry-all-errors --retry-delay 1ms -C - -o f SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n01", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd"}, 0, "", nil, "f=abcd"},
-		{"LF1", `-s SRV`, "", []string{"HTTP/1.0 200 OK\nContent-Type: text/plain\n\nhello\n"}, 0, "hello\n", nil, ""},
-		{"CH1", `-s SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2   \r\nok\r\n0   \r\n\r\n"}, 0, "ok", nil, ""},
-		{"CH3", `-s SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 ;a=b\r\nok\r\n0\r\n\r\n"}, 0, "ok", nil, ""},
-		{"OF1", `-s SRV`, "", []string{"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok"}, 0, "ok", nil, ""},
-		{"L1", `-sL SRV/a`, "", []string{found("/b?q=a b"), okAnswer}, 0, "ok", []string{"GET /a", "GET /b?q=a%20b HTTP"}, ""},
-		{"L3", `-sL SRV/a`, "", []string{found("/100%"), okAnswer}, 0, "ok", []string{"GET /100% HTTP"}, ""},
-		{"HD1", `-si SRV`, "", []string{"HTTP/1.1 200\r\nX-A:b\r\nX-B:   c  \r\nContent-Length: 2\r\n\r\nok"}, 0, "HTTP/1.1 200\r\nX-A:b\r\nX-B:   c  \r\nContent-Length: 2\r\n\r\nok", nil, ""},
-		{"GV", `-si SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok"}, 8, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n", nil, ""},
-		{"GR", `-si SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"}, 0, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nokX-Sum: 1\r\n", nil, ""},
-		{"T1", `-s -T empty SRV/d/`, "empty=", nil, 0, "ok", []string{"PUT /d/empty", "Content-Length: 0", "!Expect"}, ""},
-		{"GG", `-s -T '{a,b}' SRV/d/`, "a=A;b=B", nil, 0, "okok", []string{"PUT /d/a", "PUT /d/b"}, ""},
-		{"GG query", `-s -T a SRV/d/?x=1`, "a=A", nil, 0, "ok", []string{"PUT /d/a?x=1"}, ""},
-		{"Z1", `-s -z 'Wed 01 Sep 2021 12:18:00' SRV`, "", nil, 0, "ok", []string{"If-Modified-Since: Wed, 01 Sep 2021 12:18:00 GMT"}, ""},
-		{"K1", `-s -b jar -H 'Host: app.test' SRV`, "jar=app.test\tFALSE\t/\tFALSE\t0\ta\t1\n127.0.0.1\tFALSE\t/\tFALSE\t0\tb\t2\n", nil, 0, "ok", []string{"Cookie: a=1\r\n"}, ""},
-		{"K3", `-sL -b x=1 SRV/a`, "", []string{strings.Replace(found("/b"), "Content", "Set-Cookie: y=2\r\nContent", 1), okAnswer}, 0, "ok", []string{"GET /b", "Cookie: x=1\r\n"}, ""},
-		{"K5", `-s -b h SRV`, "h=Set-Cookie: sid=1/ Domain=127.0.0.1/ Path=/", nil, 0, "ok", []string{"!"}, ""},
-		{"W1", `-s -o o -w @fmt SRV`, `fmt=a: %{http_code}\n` + "\n" + `b: %{size_download}\n` + "\n", nil, 0, "a: 200\nb: 2\n", nil, "o=ok"},
-		{"W3", `-sL --max-redirs 0 -o /dev/null -w '%{http_code} %{redirect_url}' SRV/a`, "", []string{found("/b")}, 47, "302 http://SRV/b", nil, ""},
-		{"N1", `-s -K a -K b`, "a=next\nurl=SRV/1\n;b=next\nurl=SRV/2\n", nil, 0, "okok", []string{"GET /1", "GET /2"}, ""},
-		{"GK", `-K -`, "", nil, 2, "", nil, ""},
-		{"U1", `-s -G -d q=é SRV/p`, "", nil, 0, "ok", []string{"GET /p?q=%C3%A9 HTTP"}, ""},
-		{"U3", `-s SRV/a{}b`, "", nil, 3, "", []string{"!GET"}, ""},
-		{"U3 query", `-s 'SRV/?filter={}'`, "", nil, 3, "", []string{"!GET"}, ""},
-		{"O1", `-sO SRV/d/é.txt`, "", nil, 0, "", nil, "é.txt=ok"},
-		{"H1", `-s -H Host: SRV`, "", nil, 0, "ok", []string{"!Host:"}, ""},
-		{"J1", `-sOJ SRV/x`, "", []string{"HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename=\"name.txt\r\nContent-Length: 2\r\n\r\nok"}, 0, "", nil, "name.txt=ok"},
-		{"J1 single", `-sOJ SRV/x`, "", []string{"HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename='name.txt'\r\nContent-Length: 2\r\n\r\nok"}, 0, "", nil, "name.txt=ok"},
-		{"G1", `-s --compressed SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + commented(gzipped("content"))}, 0, "content", nil, ""},
-		{"GZ", `-s --compressed SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzipped("one") + "\x00\x00\x00"}, 0, "one", nil, ""},
-		{"GB", `-s 'SRV/a\b'`, "", nil, 0, "ok", []string{"GET /a%5Cb HTTP"}, ""},
-		{"GN", `-s --netrc-file rc SRV`, `rc=machine 127.0.0.1 login me password "a b"`, nil, 0, "ok", []string{"Authorization: Basic bWU6YSBi\r\n"}, ""},
-		{"GE", `-s --etag-save e SRV`, "", []string{"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 2\r\n\r\nok"}, 0, "ok", nil, "e=\"x\"\n"},
-		{"GE compare", `-s --etag-compare e -o f SRV`, "e=\"x\"\n;f=old", []string{"HTTP/1.1 304 Not Modified\r\n\r\n"}, 0, "", []string{`If-None-Match: "x"`}, "f=old"},
-		{"GI", `-s --interface 127.0.0.1 SRV`, "", nil, 0, "ok", nil, ""},
-		{"GI none", `-s --interface if!none SRV`, "", nil, 45, "", []string{"!GET"}, ""},
-		{"GT", `-s --raw SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"}, 0, "2\r\nok\r\n0\r\n\r\n", nil, ""},
-		{"GT trace", `-s --trace-ascii t -o o -A '' -H Accept: -H Host: SRV`, "", nil, 0, "", nil, "t=== Info, 27 bytes (0x1b)\n0000:   Trying"},
-		{"GX", `-s --no-clobber -o f SRV`, "f=old", nil, 0, "", nil, "f=old;f.1=ok"},
-		{"GX length", `-s --ignore-content-length SRV`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nok"}, 0, "ok", nil, ""},
-		{"GX old", `-s --http0.9 SRV`, "", []string{"no head\n"}, 0, "no head\n", nil, ""},
-		{"GX stderr", `--stderr e -sS ftp://h`, "", nil, 1, "", nil, "e=curl: (1) Protocol \"ftp\" not supported or disabled\n"},
-		{"haproxy", `-s --haproxy-clientip 192.0.2.1 SRV`, "", nil, 0, "ok", []string{"PROXY TCP4 192.0.2.1 192.0.2.1 ", "\r\nGET / HTTP/1.1\r\n"}, ""},
-		{"digest", `-s --digest -u me:pw -d a=b SRV/x`, "", []string{"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"r\", Digest realm=\"r\", nonce=\"n\", opaque=\"o\"\r\nContent-Length: 0\r\n\r\n", okAnswer}, 0, "ok",
-			[]string{"Content-Length: 0", `Authorization: Digest username="me", realm="r", nonce="n", uri="/x", response="ec0c649ddda2bd7b7881845e9c7997d9", opaque="o"`, "\r\n\r\na=b"}, ""},
-		{"anyauth", `-s --anyauth -u me:pw SRV`, "", []string{"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n", okAnswer}, 0, "ok", []string{"GET", "GET", "Authorization: Basic bWU6cHc="}, ""},
-		{"HD folded", `-s -o /dev/null -w '%header{x}|%header{x:all:-}|%{num_retries}|%{url.path}' SRV/p`, "", []string{"HTTP/1.1 200 OK\r\nX: 1\r\nX: 2\r\nContent-Length: 0\r\n\r\n"}, 0, "1|1-2|0|/p", nil, ""},
-		{"named", `-s -o 'o#<n>' 'SRV/{<n>a,b}'`, "", nil, 0, "", []string{"GET /a", "GET /b"}, "oa=ok;ob=ok"},
-	} {
+	for _, tt := range reported {
 		t.Run(tt.id, func(t *testing.T) {
 			answers := tt.answers
 			if answers == nil {

@@ -179,6 +179,14 @@ func (t *transfer) effective() string {
 	return t.at.String()
 }
 
+// delivered is how many bytes went to the output.
+func (t *transfer) delivered() int64 {
+	if t.out == nil {
+		return 0
+	}
+	return t.out.written
+}
+
 func (t *transfer) fileName() string {
 	if t.out == nil {
 		return ""

@@ -201,7 +201,7 @@ func (t *transfer) openOutput() error {
 		t.out = nil
 		t.tell("Note", "skips transfer, %q exists locally", o.name)
 		return errSkipped
-	case exists && t.o.noClobber && t.retried == 0:
+	case exists && t.o.noClobber:
 		o.name = unusedName(o.name)
 		o.exclusive = true
 	}

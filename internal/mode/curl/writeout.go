@@ -45,7 +45,7 @@ var variables = []variable{
 	{"remote_port", func(t *transfer) any { return portOf(t.way.Remote) }},
 	{"response_code", func(t *transfer) any { return threeDigits(t.status()) }},
 	{"scheme", func(t *transfer) any { return strings.ToUpper(t.at.Scheme) }},
-	{"size_delivered", func(t *transfer) any { return t.out.written }},
+	{"size_delivered", func(t *transfer) any { return t.delivered() }},
 	{"size_download", func(t *transfer) any { return t.down }},
 	{"size_header", func(t *transfer) any { return t.headerSize }},
 	{"size_request", func(t *transfer) any { return t.requestSize }},
