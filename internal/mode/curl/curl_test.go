@@ -608,6 +608,7 @@ func TestWebSocket(t *testing.T) {
 	if exit, err := client.Wait(ctx); exit != 0 || err != nil {
 		t.Errorf("the server closes: exit %d, %v, %s", exit, err, client.Stderr)
 	}
+	server.Wait(ctx) // to stop it again before would cut it short
 	s := newLabServer(t)
 	env, stdout, stderr = testEnv()
 	if exit := do(t, env, "ws"+strings.TrimPrefix(s.http, "http")+"/404"); exit != cli.ExitRefused || stderr.String() != "curl: (22) Refused WebSockets upgrade: 404\n" {
