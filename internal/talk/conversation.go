@@ -3,7 +3,9 @@
 //
 // conversation.go is the one rule for the end, as a value: it is told what happened
 // and answers what is to be done. It knows no socket and no clock. Begin reading
-// there. expect.go finds what -expect looks for.
+// there. session.go is the shell around it: it holds a conversation over a dial.Link,
+// and over those after it, for clients one-shot and with a prompt. lines.go has where
+// lines come from, expect.go finds what -expect looks for.
 package talk
 
 import (

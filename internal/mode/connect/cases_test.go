@@ -40,9 +40,9 @@ var fakeCases = []struct {
 	{"A9", says(1500*time.Millisecond, "1\n", "2\n", "3\n", "4\n", "5\n"), "tcp://h:1 -n", "", 0, "1\n2\n3\n4\n5\n", ""},
 	{"A9 with -for", says(1500*time.Millisecond, "1\n", "2\n", "3\n"), "tcp://h:1 -n -for 2s", "", 0, "1\n", ""},
 	{"A10", says(150*time.Millisecond, "REA", "DY\r\n", "more"), "tcp://h:1 -m x -expect READY -timeout 2s", "", 0, "READY\r\n", ""},
-	{"A12", says(0, "one\nERROR 17"), "tcp://h:1 -framing line -m q", "", 56, "one\nERROR 17\n", "ended in the middle of a message"},
-	{"A12 line:", says(0, "one\nERROR 17"), "line://h:1 -m q", "", 56, "one\nERROR 17\n", ""},
-	{"A12 -expect", says(0, "one\nERROR 17"), "line://h:1 -m q -expect 17", "", 0, "one\nERROR 17\n", ""},
+	{"A12", asked("one\nERROR 17"), "tcp://h:1 -framing line -m q", "", 56, "one\nERROR 17\n", "ended in the middle of a message"},
+	{"A12 line:", asked("one\nERROR 17"), "line://h:1 -m q", "", 56, "one\nERROR 17\n", ""},
+	{"A12 -expect", asked("one\nERROR 17"), "line://h:1 -m q -expect 17", "", 0, "one\nERROR 17\n", ""},
 	{"C1", answers(5), "tcp://h:1 -m-binary 0x02,0x45:31-00_$0D", "", 0, "\x02E1\x00\r", ""},
 	{"C1 with text", answers(4), "tcp://h:1 -m-binary 02_\"AB\"_03", "", 0, "\x02AB\x03", ""},
 	{"C2", answers(7), `tcp://h:1 -e -eol none -m \x02AB\x03\r\n\0`, "", 0, "\x02AB\x03\r\n\x00", ""},
@@ -63,7 +63,7 @@ var fakeCases = []struct {
 	{"hw-23 -lenient", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: "), closes), "ws://h:1/ -n -lenient", "", 0, "", "passed over: "},
 	{"hw-25", kit.WSRaw(kit.GoodAnswer("\x81\x0ccaf\xe9 temp=23"+kit.CloseFrame(1000, "")), kit.DrainPeer), "ws://h:1/ -n", "", 11, "",
 		"at offset 3:\n00000000  63 61 66 e9 20 74 65 6d  70 3d 32 33 "},
-	{"hw-25 -lenient", kit.WSRaw(kit.GoodAnswer("\x81\x04caf\xe9"+kit.CloseFrame(1000, "")), kit.DrainPeer), "ws://h:1/ -n -lenient -raw", "", 0, "caf\xe9\n", "passed over: "},
+	{"hw-25 -lenient", kit.WSRaw(kit.GoodAnswer("\x81\x04caf\xe9"+kit.CloseFrame(1000, "")), kit.DrainPeer), "ws://h:1/ -n -lenient -b", "", 0, "caf\xe9", "passed over: "},
 	{"hw-30", kit.WSRaw(kit.GoodAnswer("\r\n\x81\x02hi"), kit.DrainPeer), "ws://h:1/ -n", "", 11, "", "00000000  0d 0a 81 02 68 69 "},
 	{"no head that can be read", kit.WSRaw(kit.RawText("SSH-2.0-x\r\n"), kit.DrainPeer), "ws://h:1/ -n", "", 11, "", "< SSH-2.0-x\n"},
 }
@@ -78,6 +78,14 @@ func says(pause time.Duration, pieces ...string) func(net.Conn) {
 				return
 			}
 		}
+	}
+}
+
+// asked answers a question of two bytes, and ends.
+func asked(answer string) func(net.Conn) {
+	return func(nc net.Conn) {
+		io.ReadFull(nc, make([]byte, 2))
+		io.WriteString(nc, answer)
 	}
 }
 
