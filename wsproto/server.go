@@ -120,6 +120,19 @@ func (u *User) Ping(p []byte) error {
 	return u.conn.post(OpPing, p, u.server.queue())
 }
 
+// Waiting returns how many bytes of frames the system has not taken yet, at least 1 while
+// any are being written. The error is why nothing more can be sent: what waited then is
+// lost.
+func (u *User) Waiting() (n int, err error) {
+	o := &u.conn.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n = o.len(); o.writing {
+		n = max(n, 1)
+	}
+	return n, o.err
+}
+
 // Close sends a Close frame, unless one was sent, and returns. No OnMessage comes
 // after it; the connection ends with the user's answer or when Config.CloseTimeout
 // is over.

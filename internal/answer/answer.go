@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"socketsrv/internal/cli"
+	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
@@ -42,23 +43,39 @@ func (a *Answerer) Answers() bool { return a.Fixed || a.Program.Given() }
 // ErrNoAnswer says that a program printed nothing.
 var ErrNoAnswer = errors.New("no answer")
 
+// Unescape reads the escapes in the text of -reply.
+func (a *Answerer) Unescape() error {
+	text, err := linesrv.ParseEscapes(a.text)
+	a.text = string(text)
+	return err
+}
+
 // Answer returns the answer to m, of the same type if it can be, at most limit
 // bytes of what a program prints. env is for the program.
 func (a *Answerer) Answer(ctx context.Context, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
-	switch {
-	case a.text == "{}":
-		return m, nil
-	case a.Fixed:
-		m.Data = bytes.ReplaceAll([]byte(a.text), []byte("{}"), m.Data)
+	return a.AnswerTo(ctx, nil, m, limit, env...)
+}
+
+// AnswerTo is Answer for a server: left reports whether the client's end has come, and
+// that client waits until programs have run for all others; nil: nobody knows.
+func (a *Answerer) AnswerTo(ctx context.Context, left func() bool, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
+	if a.text == "{}" {
 		return m, nil
 	}
-	out, err := a.Program.Run(ctx, m.Data, limit, append(env, "SOCKETSRV_OPCODE="+cli.OpcodeName(m.Opcode))...)
-	switch {
-	case err != nil:
-		return m, fmt.Errorf("not answered: %w", err)
-	case len(out) == 0:
-		return m, ErrNoAnswer
-	case m.Opcode == wsproto.OpText && !utf8.Valid(out):
+	out := []byte(nil)
+	if a.Fixed {
+		out = bytes.ReplaceAll([]byte(a.text), []byte("{}"), m.Data)
+	} else {
+		var err error
+		out, err = a.Program.run(ctx, left, m.Data, limit, append(env, "SOCKETSRV_OPCODE="+cli.OpcodeName(m.Opcode))...)
+		switch {
+		case err != nil:
+			return m, fmt.Errorf("not answered: %w", err)
+		case len(out) == 0:
+			return m, ErrNoAnswer
+		}
+	}
+	if m.Opcode == wsproto.OpText && !utf8.Valid(out) {
 		m.Opcode = wsproto.OpBinary
 	}
 	m.Data = out

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	MaxPrograms  = 16      // at once
-	maxExecError = 4 << 10 // bytes of a program's stderr that are looked at
+	MaxPrograms  = 16               // at once
+	Descriptors  = MaxPrograms * 10 // that they need: three pipes each, and while they start some more
+	maxExecError = 4 << 10          // bytes of a program's stderr that are looked at
 )
 
 // An Exec is what -exec or -sh-exec starts to make answers.
@@ -24,8 +25,12 @@ type Exec struct {
 	Command, shell string
 	Timeout        time.Duration
 
-	argv   []string
-	places chan struct{} // holds one element for each that runs
+	// Warn, unless nil, is given the lines that a program which succeeded wrote to its
+	// stderr.
+	Warn func(line string)
+
+	argv  []string
+	turns turns
 }
 
 // Flags adds those of a program; what says what it gets and makes.
@@ -38,7 +43,6 @@ func (p *Exec) Flags(fs *cli.Flags, what string) {
 }
 
 func (p *Exec) Check() (err error) {
-	p.places = make(chan struct{}, MaxPrograms)
 	switch {
 	case p.Command != "" && p.shell != "":
 		return cli.Usagef("-exec and -sh-exec exclude each other")
@@ -63,12 +67,15 @@ func (p *Exec) Given() bool { return len(p.argv) > 0 }
 // prints, at most limit bytes. It waits for its turn where many run, and ends the
 // program in time, with all that it started.
 func (p *Exec) Run(ctx context.Context, stdin []byte, limit int64, env ...string) ([]byte, error) {
-	select {
-	case p.places <- struct{}{}:
-		defer func() { <-p.places }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	return p.run(ctx, nil, stdin, limit, env...)
+}
+
+// run is Run for a client that may leave meanwhile.
+func (p *Exec) run(ctx context.Context, left func() bool, stdin []byte, limit int64, env ...string) ([]byte, error) {
+	if err := p.turns.wait(ctx, left); err != nil {
+		return nil, err
 	}
+	defer p.turns.pass()
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
 	out, stderr := &boundedBuffer{limit: limit}, &firstBytes{}
@@ -77,7 +84,7 @@ func (p *Exec) Run(ctx context.Context, stdin []byte, limit int64, env ...string
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), out, stderr
 	cmd.WaitDelay = time.Second // for the output of what it left behind
 	endGroup := ownGroup(cmd)
-	err := cmd.Run()
+	err := runChild(cmd)
 	endGroup()
 	switch {
 	case out.beyond:
@@ -91,6 +98,11 @@ func (p *Exec) Run(ctx context.Context, stdin []byte, limit int64, env ...string
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.argv[0], err)
+	}
+	if p.Warn != nil {
+		for line := range strings.Lines(string(stderr.b)) {
+			p.Warn(p.argv[0] + ": " + strings.TrimSuffix(line, "\n"))
+		}
 	}
 	return out.Bytes(), nil
 }

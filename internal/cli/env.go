@@ -30,6 +30,7 @@ type Env struct {
 	TTYIn, TTYOut, TTYErr *os.File // what the three are where they are terminals, else nil
 
 	Signals     <-chan os.Signal // nil: none come; see the function of that name
+	OnCut       func(do func())  // has do called when a second signal ends the process, and given half a second; set by Run
 	Exit        func(code int)   // ends the process at once
 	Descriptors int              // how many may be open; 0: nobody knows
 
@@ -42,11 +43,16 @@ type Env struct {
 	Reports func() (asked <-chan os.Signal, stop func())
 }
 
-// Signals catches SIGINT and SIGTERM: they come out of the channel it returns.
+// Signals catches SIGINT, SIGTERM and SIGHUP, which tells that the terminal is lost:
+// they come out of the channel it returns. Where SIGHUP was ignored, as below nohup, it
+// stays so.
 // From then on a write to a closed pipe is an error in place of a death.
 func Signals() <-chan os.Signal {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	// Asked for and never looked at: an ignored SIGPIPE would be inherited by
 	// the programs that -exec starts, this is not.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

@@ -8,7 +8,9 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"socketsrv/internal/event"
 )
@@ -105,6 +107,8 @@ func (e *interrupted) Error() string { return "cut short by signal: " + e.signal
 // watchSignals cancels at the first signal and ends the process at the second.
 // The function it returns stops it and waits until it has.
 func (env *Env) watchSignals(cancel context.CancelCauseFunc) (stop func()) {
+	var last atomic.Pointer[func()]
+	env.OnCut = func(do func()) { last.Store(&do) }
 	if env.Signals == nil {
 		return func() {}
 	}
@@ -118,6 +122,9 @@ func (env *Env) watchSignals(cancel context.CancelCauseFunc) (stop func()) {
 			case s := <-env.Signals:
 				sig, _ := s.(syscall.Signal)
 				if !first {
+					if do := last.Load(); do != nil {
+						hurry(*do)
+					}
 					env.Exit(ExitSignal + int(sig))
 				}
 				cancel(&interrupted{sig})
@@ -127,6 +134,22 @@ func (env *Env) watchSignals(cancel context.CancelCauseFunc) (stop func()) {
 	return func() {
 		close(quit)
 		watcher.Wait()
+	}
+}
+
+// cutTime is what may be said between the second signal and the end.
+const cutTime = 500 * time.Millisecond
+
+// hurry calls do and returns when that is done, or is not in time.
+func hurry(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+	case <-time.After(cutTime):
 	}
 }
 

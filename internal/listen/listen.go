@@ -43,8 +43,11 @@ type Serving struct {
 	Pidfile          string
 
 	// Refuse answers a TCP or Unix connection beyond MaxConns; nil: it is just
-	// closed. Not set by flags.
+	// closed. Bound, unless nil, takes its place and counts them. Spare is how many
+	// descriptors the mode needs beside those of clients. Not set by flags.
 	Refuse func(net.Conn)
+	Bound  *accept.Bound
+	Spare  int
 }
 
 func (s *Serving) addTo(fs *cli.Flags) {
@@ -282,7 +285,7 @@ func (o *opener) shareDescriptors(n int) {
 	if o.env.Descriptors == 0 || n == 0 {
 		return
 	}
-	free := max(o.env.Descriptors-Spare, o.env.Descriptors/2)
+	free := max(o.env.Descriptors-Spare-o.serving.Spare, o.env.Descriptors/2)
 	if most := max(free/n, 1); o.serving.MaxConns > most {
 		o.serving.MaxConns = most
 		o.con.Status("at most %d clients on each listener: only %d files may be open", most, o.env.Descriptors)
@@ -334,7 +337,9 @@ func (o *opener) stream(proto string, at endpoint) (net.Listener, error) {
 	}
 	o.opened(announced, ln.Addr(), ln.Close)
 	if proto != "ws" {
-		ln = accept.Limit(ln, o.serving.MaxConns, o.serving.Refuse)
+		b := cmp.Or(o.serving.Bound, &accept.Bound{Refuse: o.serving.Refuse})
+		b.Max = o.serving.MaxConns
+		ln = b.Listen(ln)
 	}
 	if o.secure != nil {
 		ln = o.secure.Listen(ln)

@@ -103,6 +103,8 @@ func (d *Datagrams) Read(p []byte) (n int, from Source, why, err error) {
 		n, from.Unix, err = d.conn.ReadFrom(p)
 		if err == nil && (from.Unix == nil || from.Unix.String() == "") {
 			why = errNameless
+		} else if at, ok := from.Unix.(*net.UDPAddr); ok && !Answerable(at.AddrPort()) { // of a socket that stands in for one of UDP
+			why = errReflector
 		}
 		return n, from, why, err
 	}

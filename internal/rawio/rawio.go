@@ -59,6 +59,13 @@ func Lost(raw syscall.RawConn) (lost bool) {
 	return lost || err != nil
 }
 
+// Ended reports whether the peer's end of a TCP connection has come, or a reset, also
+// where bytes before it are not read yet. It is false where the system does not tell.
+func Ended(raw syscall.RawConn) (yes bool) {
+	err := raw.Control(func(fd uintptr) { yes = ended(fd) })
+	return yes || err != nil
+}
+
 // Queued returns how much of what was written the peer has not taken: 0 if it has
 // all of it. On Linux that is the memory the bytes need, which is more than their
 // number; it goes down whenever the peer takes some. ok is false where the system

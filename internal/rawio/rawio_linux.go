@@ -10,6 +10,9 @@ const (
 	inqBytes  = 4
 	soMemInfo = 55 // SO_MEMINFO of asm-generic/socket.h
 
+	tcpInfo             = 11 // TCP_INFO of linux/tcp.h, whose first byte is the state
+	tcpClose, closeWait = 7, 8
+
 	wmemAlloc, wmemQueued = 2, 5 // of linux/sock_diag.h: what waits in a Unix socket, in one of TCP
 )
 
@@ -56,4 +59,15 @@ func queued(fd uintptr) (int, bool) {
 		return 0, false
 	}
 	return int(max(list.Data[wmemAlloc], list.Data[wmemQueued])), true
+}
+
+// ended asks for TCP_INFO, in the way of queued.
+func ended(fd uintptr) bool {
+	info, err := syscall.GetsockoptICMPv6Filter(int(fd), syscall.IPPROTO_TCP, tcpInfo)
+	if err != nil {
+		return false
+	}
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], info.Data[0])
+	return b[0] == tcpClose || b[0] == closeWait
 }

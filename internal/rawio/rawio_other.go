@@ -21,3 +21,5 @@ func Read(uintptr, []byte) (int, error)  { return 0, errors.ErrUnsupported }
 func Write(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 func pendingError(uintptr) error         { return nil }
 func queued(uintptr) (int, bool)         { return 0, false }
+
+func ended(uintptr) bool { return false }

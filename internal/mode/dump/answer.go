@@ -1,14 +1,17 @@
 package dump
 
 import (
+	"bytes"
 	"context"
-	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
+	"socketsrv/internal/rawio"
+	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
@@ -20,13 +23,29 @@ type answers struct {
 }
 
 // answerTo returns the answer to m, of the same type if it can be, at most limit
-// bytes. What fails is shown. It waits for its turn where many programs run.
-func (d *dump) answerTo(ctx context.Context, c *client, m wsproto.Message, limit int64) (wsproto.Message, bool) {
+// bytes. What fails is shown. It waits for its turn where many programs run; who has
+// left by then, as raw may tell, comes last.
+func (d *dump) answerTo(ctx context.Context, c *client, m wsproto.Message, limit int64, raw syscall.RawConn) (wsproto.Message, bool) {
 	d.asked.Add(1)
 	defer d.asked.Add(-1)
-	back, err := d.Answer(ctx, m, limit, "SOCKETSRV_PROTO="+c.proto, "SOCKETSRV_CLIENT="+strconv.Itoa(c.number), "SOCKETSRV_PEER="+c.peer)
+	var left func() bool
+	if raw != nil {
+		left = func() bool { return rawio.Ended(raw) }
+	}
+	back, err := d.AnswerTo(ctx, left, m, limit, "SOCKETSRV_PROTO="+c.proto, "SOCKETSRV_CLIENT="+strconv.Itoa(c.number), "SOCKETSRV_PEER="+c.peer)
 	if err != nil && err != answer.ErrNoAnswer && ctx.Err() == nil {
-		d.refuse(fmt.Sprintf("%v: %s", c, cli.ErrorText(err)))
+		d.fault(c, cli.ErrorText(err))
 	}
 	return back, err == nil
+}
+
+// isHTTP reports whether a stream begins as a browser's do, which a page can have
+// connect to any port: what leads to a program is not for those. The first line may
+// not be whole.
+func isHTTP(p []byte) bool {
+	line, _, whole := bytes.Cut(p, []byte{'\n'})
+	if !whole {
+		line = append(bytes.Clone(line), " HTTP/1.1"...)
+	}
+	return linesrv.LooksLikeHTTP(line)
 }

@@ -10,8 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
+	"socketsrv/internal/talk"
 	"socketsrv/wsproto"
 )
 
@@ -36,10 +38,16 @@ type client struct {
 	number   int
 	peer     string
 	path     string // of WebSocket
+	head     string // of WebSocket, with -json: the request as it came
 	since    time.Time
 	in, out  traffic
-	halfOpen atomic.Bool // the peer sends no more, and can still be sent to
+	halfOpen atomic.Bool   // the peer sends no more, and can still be sent to
+	waits    atomic.Bool   // something is sent that the system has not taken
+	stream   *talk.Matcher // what -expect looks for in a stream; nil: in messages
 }
+
+// unsent is what a client did not get.
+type unsent struct{ messages, bytes int }
 
 func (c *client) about() *client { return c }
 
@@ -65,8 +73,7 @@ type protocol struct {
 	name    string // in commands
 	noun    string // of a client
 	listens bool
-	refused atomic.Int64 // connections beyond -max-conns
-	full    atomic.Bool  // said that there are some
+	bound   accept.Bound // of connections
 
 	opening sync.Mutex // held while a client gets its number, is shown and joins
 
@@ -173,7 +180,7 @@ func (d *dump) statistics(p *protocol) string {
 			fmt.Fprintf(&b, "; %d %s", n, what)
 		}
 	}
-	more(p.refused.Load(), "turned away")
+	more(p.bound.TurnedAway(), "turned away")
 	if d.udp != nil && p == d.udp.protocol {
 		more(d.udp.forgotten.Load(), "forgotten")
 		more(d.udp.unanswered.Load(), "not answered")

@@ -12,6 +12,7 @@ import (
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/talk"
+	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
@@ -48,25 +49,31 @@ func (d *dump) commands() []command {
 		{"list_clients", "", "lists clients for each protocol", []string{
 			"Number, address, path, age, bytes received and sent."}, nil, d.listClients},
 		{"send", "<protocol> <client-num> <message>", "sends a text", []string{
-			"The message is all that follows the blank after the number, as it is typed.",
-			"client-num is a number, or all. TCP: an end of line is added (-eol), or what",
-			"-framing asks for. UDP: one datagram. WebSocket: a text message.",
+			"The message is all that follows the blank after the number, as it is typed; with",
+			"-e, escapes as \\x02 or \\r in it are read. client-num is a number, or all.",
+			"TCP: an end of line is added (-eol), or what -framing asks for. UDP: one",
+			"datagram. WebSocket: a text message. It is shown as sent once the system has it.",
 			"A TCP client that ended its side can be sent to for another " + halfOpenTime.String() + "."}, to, d.send},
-		{"sendb", "<protocol> <client-num> <hex>", "sends bytes", []string{
-			"Hexadecimal digits, two a byte; blanks between them do not count. Nothing is",
-			"added, except by -framing length. WebSocket: a binary message."}, to, d.sendBytes},
+		{"sendb", "<protocol> <client-num> <bytes>", "sends bytes", []string{
+			"Hexadecimal digits in any spelling: 0d0a, 0d 0a, 0x0d,0x0a, \\x0d\\x0a, $0D$0A,",
+			"and text in quotes between: 02 \"AB\" 03. Nothing is added, except by -framing",
+			"where that is not line. WebSocket: a binary message."}, to, d.sendBytes},
 		{"sendf", "<protocol> <client-num> <file>", "sends a file", []string{
-			"TCP: of any size, in the background; sendf without a file cancels it.",
+			"TCP: of any size, in the background; sendf without a file cancels it. A -framing",
+			"other than line makes one message of it.",
 			"UDP: one datagram, up to 65507 bytes. WebSocket: one binary message."}, append(to, aFile), d.sendFile},
 		{"ping", "ws <client-num> [text]", "sends a WebSocket ping", []string{
 			"Up to 125 bytes. The pong is shown when it comes."}, []wordKind{webSocket, aClient}, d.ping},
 		{"close", "<protocol> <client-num> [code [reason]]", "closes a connection", []string{
 			"Code and reason are for WebSocket: 1000 to 1014, or 3000 to 4999; 1000 if left out.",
-			"TCP: after what waits to be sent. UDP: the session is forgotten."}, to, d.closeClients},
+			"What was sent before goes out as long as the client takes some of it (-stall).",
+			"UDP: the session is forgotten."}, to, d.closeClients},
 		{"format", "[auto|text|hex|raw]", "sets how payloads are shown", []string{
 			"auto: text where it is UTF-8, else a hex dump. raw: received bytes and nothing else."}, []wordKind{aFormat}, d.format},
 		{"stats", "", "counts clients, messages and bytes", nil, nil, d.stats},
-		{"quit", "", "closes all connections and ends", nil, nil, func(*commandLine) error { return errQuit }},
+		{"quit", "", "closes all connections and ends", []string{
+			"What was sent before goes out as long as clients take some of it (-stall);",
+			"Ctrl-C cuts it."}, nil, func(*commandLine) error { return errQuit }},
 	}
 }
 
@@ -256,8 +263,14 @@ func (d *dump) send(l *commandLine) error {
 	if err != nil {
 		return err
 	}
-	text, _ := l.rest()
-	return d.each(targets, func(t target) error { return t.send(wsproto.OpText, []byte(text)) })
+	text, at := l.rest()
+	p := []byte(text)
+	if d.escapes {
+		if p, err = linesrv.ParseEscapes(text); err != nil {
+			return l.wrong(at, "%v", err)
+		}
+	}
+	return d.each(targets, func(t target) error { return t.send(wsproto.OpText, p) })
 }
 
 func (d *dump) sendBytes(l *commandLine) error {
@@ -265,36 +278,12 @@ func (d *dump) sendBytes(l *commandLine) error {
 	if err != nil {
 		return err
 	}
-	p, err := l.hex()
+	text, at := l.rest()
+	p, err := linesrv.ParseBytes(text)
 	if err != nil {
-		return err
+		return l.wrong(at, "%v", err)
 	}
 	return d.each(targets, func(t target) error { return t.send(wsproto.OpBinary, p) })
-}
-
-// hex reads the rest as hexadecimal digits, with blanks anywhere.
-func (l *commandLine) hex() ([]byte, error) {
-	text, start := l.rest()
-	p := make([]byte, 0, len(text)/2)
-	digits := 0
-	var b byte
-	for i, r := range text {
-		if r == ' ' || r == '\t' {
-			continue
-		}
-		digit, err := strconv.ParseUint(string(r), 16, 8)
-		if err != nil {
-			return nil, l.wrong(start+i, "not a hexadecimal digit: %c", r)
-		}
-		if b = b<<4 | byte(digit); digits&1 == 1 {
-			p = append(p, b)
-		}
-		digits++
-	}
-	if digits&1 == 1 {
-		return nil, l.wrong(len(l.text), "a hexadecimal digit is missing")
-	}
-	return p, nil
 }
 
 func (d *dump) sendFile(l *commandLine) error {
@@ -336,7 +325,8 @@ func (d *dump) cancelFiles(l *commandLine, at int, targets []target) error {
 func (d *dump) fileSent(c *client, f *fileOut, sent int64, err error) {
 	d.moved.Add(1)
 	if err != nil {
-		d.refuse(fmt.Sprintf("%v: %d of %d bytes of %s sent: %s", c, sent, f.size, f.name, plainError(err)))
+		d.lost.Add(f.size - sent)
+		d.fault(c, fmt.Sprintf("%d of %d bytes of %s sent: %s", sent, f.size, f.name, plainError(err)))
 		return
 	}
 	took := time.Since(f.began)

@@ -4,8 +4,9 @@
 // Each protocol numbers its clients and keeps them in a protocol: clients.go. TCP is
 // in tcp.go, its writing in queue.go; UDP in udp.go; WebSocket in ws.go. Commands
 // come from prompt.go and are in commands.go. What goes back by itself is in
-// answer.go. A message comes in on one of the three, is shown by show, and is
-// answered; a command looks its client up and goes the other way. Begin with run.
+// answer.go, what ends the program well in goal.go. A message comes in on one of the
+// three, is shown by received, and is answered; a command looks its client up and goes
+// the other way, and is shown as sent once the system has it. Begin with run.
 package dump
 
 import (
@@ -18,9 +19,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
+	"socketsrv/internal/talk"
+	"socketsrv/linesrv"
 )
 
 // Mode is its row in the table of the program.
@@ -32,17 +36,22 @@ var Mode = cli.Mode{
 		"echo 'send tcp all hello' | socketsrv -dump -batch",
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
-		d := &dump{framing: "none", eol: "lf", udpIdle: 5 * time.Minute}
+		d := &dump{framing: linesrv.Framing{Kind: linesrv.KindNone}, eol: "lf", udpIdle: 5 * time.Minute, stall: cli.WriteStall}
 		d.listeners = listen.AddListeners(fs, "", "1234", "1234", "1235")
 		fs.Duration(&d.udpIdle, "udp-idle", "Forgets a UDP peer that was silent for D.")
 		fs.Group("Talking back")
 		fs.Choice(&d.eol, "eol", "Ends what send writes to TCP clients so.", "lf", "crlf", "none")
-		fs.Choice(&d.framing, "framing", "Cuts what TCP clients send into messages: lines, or 4 bytes of length before each.", "none", "line", "length")
+		fs.Framing(&d.framing, "Cuts what TCP clients send into messages, and frames what is sent to them.")
+		fs.Switch(&d.escapes, "e", `Reads \n \r \t \0 \xHH \u{H} \\ in -greet, -reply and send.`)
 		d.Answerer.Flags(fs)
 		fs.Switch(&d.batch, "batch", "Waits for a first client, runs stdin as commands, lets answers come and ends.")
+		d.goal.flags(fs)
+		fs.Func("stall", "D", "Gives up a client that takes nothing of what is sent for D (30s); off: never.", talk.Patience(&d.stall))
+		fs.Switch(&d.lenient, "lenient", "Notes faults of WebSocket clients that nothing depends on, and goes on.")
 		d.tls = listen.AddTLS(fs)
 		d.ws = listen.AddWebSocket(fs, true)
 		d.output = fs.Output()
+		fs.Check(d.check)
 		return d.run
 	},
 	Checks: []cli.Check{
@@ -56,9 +65,13 @@ var Mode = cli.Mode{
 type dump struct {
 	listeners *listen.Listeners
 	udpIdle   time.Duration
-	framing   string
+	framing   linesrv.Framing
 	eol       string
+	escapes   bool
 	batch     bool
+	lenient   bool
+	stall     time.Duration // what a client may take nothing for; negative: for ever
+	goal      goal
 	tls       *listen.TLS
 	ws        *listen.WebSocket
 	output    *cli.Output
@@ -70,6 +83,7 @@ type dump struct {
 	shows  bool // events are shown, not only counted
 
 	protocols []*protocol // in the order of help and list_clients
+	serving   sync.Mutex  // held while the three are set, for cut
 	tcp       *tcpServer
 	udp       *udpServer
 	web       *wsServer
@@ -79,12 +93,39 @@ type dump struct {
 	left    chan struct{} // a client has gone since -batch looked last
 	moved   atomic.Uint64 // counts what comes and goes, for -batch
 	talking atomic.Bool   // commands may still come
+	talked  chan struct{} // closed when no more do
+	talk    sync.Once     // closes it
+	lost    atomic.Int64  // bytes that clients did not get
 }
 
 // stallTime is what writing to a stdout that takes nothing may add to -grace.
 const stallTime = time.Second
 
-func (d *dump) run(ctx context.Context, env *cli.Env, args []string) error {
+func (d *dump) check() error {
+	if d.framing.Kind == linesrv.KindLine && d.eol == "none" {
+		return cli.Usagef("-framing line ends lines, and -eol none does not")
+	}
+	if !d.escapes {
+		return nil
+	}
+	greet, err := linesrv.ParseEscapes(d.ws.Greet)
+	if err == nil {
+		d.ws.Greet = string(greet)
+		err = d.Unescape()
+	}
+	if err != nil {
+		return cli.Usagef("-e: %v", err)
+	}
+	return nil
+}
+
+func (d *dump) run(ctx context.Context, env *cli.Env, args []string) (err error) {
+	over := make(chan struct{})
+	defer close(over)
+	env.OnCut(func() {
+		d.cut()
+		<-over
+	})
 	prompt, env, err := d.openPrompt(env)
 	if err != nil {
 		return err
@@ -97,49 +138,92 @@ func (d *dump) run(ctx context.Context, env *cli.Env, args []string) error {
 	defer con.Close()
 	d.prompt, d.con, d.now = prompt, con, env.Now
 	d.shows = d.output.JSON || !d.output.Quiet
-	d.met, d.left = make(chan struct{}), make(chan struct{}, 1)
-	udp := &protocol{name: "udp", noun: "UDP session"}
-	tcp := &protocol{name: "tcp", noun: "TCP connection"}
-	web := &protocol{name: "ws", noun: "WebSocket connection"}
-	d.protocols = []*protocol{udp, tcp, web}
-	d.listeners.Refuse = d.turnAway(tcp, nil)
+	d.met, d.left, d.talked = make(chan struct{}), make(chan struct{}, 1), make(chan struct{})
+	d.Program.Warn = func(line string) { con.Detail("%s", line) }
+	d.protocols = []*protocol{{name: "udp", noun: "UDP session"}, {name: "tcp", noun: "TCP connection"}, {name: "ws", noun: "WebSocket connection"}}
+	for _, p := range d.protocols {
+		p.bound.Full = func() {
+			con.Error(fmt.Errorf("%s: as many connections as -max-conns allows, more are turned away", p.name))
+		}
+	}
+	d.listeners.Bound = &d.protocols[1].bound
+	if d.Program.Given() {
+		d.listeners.Spare = answer.Descriptors
+	}
+	if err = d.serve(ctx, env); err != nil && !cli.As[*cli.UsageError](err) {
+		con.Event(event.Event{Event: event.Error, Client: -1, Err: cli.ErrorText(err)})
+	}
+	return err
+}
 
-	ctx, quit := context.WithCancel(ctx)
-	defer quit()
-	sockets, err := d.listeners.Open(ctx, env, con, d.tls)
+// serve listens, and serves until a signal, a command or the goal ends it.
+func (d *dump) serve(outer context.Context, env *cli.Env) error {
+	ctx, quit := context.WithCancelCause(outer)
+	defer quit(nil)
+	sockets, err := d.listeners.Open(ctx, env, d.con, d.tls)
 	if err != nil {
 		return err
 	}
 	defer sockets.Close()
 	var servers []func() error
+	d.serving.Lock()
 	if sockets.TCP != nil {
-		d.tcp = d.newTCP(ctx, tcp, sockets.TCP)
+		d.tcp = d.newTCP(ctx, d.protocols[1], sockets.TCP)
 		servers = append(servers, d.tcp.serve)
 	}
 	if sockets.UDP != nil {
-		d.udp = d.newUDP(ctx, udp, sockets.UDP)
+		d.udp = d.newUDP(ctx, d.protocols[0], sockets.UDP)
 		servers = append(servers, d.udp.serve)
 	}
 	if sockets.WS != nil {
-		d.web = d.newWS(ctx, web, sockets.WS)
+		d.web = d.newWS(ctx, d.protocols[2], sockets.WS)
 		servers = append(servers, d.web.serve)
 	}
+	d.serving.Unlock()
 	d.talking.Store(true)
 	var commands sync.WaitGroup
-	commands.Go(func() { d.converse(ctx, quit) })
+	commands.Go(func() { d.converse(ctx, func() { quit(nil) }) })
+	commands.Go(func() { d.goal.watch(ctx, d.mayEnd(), quit) })
 	ended := make(chan error, 1)
 	go func() {
-		ended <- listen.ServeAll(ctx, &d.listeners.Serving, func(ctx context.Context) { d.stop(ctx, sockets) }, servers...)
+		ended <- listen.ServeAll(ctx, &d.listeners.Serving, func(context.Context) { d.stop(sockets) }, servers...)
 		commands.Wait()
 		close(ended)
 	}()
-	return d.wait(ctx, ended)
+	err = d.wait(outer, ctx, ended)
+	switch cause := context.Cause(ctx); {
+	case err != nil:
+		return err
+	case outer.Err() == nil && cli.As[*cli.Failure](cause): // the time is up
+		return cause
+	case d.goal.missed() != nil:
+		return d.goal.missed()
+	case outer.Err() == nil && d.lost.Load() > 0:
+		return cli.Fail(cli.ExitSend, fmt.Errorf("%s not sent", cli.Plural(d.lost.Load(), "byte")))
+	}
+	return nil
 }
 
-// wait returns when all has ended and the summary is written, or when -grace is
-// over and what is still under way waits for stdout.
-func (d *dump) wait(ctx context.Context, ended chan error) (err error) {
+// mayEnd is closed when the program may end because the goal is met: with -batch
+// after the commands.
+func (d *dump) mayEnd() <-chan struct{} {
+	if d.batch {
+		return d.talked
+	}
+	now := make(chan struct{})
+	close(now)
+	return now
+}
+
+// wait returns when all has ended and the summary is written, or when nothing moves
+// any more for so long that what is still under way waits for stdout. A second signal
+// cuts.
+func (d *dump) wait(outer, ctx context.Context, ended chan error) (err error) {
 	var late <-chan time.Time
+	var again <-chan struct{}
+	var moved uint64
+	var since time.Time
+	patience := d.listeners.Grace + stallTime
 	for done := ctx.Done(); ; {
 		select {
 		case e, more := <-ended:
@@ -150,15 +234,43 @@ func (d *dump) wait(ctx context.Context, ended chan error) (err error) {
 			err = e
 		case <-done:
 			done = nil
-			late = time.After(d.listeners.Grace + stallTime)
+			if outer.Err() == nil { // Ctrl-C at the prompt was no signal, the next one is
+				again = outer.Done()
+			}
+			late, moved, since = time.After(patience), d.moved.Load(), time.Now()
+		case <-again:
+			again = nil
+			go d.cut()
 		case <-late:
-			return err
+			limit := patience
+			if d.waits() {
+				limit += max(d.stall, 0)
+			}
+			if now := d.moved.Load(); now != moved {
+				moved, since = now, time.Now()
+			} else if time.Since(since) >= limit && (d.stall > 0 || !d.waits()) {
+				return err
+			}
+			late = time.After(patience)
 		}
 	}
 }
 
-// stop makes all servers return, politely as long as ctx lasts.
-func (d *dump) stop(ctx context.Context, sockets *listen.Sockets) {
+// waits reports whether something is sent that the system has not taken.
+func (d *dump) waits() bool {
+	for _, p := range d.protocols {
+		for _, t := range p.current() {
+			if t.about().waits.Load() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// stop makes all servers return, once their clients have what was sent to them, as
+// long as they take some of it.
+func (d *dump) stop(sockets *listen.Sockets) {
 	d.prompt.close() // the terminal is the user's again
 	if d.udp != nil {
 		d.udp.lookAtDrops()
@@ -166,29 +278,29 @@ func (d *dump) stop(ctx context.Context, sockets *listen.Sockets) {
 	sockets.Close()
 	var all sync.WaitGroup
 	if d.tcp != nil {
-		all.Go(func() { d.tcp.stop(ctx) })
+		all.Go(d.tcp.table.Stop) // serve returns when all are gone
 	}
 	if d.web != nil {
-		all.Go(func() { d.web.stop(ctx) })
+		all.Go(d.web.stop)
 	}
 	all.Wait()
 	d.late.Wait()
 }
 
-// turnAway returns what counts the connections that are too many, and says so,
-// once until the next one is let in. then is what is done with them besides closing;
-// nil is nothing.
-func (d *dump) turnAway(p *protocol, then func(net.Conn)) func(net.Conn) {
-	return func(nc net.Conn) {
-		p.refused.Add(1)
-		if !p.full.Swap(true) {
-			d.con.Error(fmt.Errorf("%s: as many connections as -max-conns allows, more are turned away", p.name))
-		}
-		if then != nil {
-			then(nc)
-		}
+// cut ends all clients at once.
+func (d *dump) cut() {
+	d.serving.Lock()
+	defer d.serving.Unlock()
+	if d.tcp != nil {
+		d.tcp.table.Kill()
+	}
+	if d.web != nil {
+		d.web.cut()
 	}
 }
+
+// greets reports whether clients are greeted.
+func (d *dump) greets() bool { return d.ws.Greet != "" }
 
 // opened gives a client its number and shows that it came.
 func (d *dump) opened(t target) {
@@ -196,10 +308,9 @@ func (d *dump) opened(t target) {
 	c.protocol.opening.Lock()
 	defer c.protocol.opening.Unlock()
 	c.since = d.now()
-	c.protocol.full.Store(false)
 	c.number = c.protocol.next()
 	if d.shows {
-		d.con.Emit(&event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path})
+		d.con.Emit(&event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path, Head: c.head})
 	}
 	c.protocol.join(t)
 	d.moved.Add(1)
@@ -208,12 +319,13 @@ func (d *dump) opened(t target) {
 
 // received shows a message; the opcode is "" where messages have no type.
 func (d *dump) received(c *client, opcode string, p []byte) {
-	if !d.shows {
-		return
+	if d.shows {
+		d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
 	}
-	d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
+	d.goal.look(c, p)
 }
 
+// sent shows what the system has taken.
 func (d *dump) sent(c *client, opcode string, p []byte) {
 	d.moved.Add(1)
 	if d.shows {
@@ -237,6 +349,23 @@ func (d *dump) gone(t target) {
 	case d.left <- struct{}{}:
 	default:
 	}
+}
+
+// notSent shows what a client did not get.
+func (d *dump) notSent(c *client, left unsent) {
+	if left.bytes > 0 {
+		d.lost.Add(int64(left.bytes))
+		d.fault(c, fmt.Sprintf("not sent: %s of %s", cli.Plural(int64(left.bytes), "byte"), cli.Plural(int64(left.messages), "message")))
+	}
+}
+
+// fault shows what went wrong with a client.
+func (d *dump) fault(c *client, reason string) {
+	if !d.output.JSON {
+		d.refuse(fmt.Sprintf("%v: %s", c, reason))
+		return
+	}
+	d.con.Event(event.Event{Event: event.Error, Proto: c.proto, Client: c.number, Peer: c.peer, Err: reason})
 }
 
 // refuse shows what could not be done: X reason.

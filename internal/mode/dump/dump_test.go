@@ -46,7 +46,7 @@ func TestDumpLines(t *testing.T) {
 	d.want(`\A> sent payload to TCP connection #0: \\n\n`)
 	d.do("send  tcp   0  two  blanks ")
 	d.want(`\A> sent payload to TCP connection #0:  two  blanks \\n\n`)
-	d.do("sendb tcp 0 00 FF4 1")
+	d.do("sendb tcp 0 00 FF 41")
 	d.want(`\A> sent payload to TCP connection #0: 3 bytes\n00000000  00 ff 41 .*\|\.\.A\|\n`)
 	c.want("\n two  blanks \n\x00\xffA")
 	c.Close()
@@ -120,9 +120,9 @@ func TestDumpMisuse(t *testing.T) {
 		{"send udp 9 hi", "try to write on unknown UDP session #9"},
 		{"send udp all hi", "no UDP session is open"},
 		{"send ws 0 \xff", "a text message must be UTF-8; sendb sends bytes"},
-		{"sendb tcp 0 4x", "not a hexadecimal digit: x (column 14)"},
-		{"sendb tcp 0 é4x", "not a hexadecimal digit: é (column 13)"},
-		{"sendb tcp 0 abc", "a hexadecimal digit is missing (column 16)"},
+		{"sendb tcp 0 4x", "character 2: 'x' is not a hexadecimal digit (column 13)"},
+		{"sendb tcp 0 é4x", "character 1: 'é' is not a hexadecimal digit (column 13)"},
+		{"sendb tcp 0 abc", `a hexadecimal digit is missing: there are 3 in "abc" (column 13)`},
 		{"sendb tcp 0", "nothing to send"},
 		{"sendf tcp 0", "TCP connection #0: no file is on its way"},
 		{"sendf udp 0", "try to write on unknown UDP session #0"},
@@ -516,24 +516,24 @@ func TestDumpQueueFull(t *testing.T) {
 	d.want(`#0`)
 	other := d.dial("tcp")
 	d.want(`#1`)
-	piece := "send tcp 0 " + strings.Repeat("x", 1000<<10)
-	for full := false; !full; {
-		d.do(piece)
-		full = strings.HasPrefix(d.want(`^(> sent payload to TCP connection #0|X TCP connection #0: send queue full \(1 MiB\)\n)`), "X")
+	for range 20 {
+		d.do("send tcp 0 " + strings.Repeat("x", 1000<<10))
 	}
+	d.want(`^X TCP connection #0: send queue full \(1 MiB\)\n`)
 	d.do("send tcp all hi")
 	d.want(`^> sent payload to TCP connection #1: h…`)
 	other.want("hi\n")
 	w := d.dialWS("/", wsproto.DialOptions{NoCompression: true})
 	d.want(`new WebSocket`)
-	piece = "send ws 0 " + strings.Repeat("x", 1000<<10)
-	for full := false; !full; {
-		d.do(piece)
-		full = strings.HasPrefix(d.want(`^(> sent message to WebSocket connection #0|X WebSocket connection #0: send queue full \(1 MiB\))`), "X")
+	for range 20 {
+		d.do("send ws 0 " + strings.Repeat("x", 1000<<10))
 	}
+	d.want(`^X WebSocket connection #0: send queue full \(1 MiB\)\n`)
 	w.NetConn().Close()
 	d.signals <- syscall.SIGTERM
-	d.end(0)
+	d.signals <- syscall.SIGTERM
+	d.end(143)
+	d.want(`X TCP connection #0: not sent: \d+ bytes of \d messages?\n`)
 }
 
 func TestDumpSendFile(t *testing.T) {
@@ -585,9 +585,12 @@ func TestDumpSendFile(t *testing.T) {
 
 	d.dial("tcp")
 	d.want(`TCP connection #1`)
-	d.do("sendf tcp 1 "+large, "quit") // to one that does not read
-	d.want(`^X TCP connection #1: \d+ of 20971520 bytes of .* sent: `)
-	d.end(0)
+	d.do("sendf tcp 1 "+large, "stats") // to one that does not read
+	d.want(`^ws: 1 open.*\n`)
+	d.signals <- syscall.SIGINT
+	d.signals <- syscall.SIGINT
+	d.want(`^X TCP connection #1: \d+ of 20971520 bytes of .* sent: closed\n`)
+	d.end(130)
 }
 
 func TestDumpSendFileFIFO(t *testing.T) {
@@ -622,7 +625,7 @@ func TestDumpFraming(t *testing.T) {
 		d.want(`payload on TCP connection #0: rest\n< end of TCP connection #0\n`)
 		long := d.dial("tcp")
 		long.send(strings.Repeat("x", 101))
-		d.want(`< TCP connection #1 cut: line too long\n`)
+		d.want(`< TCP connection #1 cut: line too long: x{64}\n`)
 		d.quit()
 	})
 	t.Run("length", func(t *testing.T) {
@@ -643,7 +646,7 @@ func TestDumpFraming(t *testing.T) {
 		c.Close()
 		d.want(`< TCP connection #0 cut: connection ended in the middle of a message\n`)
 		d.dial("tcp").send("\xff\xff\xff\xff")
-		d.want(`< TCP connection #1 cut: message too long: 4294967295 bytes, the limit is 100\n`)
+		d.want(`< TCP connection #1 cut: message too long: 4294967295 bytes, the limit is 100: 4 bytes\n00000000  ff ff ff ff .*\n`)
 		d.quit()
 	})
 }
@@ -816,7 +819,7 @@ func TestDumpUsage(t *testing.T) {
 		{`-exec  `, ""},
 		{"-exec-timeout 0", "socketsrv: -exec-timeout: want more than 0\n"},
 		{"-tcp-port 65536", `socketsrv: -tcp-port "65536": want a port from 0 to 65535, or off` + "\n"},
-		{"-framing words", `socketsrv: -framing "words": want none, line, length` + "\n"},
+		{"-framing words", `socketsrv: -framing "words": want none, line, delim:BYTES, `},
 		{"-tcp-port off -udp-port off -ws-port off", "socketsrv: all listeners are off\n"},
 	} {
 		args := strings.Split(tt.line, " ")
@@ -906,6 +909,9 @@ func TestDumpJSON(t *testing.T) {
 		delete(m, "time")
 		delete(m, "peer")
 		delete(m, "addr")
+		if head, ok := m["head"].(string); ok && strings.HasPrefix(head, "GET /p HTTP/1.1\r\nHost: ") && strings.HasSuffix(head, "\r\n\r\n") {
+			m["head"] = "GET /p"
+		}
 		b, _ := json.Marshal(m)
 		got = append(got, string(b))
 	}
@@ -916,7 +922,7 @@ func TestDumpJSON(t *testing.T) {
 		`{"client":0,"dir":"out","event":"message","proto":"tcp","size":2,"text":"x\n"}`,
 		`{"error":"unknown command bogus (column 1)","event":"error"}`,
 		`{"client":0,"event":"close","proto":"tcp"}`,
-		`{"client":0,"event":"open","path":"/p","proto":"ws"}`,
+		`{"client":0,"event":"open","head":"GET /p","path":"/p","proto":"ws"}`,
 		`{"client":0,"dir":"in","event":"ping","opcode":"ping","proto":"ws","size":1,"text":"p"}`,
 		`{"client":0,"dir":"out","event":"pong","opcode":"pong","proto":"ws","size":1,"text":"p"}`,
 		`{"client":0,"code":4001,"event":"close","path":"/p","proto":"ws","reason":"r"}`,
@@ -946,7 +952,8 @@ func TestDumpStdoutCloses(t *testing.T) {
 	d.err.Want(t, `^socketsrv: stdout is closed\n`)
 }
 
-// TestDumpDiskFull has RL13: it is said once, and the server goes on.
+// TestDumpDiskFull has RL13 and E14: it is said once, the server goes on, and the exit
+// code tells.
 func TestDumpDiskFull(t *testing.T) {
 	t.Parallel()
 	d := startDump(t, func(env *cli.Env) { env.Stdout = kit.FailingWriter{Err: syscall.ENOSPC} }, "-reply", "{}")
@@ -956,7 +963,7 @@ func TestDumpDiskFull(t *testing.T) {
 		c.want("x")
 	}
 	d.signals <- syscall.SIGTERM
-	d.end(0)
+	d.end(23)
 	if got := strings.Count(d.err.String(), syscall.ENOSPC.Error()); got != 1 {
 		t.Errorf("it was said %d times: %s", got, d.err)
 	}
@@ -1022,8 +1029,8 @@ func TestDumpWebSocketEndings(t *testing.T) {
 		{func(w webUser) { w.Close(3999, "bye") }, `end of WebSocket connection #%d: code 3999, reason bye`},
 		{func(w webUser) { w.NetConn().Close() }, `WebSocket connection #%d cut: code 1006, no close frame`},
 		{func(w webUser) { w.NetConn().Write([]byte{0x81, 0x85, 1}); w.NetConn().Close() }, `WebSocket connection #%d cut: code 1006, websocket: connection ended in the middle of a message or a frame`},
-		{func(w webUser) { w.NetConn().Write([]byte{0x81, 0}); w.ReadMessage() }, `WebSocket connection #%d cut: code 1002, masking does not match the sender's role: 2 bytes\n00000000  81 00  .*`},
-		{func(w webUser) { w.NetConn().Write([]byte("\x81\x81\x00\x00\x00\x00\xff")); w.ReadMessage() }, `WebSocket connection #%d cut: code 1007, text is not valid UTF-8: 1 byte\n00000000  ff  .*`},
+		{func(w webUser) { w.NetConn().Write([]byte{0x81, 0}); w.ReadMessage() }, `WebSocket connection #%d cut: code 1002, masking does not match the sender's role \(text frame, FIN, not masked, length 0\): 2 bytes\n00000000  81 00  .*`},
+		{func(w webUser) { w.NetConn().Write([]byte("\x81\x81\x00\x00\x00\x00\xff")); w.ReadMessage() }, `WebSocket connection #%d cut: code 1007, text is not valid UTF-8 \(text frame, FIN, masked, length 1\): 1 byte\n00000000  ff  .*`},
 	} {
 		w := d.dialWS("/", wsproto.DialOptions{NoCompression: true})
 		d.want(`new WebSocket.*\n`)
@@ -1227,7 +1234,8 @@ func TestDumpWriteStall(t *testing.T) {
 	})
 }
 
-// TestDumpForcedStop has RL02: peers that never answer are cut after -grace.
+// TestDumpForcedStop has RL02: peers that take nothing are cut after -stall, those that
+// never answer after -grace.
 func TestDumpForcedStop(t *testing.T) {
 	t.Parallel()
 	fakeDump(t, func(t *testing.T, d *dumpTest, tcp, ws *fakeListener, udp *fakeSocket) {
@@ -1249,7 +1257,8 @@ func TestDumpForcedStop(t *testing.T) {
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("it took %v", took)
 		}
-	})
+		d.want(`X TCP connection #0: not sent: 18 bytes of 1 message\n`)
+	}, "-stall", "1s")
 }
 
 func TestDumpBatchTimes(t *testing.T) {

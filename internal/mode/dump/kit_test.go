@@ -38,7 +38,7 @@ func startDump(t *testing.T, change func(*cli.Env), flags ...string) *dumpTest {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	d := &dumpTest{t: t, in: w, out: kit.NewTranscript(), err: kit.NewTranscript(), signals: make(chan os.Signal, 2), code: make(chan int, 1)}
+	d := &dumpTest{t: t, in: w, out: kit.NewTranscript(), err: kit.NewTranscript(), signals: make(chan os.Signal, 2), code: make(chan int, 4)}
 	env := kit.ListenEnv(d.out, d.err)
 	env.Stdin, env.Signals = r, d.signals
 	env.Exit = func(code int) { d.code <- code }
@@ -324,7 +324,7 @@ func fakeDump(t *testing.T, f func(t *testing.T, d *dumpTest, tcp, ws *fakeListe
 		tcp, ws, udp := newFakeListener(), newFakeListener(), newFakeSocket()
 		next := []*fakeListener{tcp, ws}
 		r, w := io.Pipe()
-		d := &dumpTest{t: t, in: w, out: kit.NewTranscript(), err: kit.NewTranscript(), signals: make(chan os.Signal, 2), code: make(chan int, 1)}
+		d := &dumpTest{t: t, in: w, out: kit.NewTranscript(), err: kit.NewTranscript(), signals: make(chan os.Signal, 2), code: make(chan int, 4)}
 		env := kit.Env(d.out, d.err)
 		env.Stdin, env.Signals = r, d.signals
 		env.Exit = func(code int) { d.code <- code }

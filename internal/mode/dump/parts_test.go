@@ -2,20 +2,15 @@ package dump
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/kit"
-	"socketsrv/linesrv"
 )
 
 // stillDump is a dump that listens nowhere, for commands: three TCP clients that
@@ -92,110 +87,8 @@ func TestDumpComplete(t *testing.T) {
 	}
 }
 
-func TestSplitWords(t *testing.T) {
-	for _, tt := range []struct {
-		in   string
-		want []string // nil: an error
-	}{
-		{"cat", []string{"cat"}},
-		{"  tr  a-z\tA-Z\n", []string{"tr", "a-z", "A-Z"}},
-		{`sh -c 'a "b" \c $d'`, []string{"sh", "-c", `a "b" \c $d`}},
-		{`x "a 'b' \" \\ c"`, []string{"x", `a 'b' " \ c`}},
-		{`x a\ b '' ""`, []string{"x", "a b", "", ""}},
-		{`x'y'"z"`, []string{"xyz"}},
-		{"héllo 'wörld'", []string{"héllo", "wörld"}},
-		{"", nil}, {" \t", nil}, {`'a`, nil}, {`"a`, nil}, {`a\`, nil},
-	} {
-		got, err := answer.SplitWords(tt.in)
-		if (err != nil) != (tt.want == nil) || !slices.Equal(got, tt.want) {
-			t.Errorf("splitWords(%q) = %q, %v; want %q", tt.in, got, err, tt.want)
-		}
-	}
-}
-
-// cut feeds pieces to a cutter and returns the messages, what is pending, and the
-// error.
-func cut(framing string, limit int, pieces ...string) (messages []string, rest string, err error) {
-	k := newDumpCutter(framing, limit)
-	for _, p := range pieces {
-		err = k.feed([]byte(p), func(m []byte) error {
-			messages = append(messages, string(m))
-			return nil
-		})
-		if err != nil {
-			break
-		}
-	}
-	return messages, string(k.pending()), err
-}
-
-// cuttings are streams and the messages in them.
-var cuttings = []struct {
-	framing, stream string
-	limit           int
-	messages        []string
-	rest            string
-	err             error
-}{
-	{"line", "a\nbc\r\n\n\rd\xff\nrest", 10, []string{"a", "bc", "", "\rd\xff"}, "rest", nil},
-	{"line", "0123456789\n", 10, []string{"0123456789"}, "", nil},
-	{"line", "ok\n0123456789a", 10, []string{"ok"}, "", linesrv.ErrLineTooLong},
-	{"length", "\x00\x00\x00\x05Hello\x00\x00\x00\x00\x00\x00\x00\x01x\x00\x00", 10, []string{"Hello", "", "x"}, "\x00\x00", nil},
-	{"length", "\x00\x00\x00\x0a0123456789\x00\x00\x00\x02y", 10, []string{"0123456789"}, "\x00\x00\x00\x02y", nil},
-	{"length", "\x00\x00\x00\x01x\x00\x00\x00\x0b", 10, []string{"x"}, "\x00\x00\x00\x0b", linesrv.ErrMessageTooLong},
-	{"length", "\xff\xff\xff\xff", 10, nil, "\xff\xff\xff\xff", linesrv.ErrMessageTooLong},
-	{"length", "\x80\x00\x00\x00", 10, nil, "\x80\x00\x00\x00", linesrv.ErrMessageTooLong},
-}
-
-// TestDumpCutter cuts each stream whole, in two at every byte, and byte by byte.
-func TestDumpCutter(t *testing.T) {
-	for _, tt := range cuttings {
-		divisions := [][]string{{tt.stream}, nil}
-		for i := range len(tt.stream) {
-			divisions[1] = append(divisions[1], tt.stream[i:i+1])
-			divisions = append(divisions, []string{tt.stream[:i], tt.stream[i:]})
-		}
-		for _, pieces := range divisions {
-			messages, rest, err := cut(tt.framing, tt.limit, pieces...)
-			if !slices.Equal(messages, tt.messages) || !errors.Is(err, tt.err) || tt.err == nil && (rest != tt.rest || err != nil) {
-				t.Errorf("%s %q: %q, then %q, %v; want %q, then %q, %v", tt.framing, pieces, messages, rest, err, tt.messages, tt.rest, tt.err)
-			}
-		}
-	}
-}
-
-// FuzzDumpCutter: however a stream is divided, the messages are the same, and those
-// with their length in front make up the stream.
-func FuzzDumpCutter(f *testing.F) {
-	for _, tt := range cuttings {
-		f.Add(tt.framing == "line", []byte(tt.stream), 3)
-	}
-	f.Fuzz(func(t *testing.T, lines bool, stream []byte, at int) {
-		framing := "length"
-		if lines {
-			framing = "line"
-		}
-		at = max(min(at, len(stream)), 0)
-		whole, rest, err := cut(framing, 100, string(stream))
-		halves, rest2, err2 := cut(framing, 100, string(stream[:at]), string(stream[at:]))
-		if !slices.Equal(whole, halves) || (err == nil) != (err2 == nil) || err == nil && rest != rest2 {
-			t.Fatalf("%s %q: %q, %q, %v; divided at %d: %q, %q, %v", framing, stream, whole, rest, err, at, halves, rest2, err2)
-		}
-		if !lines && err == nil {
-			var again []byte
-			for _, m := range whole {
-				again = append(binary.BigEndian.AppendUint32(again, uint32(len(m))), m...)
-			}
-			if again = append(again, rest...); !bytes.Equal(again, stream) {
-				t.Fatalf("%q came back as %q", stream, again)
-			}
-		}
-	})
-}
-
 // FuzzDumpCommand: any line is carried out or refused in one line of printable
-// characters that names a column within it; hex gives back its digits; what Tab
-// offers begins with what was typed.
+// characters that names a column within it; what Tab offers begins with what was typed.
 func FuzzDumpCommand(f *testing.F) {
 	for _, line := range []string{"help", "s tcp 0 x", "sendb tcp 0 00 ff4", "close ws 0 1000 bye", "format hex", "l\tx", "ping ws all é", "\xff \x1b", "stats  "} {
 		f.Add(line)
@@ -205,12 +98,6 @@ func FuzzDumpCommand(f *testing.F) {
 		d := stillDump(&out)
 		d.protocols[1].open, d.protocols[2].open = nil, nil // nobody to send to
 		d.command(line)
-		if b, err := (&commandLine{text: line}).hex(); err == nil {
-			digits := strings.NewReplacer(" ", "", "\t", "").Replace(line[min(1, len(line)):])
-			if !strings.EqualFold(hex.EncodeToString(b), digits) {
-				t.Errorf("hex of %q is %x", line, b)
-			}
-		}
 		if s := out.String(); strings.HasPrefix(s, "X ") {
 			if strings.Count(s, "\n") != 1 || strings.ContainsFunc(strings.TrimSuffix(s, "\n"), cli.Unprintable) {
 				t.Errorf("%q is refused with %q", line, s)

@@ -103,6 +103,7 @@ func (d *dump) converse(ctx context.Context, quit func()) {
 func (d *dump) endOfCommands(ctx context.Context, err error, quit func()) {
 	switch {
 	case d.batch && err != term.ErrInterrupted:
+		d.talk.Do(func() { close(d.talked) })
 		d.drain(ctx)
 		quit()
 	case d.batch, d.prompt.person:
@@ -113,6 +114,7 @@ func (d *dump) endOfCommands(ctx context.Context, err error, quit func()) {
 // stopTalking lets those clients go that only waited for commands.
 func (d *dump) stopTalking() {
 	d.talking.Store(false)
+	d.talk.Do(func() { close(d.talked) })
 	if d.tcp != nil {
 		d.tcp.releaseHalfOpen()
 	}
@@ -123,10 +125,14 @@ const (
 	drainTime    = 30 * time.Second // and after that anyway
 )
 
-// drain lets replies come until all clients are gone or silent.
+// drain lets replies come until all clients are gone or silent; what -count and
+// -expect ask for is waited for.
 func (d *dump) drain(ctx context.Context) {
 	late := time.NewTimer(drainTime)
 	defer late.Stop()
+	if d.goal.given() {
+		late.Stop()
+	}
 	silence := time.NewTicker(drainSilence)
 	defer silence.Stop()
 	for seen := d.moved.Load(); d.mayHear(); {
@@ -139,7 +145,7 @@ func (d *dump) drain(ctx context.Context) {
 		case <-d.left:
 		case <-silence.C:
 			moved := d.moved.Load()
-			if moved == seen && d.asked.Load() == 0 {
+			if moved == seen && d.asked.Load() == 0 && !d.waits() && !d.goal.given() {
 				return
 			}
 			seen = moved

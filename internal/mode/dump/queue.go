@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +12,12 @@ import (
 	"time"
 
 	"socketsrv/internal/cli"
+	"socketsrv/internal/rawio"
+	"socketsrv/linesrv"
 )
 
 const (
-	writePiece = 256 << 10 // must be taken within writeStall, at least in part
-	filePiece  = 64 << 10
+	writePiece = 64 << 10        // of what waits, in one write
 	reportTime = 5 * time.Second // between two lines about a file on its way
 )
 
@@ -24,12 +26,12 @@ var (
 	errCancelled = errors.New("cancelled")
 	errFileBusy  = errors.New("a file is on its way already")
 	errNoFile    = errors.New("no file is on its way")
-	errFileCut   = errors.New("a file was cut short")
 )
 
 // A queue writes to one TCP client. What the socket takes goes out at once;
 // the rest waits, 1 MiB at most, and a goroutine that lives only as long as there
-// is a backlog writes it. After an error nothing more is taken.
+// is a backlog writes it. A message is shown as sent once the system has all of it.
+// After an error nothing more is taken.
 type queue struct {
 	client *tcpClient
 
@@ -43,10 +45,11 @@ type queue struct {
 	file    *fileOut // waiting or under way
 }
 
-// queued is one of: bytes, a file, the end of our side.
+// queued is one of: a message, a file, the end of our side.
 type queued struct {
-	data []byte
-	file *fileOut
+	data  []byte // what is left of the message
+	shown []byte // the message
+	file  *fileOut
 }
 
 func (q *queue) init(c *tcpClient) {
@@ -54,59 +57,67 @@ func (q *queue) init(c *tcpClient) {
 	q.changed.L = &q.mu
 }
 
-// put takes p, whole or not at all. Before anything of it can reach the peer it
-// calls show.
-func (q *queue) put(p []byte, show func()) error {
+// settle waits until what was sent before is shown.
+func (q *queue) settle() {
+	q.mu.Lock()
+	q.mu.Unlock()
+}
+
+// put takes wire, whole or not at all; shown is what it is in words.
+func (q *queue) put(wire, shown []byte) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := q.usable(); err != nil {
 		return err
 	}
-	if q.size > 0 && q.size+len(p) > cli.MaxQueue {
+	if q.size > 0 && q.size+len(wire) > cli.MaxQueue {
 		return errQueueFull
 	}
-	show()
-	return q.take(p)
+	return q.take(wire, shown)
 }
 
 // putWait is put for the goroutine that reads: where there is no room it waits, and
 // so nothing more is read from a peer that does not read either.
-func (q *queue) putWait(p []byte) error {
+func (q *queue) putWait(wire, shown []byte) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.size > 0 && q.size+len(p) > cli.MaxQueue && q.err == nil {
+	for q.size > 0 && q.size+len(wire) > cli.MaxQueue && q.err == nil {
 		q.changed.Wait()
 	}
-	if err := q.take(p); err != errClosing {
+	if err := q.take(wire, shown); err != errClosing {
 		return err
 	}
 	return nil // what is read while we close needs no answer
 }
 
-// take writes p or queues it. q.mu is held, as in all that follow.
-func (q *queue) take(p []byte) error {
+// take writes wire or queues it. q.mu is held, as in all that follow.
+func (q *queue) take(wire, shown []byte) error {
 	if err := q.usable(); err != nil {
 		return err
 	}
-	q.client.out.messages.Add(1)
-	if !q.running && q.client.raw != nil {
-		n, err := tryWrite(q.client.raw, p)
+	c, n := q.client, 0
+	if !q.running && c.raw != nil {
+		var err error
+		n, err = rawio.TryWrite(c.raw, wire)
 		q.wrote(n)
+		if err == nil && c.halfOpen.Load() && rawio.Lost(c.raw) { // nobody is there; on this machine that is known at once
+			err = io.EOF
+		}
 		if err != nil {
 			q.fail(err)
 			return q.err
 		}
-		p = p[n:]
 	}
-	if len(p) == 0 {
+	if n == len(wire) {
+		q.sent(shown)
 		return nil
 	}
-	q.size += len(p)
-	if n := len(q.items); n > 0 && q.items[n-1].data != nil {
-		q.items[n-1].data = append(q.items[n-1].data, p...)
-		return nil
+	rest := queued{data: bytes.Clone(wire[n:])}
+	if rest.shown = rest.data; len(rest.data) != len(shown) {
+		rest.shown = bytes.Clone(shown)
 	}
-	q.add(queued{data: append([]byte(nil), p...)})
+	q.size += len(rest.data)
+	q.add(rest)
 	return nil
 }
 
@@ -122,6 +133,7 @@ func (q *queue) usable() error {
 
 func (q *queue) add(item queued) {
 	q.items = append(q.items, item)
+	q.client.waits.Store(true)
 	if !q.running {
 		q.running = true
 		go q.drain()
@@ -153,18 +165,15 @@ func (q *queue) cancelFile() error {
 	}
 	q.file.cancelled.Store(true)
 	if c := q.client; c.raw != nil {
-		c.nc.SetWriteDeadline(time.Unix(1, 0))
+		c.SetWriteDeadline(time.Unix(1, 0))
 	}
 	return nil
 }
 
-// end ends our side after what waits, except for a file, which is cut short.
+// end ends our side after what waits.
 func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.file != nil {
-		q.file.cancelled.Store(true)
-	}
 	if !q.closing && q.err == nil {
 		q.closing = true
 		q.add(queued{})
@@ -172,8 +181,8 @@ func (q *queue) end() {
 }
 
 // finish returns when nothing is being written any more: what waits is written,
-// unless abort cuts that short.
-func (q *queue) finish() {
+// unless abort cuts that short. It returns what was not.
+func (q *queue) finish() (left unsent) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closing = true
@@ -183,6 +192,15 @@ func (q *queue) finish() {
 	if q.err == nil {
 		q.err = errClosing
 	}
+	for _, item := range q.items {
+		if item.data != nil {
+			left.messages++
+			left.bytes += len(item.data)
+		}
+	}
+	q.items = nil
+	q.client.waits.Store(false)
+	return left
 }
 
 // abort drops what waits.
@@ -205,106 +223,136 @@ func (q *queue) wrote(n int) {
 	q.client.t.moved.Add(1)
 }
 
-// drain writes what waits, and returns when nothing does.
+func (q *queue) sent(shown []byte) {
+	q.client.out.messages.Add(1)
+	q.client.t.sent(&q.client.client, "", shown)
+}
+
+// drain writes what waits, and returns when nothing does or nothing can be written.
 func (q *queue) drain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.items) > 0 {
-		item := q.items[0]
-		q.items = q.items[1:]
-		err := q.err
-		q.mu.Unlock()
-		switch {
-		case item.file != nil:
-			err = q.sendFile(item.file, err)
-		case err != nil:
+	for len(q.items) > 0 && q.err == nil {
+		switch item := q.items[0]; {
 		case item.data != nil:
-			_, err = q.writeAll(item.data, nil)
+			q.writeItems()
+		case item.file != nil:
+			q.unlocked(func() error { return q.sendFile(item.file) })
+			q.file, q.items = nil, q.items[1:]
 		default:
-			q.client.endSide()
-		}
-		q.mu.Lock()
-		if item.file != nil {
-			q.file = nil
-		}
-		if err != nil && q.err == nil {
-			q.fail(err)
-			q.mu.Unlock()
-			q.client.abort(err) // the reader is told
-			q.mu.Lock()
+			q.unlocked(func() error { q.client.endSide(); return nil })
+			q.items = q.items[1:]
 		}
 	}
-	q.items, q.running = nil, false
+	for _, item := range q.items {
+		if f := item.file; f != nil {
+			q.unlocked(func() error { f.done(0, q.err); return f.file.Close() })
+		}
+	}
+	q.file, q.running = nil, false
+	if q.err == nil {
+		q.items = nil
+		q.client.waits.Store(false)
+	}
 	q.changed.Broadcast()
 }
 
-// writeAll writes p, however long the peer takes as long as it takes something. It
-// is of f, which may be cancelled, or else, with nil, part of size.
-func (q *queue) writeAll(p []byte, f *fileOut) (written int, err error) {
-	c := q.client
-	for len(p) > 0 {
-		c.nc.SetWriteDeadline(time.Now().Add(cli.WriteStall))
-		// Both are looked at after their deadline may have been replaced.
-		if dead := c.dead.Load(); dead != nil {
-			return written, *dead
-		}
-		if f != nil && f.cancelled.Load() {
-			return written, errCancelled
-		}
-		n, err := c.nc.Write(p[:min(len(p), writePiece)])
-		q.mu.Lock()
-		q.wrote(n)
-		written += n
-		if f == nil {
-			q.size -= n
-			q.changed.Broadcast()
-		}
+// unlocked does what may take long without q.mu; its first error is the connection's.
+func (q *queue) unlocked(do func() error) {
+	q.mu.Unlock()
+	err := do()
+	q.mu.Lock()
+	if err != nil && q.err == nil {
+		q.fail(err)
 		q.mu.Unlock()
-		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && (f == nil || !f.cancelled.Load()) {
-			return written, errStalled
-		}
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return written, err
-		}
-		p = p[n:]
+		q.client.abort(err) // the reader is told
+		q.mu.Lock()
 	}
-	return written, c.nc.SetWriteDeadline(time.Time{})
 }
 
-// sendFile sends f, unless err says that nothing can be sent. The error is one of
-// the connection.
-func (q *queue) sendFile(f *fileOut, err error) error {
-	defer f.close()
-	f.began = time.Now()
-	if err == nil {
-		err = q.copyFile(f)
+// writeItems writes a piece of the messages in front.
+func (q *queue) writeItems() {
+	p := q.items[0].data
+	if len(p) < writePiece && len(q.items) > 1 {
+		p = make([]byte, 0, writePiece)
+		for _, item := range q.items {
+			if item.data == nil || len(p)+len(item.data) > writePiece && len(p) > 0 {
+				break
+			}
+			p = append(p, item.data...)
+		}
 	}
+	n := 0
+	q.unlocked(func() (err error) {
+		n, err = q.write(p[:min(len(p), writePiece)], q.client.ended)
+		return err
+	})
+	q.wrote(n)
+	q.size -= n
+	q.changed.Broadcast()
+	for n > 0 {
+		item := &q.items[0]
+		k := min(n, len(item.data))
+		item.data, n = item.data[k:], n-k
+		if len(item.data) == 0 {
+			q.items = q.items[1:]
+			q.sent(item.shown)
+		}
+	}
+}
+
+// write writes p, as long as the peer takes something within -stall and over is nil.
+func (q *queue) write(p []byte, over func() error) (int, error) {
+	c := q.client
+	n, err := rawio.Writing{Stall: c.t.stall, Over: over}.Write(c.Conn, p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if err = over(); err == nil {
+			err = errStalled
+		}
+	}
+	if err == nil {
+		err = c.SetWriteDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// sendFile sends f. The error is one of the connection.
+func (q *queue) sendFile(f *fileOut) error {
+	defer f.file.Close()
+	f.began = time.Now()
+	err := q.copyFile(f)
 	f.done(f.sent, err)
 	switch {
 	case err == nil:
 		q.client.out.messages.Add(1)
-		return nil
-	case f.head != nil && f.sent > 0:
-		return errFileCut // what follows would be taken for the rest of it
-	case errors.Is(err, errCancelled), errors.As(err, new(*os.PathError)):
+	case errors.Is(err, errCancelled) && (f.content == nil || f.sent == 0), errors.As(err, new(*os.PathError)):
 		return nil
 	}
 	return err
 }
 
 func (q *queue) copyFile(f *fileOut) error {
-	buf := make([]byte, filePiece)
-	report := f.began
-	for n := copy(buf, f.head); f.sent < f.size || n > 0; n = 0 {
+	over := func() error {
 		if f.cancelled.Load() {
 			return errCancelled
 		}
-		m, err := io.ReadFull(f.file, buf[n:n+int(min(f.size-f.sent, int64(len(buf)-n)))])
-		if err != nil && f.sent < f.size {
+		return q.client.ended()
+	}
+	var from io.Reader = f.file
+	if f.content != nil {
+		from = bytes.NewReader(f.content)
+	}
+	buf := make([]byte, writePiece)
+	for report := f.began; f.sent < f.size; {
+		p := buf[:min(f.size-f.sent, int64(len(buf)))]
+		if _, err := io.ReadFull(from, p); err != nil {
 			return &os.PathError{Op: "read", Path: f.name, Err: err}
 		}
-		written, err := q.writeAll(buf[:n+m], f)
-		f.sent += int64(max(written-n, 0))
+		n, err := q.write(p, over)
+		f.sent += int64(n)
+		q.mu.Lock()
+		q.wrote(n)
+		q.mu.Unlock()
 		if err != nil {
 			return err
 		}
@@ -318,10 +366,10 @@ func (q *queue) copyFile(f *fileOut) error {
 
 // A fileOut is a file to send.
 type fileOut struct {
-	file *os.File
-	name string
-	size int64  // what is sent of it
-	head []byte // goes first
+	file    *os.File
+	name    string
+	size    int64  // what is sent of it
+	content []byte // goes in place of the file: all of it, framed
 
 	began     time.Time
 	sent      int64
@@ -359,6 +407,16 @@ func (f *fileOut) read(limit int64) ([]byte, error) {
 		return nil, &os.PathError{Op: "read", Path: f.name, Err: err}
 	}
 	return b, nil
+}
+
+// frame makes one message of a file that has limit bytes at most.
+func (f *fileOut) frame(how linesrv.Framing, limit int64) error {
+	b, err := f.read(limit)
+	if err == nil {
+		f.content, err = how.Append(nil, b)
+		f.size = int64(len(f.content))
+	}
+	return err
 }
 
 var errMessageTooLong = errors.New("message too long")

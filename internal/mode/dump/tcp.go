@@ -1,11 +1,12 @@
 package dump
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
+	"socketsrv/internal/rawio"
 	"socketsrv/internal/talk"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/linesrv"
@@ -28,8 +30,8 @@ const (
 	// as long as there may be commands: nobody can tell it from one that is gone.
 	halfOpenTime = 10 * time.Second
 	maxHalfOpen  = 64
-	// closeTime is how long a client that we close has to end its side, stopTime
-	// where the program waits for that.
+	// closeTime is how long a client that we close has to end its side, once it has
+	// all that was sent to it; stopTime where the program waits for that.
 	closeTime = 5 * time.Second
 	stopTime  = 500 * time.Millisecond
 
@@ -39,8 +41,9 @@ const (
 )
 
 var (
-	errHungUp = errors.New("closed")
-	longAgo   = time.Unix(1, 0) // the deadline of what shall end at once
+	errHungUp   = errors.New("closed")
+	errHTTP     = errors.New("an HTTP request where what comes leads to a program")
+	errNotTaken = errors.New("the peer has not taken all that was sent")
 )
 
 // tcpServer serves TCP, or TLS, or Unix sockets.
@@ -49,65 +52,42 @@ type tcpServer struct {
 	*protocol
 	ctx     context.Context
 	ln      net.Listener
-	proto   string // of events
+	table   accept.Table
 	buffers sync.Pool
 
 	lists    sync.Mutex
-	stopping bool
-	clients  map[*tcpClient]struct{} // whose connection is open
-	halfOpen []*tcpClient            // the longest first
+	halfOpen []*tcpClient // the longest first
 }
 
 func (d *dump) newTCP(ctx context.Context, p *protocol, ln net.Listener) *tcpServer {
 	p.listens = true
-	t := &tcpServer{dump: d, protocol: p, ctx: ctx, ln: ln, proto: "tcp", clients: make(map[*tcpClient]struct{})}
-	switch {
-	case d.tls.Enabled():
-		t.proto = "tls"
-	case ln.Addr().Network() == "unix":
-		t.proto = "unix"
-	}
+	t := &tcpServer{dump: d, protocol: p, ctx: ctx, ln: ln}
 	size := readSize
-	if !d.shows && d.framing == "none" && !d.Answers() {
+	if !d.shows && d.framing.Kind == linesrv.KindNone && !d.Answers() {
 		size = readSizeQuiet
 	}
 	t.buffers.New = func() any { b := make([]byte, size); return &b }
 	return t
 }
 
-func (t *tcpServer) serve() error { return accept.Serve(t.ln, t.serveConn, t.con.Error) }
-
-// stop ends all clients: what waits for them is sent while ctx lasts.
-func (t *tcpServer) stop(ctx context.Context) {
-	t.lists.Lock()
-	t.stopping = true
-	clients := make([]*tcpClient, 0, len(t.clients))
-	for c := range t.clients {
-		clients = append(clients, c)
+func (t *tcpServer) serve() error {
+	if err := t.table.Serve(t.ln, t.serveConn, t.con.Error); err != accept.ErrStopped {
+		return err
 	}
-	t.lists.Unlock()
-	for _, c := range clients {
-		c.hangUp(stopTime)
-	}
-	// Not waited for: serve returns when all are gone.
-	context.AfterFunc(ctx, func() {
-		for _, c := range clients {
-			c.abort(errHungUp)
-		}
-	})
+	return nil
 }
 
 // A tcpClient is one connection. Its goroutine reads; who sends leaves that to its
 // queue.
 type tcpClient struct {
 	client
+	accept.Deadlines
 	t       *tcpServer
-	nc      net.Conn
 	raw     syscall.RawConn // nil where waiting needs a buffer: TLS, some systems
 	queue   queue
-	cutter  cutter // nil: what a read brings is a message
-	began   bool   // something came
-	readErr error  // of step
+	cutter  linesrv.Cutter
+	began   bool  // something came
+	readErr error // of step
 
 	closing atomic.Bool           // the end is ours
 	dead    atomic.Pointer[error] // why abort was called
@@ -117,78 +97,98 @@ type tcpClient struct {
 	mu       sync.Mutex
 	patience time.Duration // of hangUp
 	timer    *time.Timer   // runs once our side has ended
+	held     int           // what the system had for the peer when it was looked at
+	since    time.Time     // it has been so
 }
 
 func (t *tcpServer) newClient(nc net.Conn) *tcpClient {
-	c := &tcpClient{t: t, nc: nc, raw: rawConn(nc), over: make(chan struct{})}
-	c.protocol, c.proto, c.peer = t.protocol, t.proto, cli.PeerName(nc.RemoteAddr())
-	c.cutter = newDumpCutter(t.framing, int(t.listeners.MaxMessage))
+	c := &tcpClient{Deadlines: accept.Deadlines{Conn: nc}, t: t, raw: rawio.Socket(nc), over: make(chan struct{})}
+	c.protocol, c.proto, c.peer = t.protocol, accept.Proto(nc), accept.Peer(nc.RemoteAddr())
+	c.cutter = linesrv.Cutter{Framing: t.framing, Max: int(min(t.listeners.MaxMessage, math.MaxInt32))}
+	if t.framing.Kind == linesrv.KindNone {
+		c.stream = t.goal.stream()
+	}
 	c.queue.init(c)
 	return c
-}
-
-// track notes a client for stop; false if that came first.
-func (t *tcpServer) track(c *tcpClient) bool {
-	t.lists.Lock()
-	defer t.lists.Unlock()
-	if !t.stopping {
-		t.clients[c] = struct{}{}
-	}
-	return !t.stopping
-}
-
-func (t *tcpServer) untrack(c *tcpClient) {
-	t.lists.Lock()
-	defer t.lists.Unlock()
-	delete(t.clients, c)
-	if i := slices.Index(t.halfOpen, c); i >= 0 {
-		t.halfOpen = slices.Delete(t.halfOpen, i, i+1)
-	}
 }
 
 func (t *tcpServer) serveConn(nc net.Conn) {
 	defer nc.Close()
 	c := t.newClient(nc)
-	if !t.track(c) {
+	if _, ok := t.table.Add(c); !ok {
 		return
 	}
-	defer t.untrack(c)
+	defer t.table.Remove(c)
 	t.opened(c)
 	defer t.gone(c)
+	if t.greets() {
+		c.send(wsproto.OpText, []byte(t.ws.Greet)) // what fails, reading tells too
+	}
 	c.finish(c.read())
+	t.lists.Lock()
+	defer t.lists.Unlock()
+	t.halfOpen = slices.DeleteFunc(t.halfOpen, func(h *tcpClient) bool { return h == c })
 }
 
 // read reads until the stream ends (io.EOF), breaks, or is ended.
 func (c *tcpClient) read() (err error) {
+	read := c.readHeld
 	if c.raw != nil {
-		err = c.readRaw()
-	} else {
-		err = c.readHeld()
+		read = c.readRaw
+	}
+	for err == nil {
+		if err = c.arm(); err == nil {
+			err = read()
+		}
+		if silent := errors.Is(err, os.ErrDeadlineExceeded) && c.dead.Load() == nil; silent && c.ending() {
+			message, _ := c.cutter.Finish()
+			err = c.message(message)
+		} else if silent {
+			err = cli.ErrIdle
+		}
 	}
 	if dead := c.dead.Load(); dead != nil {
 		err = *dead
 	}
-	if c.cutter != nil {
-		if rest := c.cutter.pending(); len(rest) > 0 {
-			c.in.messages.Add(1)
-			c.t.received(&c.client, "", rest) // not answered: it is none
-			if err == io.EOF && c.t.framing == "length" {
-				err = linesrv.ErrCut
-			}
+	if cli.As[*linesrv.ProtocolError](err) {
+		return err
+	}
+	if rest, cut := c.cutter.Finish(); len(rest) > 0 {
+		c.in.messages.Add(1)
+		c.received(rest) // not answered: it is none
+		if cut && err == io.EOF && c.cutter.Kind != linesrv.KindLine {
+			err = linesrv.ErrCut
 		}
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = cli.ErrIdle
-	}
 	return err
+}
+
+// ending reports whether silence ends a message.
+func (c *tcpClient) ending() bool {
+	return c.cutter.Kind == linesrv.KindIdle && len(c.cutter.Pending()) > 0
+}
+
+// arm sets the deadline of the next read: that of -idle-timeout, or of the silence
+// that ends a message.
+func (c *tcpClient) arm() error {
+	wait := c.t.listeners.IdleTimeout
+	if c.ending() {
+		wait = c.cutter.Silence
+	}
+	switch {
+	case wait > 0:
+		return c.ReadBy(time.Now().Add(wait))
+	case c.cutter.Kind == linesrv.KindIdle:
+		return c.ReadBy(time.Time{})
+	}
+	return nil
 }
 
 // readHeld reads where a buffer must be held to wait.
 func (c *tcpClient) readHeld() error {
 	buf := make([]byte, readSizeHeld)
 	for {
-		c.arm()
-		n, err := c.nc.Read(buf)
+		n, err := c.Read(buf)
 		if n > 0 {
 			if err := c.take(buf[:n]); err != nil {
 				return err
@@ -200,17 +200,41 @@ func (c *tcpClient) readHeld() error {
 		if n == len(buf) && n < readSize {
 			buf = make([]byte, readSize)
 		}
+		if err := c.arm(); err != nil {
+			return err
+		}
 	}
 }
 
-// arm sets the deadline of -idle-timeout.
-func (c *tcpClient) arm() {
-	if d := c.t.listeners.IdleTimeout; d > 0 {
-		c.nc.SetReadDeadline(time.Now().Add(d))
-		if c.dead.Load() != nil { // looked at after its deadline may have been replaced
-			c.nc.SetReadDeadline(longAgo)
+// readRaw reads where a socket is waited for without a buffer, until the deadline is
+// to begin anew.
+func (c *tcpClient) readRaw() error {
+	c.readErr = nil
+	if err := c.raw.Read(c.step); err != nil {
+		return err
+	}
+	return c.readErr
+}
+
+// step reads all that has come. It reports false to wait for more, or true to
+// have the deadline begin anew, or with readErr at the end.
+func (c *tcpClient) step(fd uintptr) bool {
+	buf := c.t.buffers.Get().(*[]byte)
+	defer c.t.buffers.Put(buf)
+	for came := false; c.dead.Load() == nil; came = true {
+		n, err := rawio.Read(fd, *buf)
+		if err == rawio.ErrAgain {
+			return came && (c.t.listeners.IdleTimeout > 0 || c.cutter.Kind == linesrv.KindIdle)
+		}
+		if c.readErr = err; err == nil {
+			c.readErr = c.take((*buf)[:n])
+		}
+		if c.readErr != nil {
+			return true
 		}
 	}
+	c.readErr = *c.dead.Load()
+	return true
 }
 
 // take deals with what one read brought.
@@ -220,11 +244,21 @@ func (c *tcpClient) take(p []byte) error {
 	if !c.began {
 		c.began = true
 		c.hint(p)
+		if c.t.Program.Given() && isHTTP(p) {
+			c.received(p)
+			return errHTTP
+		}
 	}
-	if c.cutter != nil {
-		return c.cutter.feed(p, c.message)
+	for {
+		message, rest, ok, err := c.cutter.Next(p)
+		if err != nil || !ok {
+			return err
+		}
+		if err := c.message(message); err != nil {
+			return err
+		}
+		p = rest
 	}
-	return c.message(p)
 }
 
 // hint says what a stream looks like that was not meant for this port.
@@ -232,7 +266,7 @@ func (c *tcpClient) hint(p []byte) {
 	if isClientHello(p) && c.proto == "tcp" {
 		c.t.con.Status("hint: what %v sends looks like a TLS ClientHello; -tls would answer it", c)
 	}
-	if state := tlsconf.State(c.nc); state != "" {
+	if state := tlsconf.State(c.Conn); state != "" {
 		c.t.con.Detail("%v: %s", c, state)
 	}
 }
@@ -243,36 +277,44 @@ func isClientHello(p []byte) bool {
 	return len(p) > 5 && p[0] == 22 && p[1] == 3 && p[2] <= 4 && p[5] == 1
 }
 
+// received shows what came, after what was sent before it came.
+func (c *tcpClient) received(p []byte) {
+	c.queue.settle()
+	c.t.received(&c.client, "", p)
+}
+
 // message shows one message and answers it.
 func (c *tcpClient) message(p []byte) error {
 	c.in.messages.Add(1)
-	c.t.received(&c.client, "", p)
+	c.received(p)
 	if !c.t.Answers() {
 		return nil
 	}
-	back, ok := c.t.answerTo(c.t.ctx, &c.client, wsproto.Message{Data: p}, c.t.listeners.MaxMessage)
+	back, ok := c.t.answerTo(c.t.ctx, &c.client, wsproto.Message{Data: p}, c.t.listeners.MaxMessage, c.raw)
 	if !ok {
 		return nil
 	}
-	wire := c.framed(back.Data)
-	if len(wire) == 0 {
+	// What programs print ends in LF.
+	line := c.cutter.Kind == linesrv.KindLine && !bytes.HasSuffix(back.Data, []byte{'\n'})
+	shown, wire, err := c.framed(back.Data, line)
+	if err != nil || len(wire) == 0 {
 		return nil
 	}
-	c.t.sent(&c.client, "", back.Data)
-	return c.queue.putWait(wire)
+	return c.queue.putWait(wire, shown)
 }
 
-// framed is p as an answer goes over the wire.
-func (c *tcpClient) framed(p []byte) []byte {
-	switch c.t.framing {
-	case "length":
-		return linesrv.AppendMessage(make([]byte, 0, len(p)+4), p)
-	case "line":
-		if len(p) == 0 || p[len(p)-1] != '\n' { // what programs print ends in one
-			return append(p[:len(p):len(p)], '\n')
+// framed is p as it goes over the wire, and as it is shown; a line gets the end of
+// -eol.
+func (c *tcpClient) framed(p []byte, line bool) (shown, wire []byte, err error) {
+	switch c.cutter.Kind {
+	case linesrv.KindNone, linesrv.KindIdle, linesrv.KindLine:
+		if line {
+			p = append(p[:len(p):len(p)], talk.LineEnds[c.t.eol]...)
 		}
+		return p, p, nil
 	}
-	return p
+	wire, err = c.cutter.Framing.Append(nil, p)
+	return p, wire, err
 }
 
 // finish ends the connection for the reason that reading ended.
@@ -286,10 +328,14 @@ func (c *tcpClient) finish(err error) {
 		c.t.closed(&c.client, event.Event{})
 		c.lingerHalfOpen()
 	default:
-		c.t.closed(&c.client, event.Event{Err: plainError(err)})
+		ev := event.Event{Err: plainError(err)}
+		if broken, ok := errors.AsType[*linesrv.ProtocolError](err); ok {
+			ev.Payload, ev.Offset = broken.Bytes, broken.Offset
+		}
+		c.t.closed(&c.client, ev)
 		c.abort(err)
 	}
-	c.queue.finish()
+	c.t.notSent(&c.client, c.queue.finish())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.timer != nil {
@@ -304,7 +350,7 @@ func (c *tcpClient) lingerHalfOpen() {
 	t := c.t
 	t.lists.Lock()
 	most := min(maxHalfOpen, t.listeners.MaxConns/4)
-	if t.stopping || most == 0 || !t.talking.Load() || t.Answers() {
+	if t.table.Stopping() || most == 0 || !t.talking.Load() || t.Answers() {
 		t.lists.Unlock()
 		return
 	}
@@ -334,6 +380,12 @@ func (t *tcpServer) releaseHalfOpen() {
 	t.halfOpen = nil
 }
 
+// Stop ends our side after what waits to be sent.
+func (c *tcpClient) Stop() { c.hangUp(stopTime) }
+
+// Kill cuts.
+func (c *tcpClient) Kill() { c.abort(errHungUp) }
+
 // hangUp ends our side after what waits to be sent, and then the connection when
 // the peer has done the same or wait is over.
 func (c *tcpClient) hangUp(wait time.Duration) {
@@ -350,75 +402,90 @@ func (c *tcpClient) hangUp(wait time.Duration) {
 
 // endSide ends our side.
 func (c *tcpClient) endSide() {
-	half, ok := c.nc.(interface{ CloseWrite() error })
+	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		c.abort(errHungUp)
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.timer = time.AfterFunc(c.patience, func() { c.abort(errHungUp) })
+	c.since = time.Now()
+	c.timer = time.AfterFunc(c.patience, c.waited)
+}
+
+// waited ends a connection whose peer has not ended its side in time, unless it still
+// takes of what the system has for it.
+func (c *tcpClient) waited() {
+	nc := c.Conn
+	if inner, ok := nc.(interface{ NetConn() net.Conn }); ok { // of TLS
+		nc = inner.NetConn()
+	}
+	n := 0
+	if raw := rawio.Socket(nc); raw != nil {
+		n, _ = rawio.Queued(raw)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n != c.held {
+		c.held, c.since = n, time.Now()
+	}
+	switch stall := c.t.stall; {
+	case n == 0:
+		c.abort(errHungUp)
+	case stall > 0 && time.Since(c.since) >= stall:
+		c.abort(errNotTaken)
+	default:
+		c.timer.Reset(c.patience)
+	}
 }
 
 // abort ends the connection at once; its goroutine reports err.
 func (c *tcpClient) abort(err error) {
 	if c.dead.CompareAndSwap(nil, &err) {
+		c.Deadlines.Kill()
 		c.queue.abort(err)
-		c.nc.SetDeadline(longAgo)
 		c.release()
 	}
 }
 
-func (c *tcpClient) send(op wsproto.Opcode, p []byte) error {
-	t := c.t
-	shown, wire := p, p
-	switch {
-	case t.framing == "length":
-		wire = c.framed(p)
-	case op == wsproto.OpText:
-		shown = append(p[:len(p):len(p)], talk.LineEnds[t.eol]...)
-		wire = shown
-	}
-	if len(wire) == 0 {
-		return errors.New("nothing to send")
-	}
-	show := func() { t.sent(&c.client, "", shown) }
-	if c.halfOpen.Load() {
-		return c.sendHalfOpen(wire, show)
-	}
-	if err := c.queue.put(wire, show); err != nil {
-		return fmt.Errorf("%v: %w", c, err)
+// ended is why nothing more may be written.
+func (c *tcpClient) ended() error {
+	if dead := c.dead.Load(); dead != nil {
+		return *dead
 	}
 	return nil
 }
 
-// sendHalfOpen is for clients of which nobody knows whether they are gone. Their
-// answer to what is sent tells it, on this machine at once.
-func (c *tcpClient) sendHalfOpen(wire []byte, show func()) error {
-	err := c.queue.put(wire, func() {})
+func (c *tcpClient) send(op wsproto.Opcode, p []byte) error {
+	shown, wire, err := c.framed(p, op == wsproto.OpText)
 	switch {
-	case errors.Is(err, errQueueFull):
-		return fmt.Errorf("%v: %w", c, err)
-	case err != nil || c.lost():
+	case err != nil:
+		return err
+	case len(wire) == 0:
+		return errors.New("nothing to send")
+	}
+	err = c.queue.put(wire, shown)
+	switch {
+	case err == nil:
+		return nil
+	case c.halfOpen.Load() && !errors.Is(err, errQueueFull):
 		c.abort(io.EOF)
 		return fmt.Errorf("%sclosed %v", toWrite, c)
 	}
-	show()
-	return nil
+	return fmt.Errorf("%v: %w", c, err)
 }
 
-// lost reports whether the peer refused what was sent to it.
-func (c *tcpClient) lost() bool { return c.raw != nil && isLost(c.raw) }
-
-func (c *tcpClient) sendFile(f *fileOut) error {
-	if c.t.framing == "length" {
-		if f.size > 1<<32-1 {
+// sendFile sends a file as it is, or as one message where there are messages.
+func (c *tcpClient) sendFile(f *fileOut) (err error) {
+	switch c.cutter.Kind {
+	case linesrv.KindNone, linesrv.KindIdle, linesrv.KindLine:
+	default:
+		if err = f.frame(c.cutter.Framing, c.t.listeners.MaxMessage); err != nil {
 			f.close()
-			return fmt.Errorf("%s: %w", f.name, linesrv.ErrMessageTooLong)
+			return err
 		}
-		f.head = binary.BigEndian.AppendUint32(nil, uint32(f.size))
 	}
-	if err := c.queue.putFile(f); err != nil {
+	if err = c.queue.putFile(f); err != nil {
 		f.close()
 		return fmt.Errorf("%v: %w", c, err)
 	}
@@ -432,76 +499,3 @@ func (c *tcpClient) end(code wsproto.StatusCode, _ string) error {
 	c.hangUp(closeTime)
 	return nil
 }
-
-// A cutter cuts a stream into messages.
-type cutter interface {
-	// feed calls each for every message that p ends.
-	feed(p []byte, each func([]byte) error) error
-	// pending is the beginning of a message that has not ended.
-	pending() []byte
-}
-
-func newDumpCutter(framing string, limit int) cutter {
-	switch framing {
-	case "line":
-		return &lineCutter{linesrv.Cutter{Max: limit}}
-	case "length":
-		return &lengthCutter{max: limit}
-	}
-	return nil
-}
-
-type lineCutter struct{ linesrv.Cutter }
-
-func (k *lineCutter) feed(p []byte, each func([]byte) error) error {
-	for {
-		line, rest, ok, err := k.Next(p)
-		if err != nil || !ok {
-			return err
-		}
-		if err := each(line); err != nil {
-			return err
-		}
-		p = rest
-	}
-}
-
-func (k *lineCutter) pending() []byte { return k.Pending() }
-
-// A lengthCutter cuts messages with their length in front.
-type lengthCutter struct {
-	max  int
-	part []byte
-}
-
-// keepPart is how much storage a lengthCutter keeps between two messages.
-const keepPart = 64 << 10
-
-func (k *lengthCutter) feed(p []byte, each func([]byte) error) error {
-	if len(k.part) > 0 {
-		k.part = append(k.part, p...)
-		p = k.part
-	}
-	for {
-		message, n, err := linesrv.ParseMessage(p, k.max)
-		if err != nil {
-			k.part = append(k.part[:0], p...)
-			return err
-		}
-		if n == 0 {
-			break
-		}
-		if err := each(message); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	if len(p) == 0 && cap(k.part) > keepPart {
-		k.part = nil
-		return nil
-	}
-	k.part = append(k.part[:0], p...)
-	return nil
-}
-
-func (k *lengthCutter) pending() []byte { return k.part }

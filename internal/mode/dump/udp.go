@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
@@ -33,20 +34,21 @@ type udpServer struct {
 	*dump
 	*protocol
 	ctx   context.Context
-	conn  net.PacketConn
-	udp   *net.UDPConn // conn, if it is one
-	read  func(p []byte) (n int, from udpAddress, may bool, err error)
-	inode uint64 // of the socket; 0 if not known
+	pc    net.PacketConn
+	conn  *listen.Datagrams // pc
+	inode uint64            // of the socket; 0 if not known
 
 	replying   atomic.Int64 // goroutines of replyLater
 	forgotten  atomic.Int64 // sessions
 	unanswered atomic.Int64 // datagrams that were not to be answered, or not so
 	dropped    atomic.Int64 // datagrams, by the system; see lookAtDrops
 
-	last   *udpClient // of the reader: whose datagram came last
-	shown  chan struct{}
-	others sync.WaitGroup // goroutines beside the reader
-	over   chan struct{}
+	last    *udpClient     // of the reader: whose datagram came last
+	said    map[error]bool // of the reader: why datagrams are not answered
+	sending sync.Mutex     // held while a datagram is sent and shown
+	shown   chan struct{}
+	others  sync.WaitGroup // goroutines beside the reader
+	over    chan struct{}
 
 	lists sync.Mutex
 	peers map[udpAddress]*udpClient
@@ -60,66 +62,27 @@ type udpAddress struct {
 	path string // of a Unix socket
 }
 
-func (a udpAddress) String() string {
-	if a.path != "" || !a.IsValid() {
-		return a.path
-	}
-	return a.AddrPort.String()
-}
-
 // A udpClient is a session.
 type udpClient struct {
 	client
 	u       *udpServer
 	address udpAddress
+	source  atomic.Pointer[listen.Source] // of the last datagram
 	at      *list.Element
 	gone    atomic.Bool
 	seen    int64 // messages when the sweeper looked
 	silent  int   // looks since that changed
 }
 
-func (d *dump) newUDP(ctx context.Context, p *protocol, conn net.PacketConn) *udpServer {
+func (d *dump) newUDP(ctx context.Context, p *protocol, pc net.PacketConn) *udpServer {
 	p.listens = true
-	u := &udpServer{dump: d, protocol: p, ctx: ctx, conn: conn, peers: make(map[udpAddress]*udpClient),
-		shown: make(chan struct{}, 1), over: make(chan struct{})}
-	u.read = u.readAny
-	if udp, ok := conn.(*net.UDPConn); ok {
-		u.udp, u.read = udp, u.readUDP
-		if d.Answers() {
-			r := listen.NewPacketReader(udp)
-			u.read = func(p []byte) (int, udpAddress, bool, error) {
-				n, from, may, err := r.Read(p)
-				return n, udpAddress{AddrPort: from}, may, err
-			}
-		}
+	u := &udpServer{dump: d, protocol: p, ctx: ctx, pc: pc, conn: listen.NewDatagrams(pc), peers: make(map[udpAddress]*udpClient),
+		said: make(map[error]bool), shown: make(chan struct{}, 1), over: make(chan struct{})}
+	if udp, ok := pc.(*net.UDPConn); ok {
 		growBuffer(udp)
 		u.inode = inodeOf(udp)
 	}
 	return u
-}
-
-// readUDP is for when nothing is answered.
-func (u *udpServer) readUDP(p []byte) (int, udpAddress, bool, error) {
-	n, from, err := u.udp.ReadFromUDPAddrPort(p)
-	if addr := from.Addr(); addr.Is4In6() {
-		from = netip.AddrPortFrom(addr.Unmap(), from.Port())
-	}
-	return n, udpAddress{AddrPort: from}, false, err
-}
-
-// readAny is for other sockets.
-func (u *udpServer) readAny(p []byte) (n int, from udpAddress, may bool, err error) {
-	n, addr, err := u.conn.ReadFrom(p)
-	switch addr := addr.(type) {
-	case *net.UDPAddr:
-		ap := addr.AddrPort()
-		from.AddrPort = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-		may = listen.Answerable(from.AddrPort)
-	case *net.UnixAddr:
-		from.path = cli.PeerName(addr)
-		may = from.path != ""
-	}
-	return n, from, may, err
 }
 
 // serve reads until the socket is closed.
@@ -130,18 +93,7 @@ func (u *udpServer) serve() error {
 	if u.udpIdle > 0 {
 		u.others.Go(u.sweep)
 	}
-	buf := make([]byte, 64<<10)
-	for {
-		n, from, may, err := u.read(buf)
-		switch {
-		case err == nil:
-			u.datagram(from, buf[:n], may)
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case !listen.GoesOn(err):
-			return err
-		}
-	}
+	return u.conn.Serve(make([]byte, 64<<10), u.datagram)
 }
 
 // flush writes what the reader has shown. It does that as fast as stdout takes it,
@@ -158,34 +110,42 @@ func (u *udpServer) flush() {
 	}
 }
 
-func (u *udpServer) datagram(from udpAddress, p []byte, may bool) {
+func (u *udpServer) datagram(p []byte, from listen.Source, why error) {
 	c := u.session(from)
 	c.in.count(len(p))
 	u.moved.Add(1)
 	if u.shows {
+		u.sending.Lock() // after the line of what it may answer
+		u.sending.Unlock()
 		u.con.Add(&event.Event{Event: event.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: event.In, Payload: p})
 		select {
 		case u.shown <- struct{}{}:
 		default:
 		}
 	}
-	if !u.Answers() {
-		return
-	}
-	if !may {
+	u.goal.look(&c.client, p)
+	switch {
+	case !u.Answers():
+	case why != nil:
 		u.unanswered.Add(1)
-		return
-	}
-	if u.Fixed {
+		if !u.said[why] {
+			u.said[why] = true
+			u.con.Status("%v: not answered: %v", c, why)
+		}
+	case u.Fixed:
 		u.reply(c, p, len(p))
-		return
+	default:
+		u.replyLater(c, append([]byte(nil), p...))
 	}
-	u.replyLater(c, append([]byte(nil), p...))
 }
 
 // session returns the session of an address, a new one if there is none.
-func (u *udpServer) session(from udpAddress) *udpClient {
+func (u *udpServer) session(source listen.Source) *udpClient {
+	from := udpAddress{AddrPort: source.AddrPort, path: accept.Peer(source.Unix)}
 	if c := u.last; c != nil && c.address == from && !c.gone.Load() {
+		if *c.source.Load() != source {
+			c.source.Store(&source)
+		}
 		return c
 	}
 	u.lists.Lock()
@@ -195,7 +155,10 @@ func (u *udpServer) session(from udpAddress) *udpClient {
 		u.order.MoveToFront(c.at)
 	} else {
 		c = &udpClient{u: u, address: from}
-		c.protocol, c.proto, c.peer = u.protocol, "udp", from.String()
+		c.protocol, c.proto, c.peer = u.protocol, "udp", from.path
+		if source.Unix == nil && source.IsValid() {
+			c.peer = source.String()
+		}
 		c.at = u.order.PushFront(c)
 		u.peers[from] = c
 		if u.order.Len() > maxSessions {
@@ -203,6 +166,7 @@ func (u *udpServer) session(from udpAddress) *udpClient {
 			u.remove(out)
 		}
 	}
+	c.source.Store(&source)
 	u.lists.Unlock()
 	if out != nil {
 		u.forgotten.Add(1)
@@ -270,7 +234,7 @@ func (u *udpServer) silent() (out []*udpClient) {
 // reply answers a message of size bytes, never with more than that: nobody knows
 // whether its source is true.
 func (u *udpServer) reply(c *udpClient, p []byte, size int) {
-	back, ok := u.answerTo(u.ctx, &c.client, wsproto.Message{Data: p}, cli.MaxDatagram)
+	back, ok := u.answerTo(u.ctx, &c.client, wsproto.Message{Data: p}, cli.MaxDatagram, nil)
 	switch {
 	case !ok:
 	case len(back.Data) > size:
@@ -278,8 +242,7 @@ func (u *udpServer) reply(c *udpClient, p []byte, size int) {
 			u.refuse(fmt.Sprintf("%v: not answered: %d bytes would answer %d, and UDP is answered by no more than came; further ones are only counted", c, len(back.Data), size))
 		}
 	default:
-		u.sent(&c.client, "", back.Data)
-		if err := u.write(c, back.Data); err != nil {
+		if u.post(c, back.Data, func() { u.sent(&c.client, "", back.Data) }) != nil {
 			u.unanswered.Add(1)
 		}
 	}
@@ -300,17 +263,10 @@ func (u *udpServer) replyLater(c *udpClient, p []byte) {
 }
 
 // write sends p, and counts it before anybody can know of it.
-func (u *udpServer) write(c *udpClient, p []byte) (err error) {
+func (u *udpServer) write(c *udpClient, p []byte) error {
 	c.out.count(len(p))
-	u.conn.SetWriteDeadline(time.Now().Add(sendTime))
-	switch {
-	case u.udp != nil:
-		_, err = u.udp.WriteToUDPAddrPort(p, c.address.AddrPort)
-	case c.address.path != "":
-		_, err = u.conn.WriteTo(p, &net.UnixAddr{Name: c.address.path, Net: "unixgram"})
-	case c.address.IsValid():
-		_, err = u.conn.WriteTo(p, net.UDPAddrFromAddrPort(c.address.AddrPort))
-	}
+	u.pc.SetWriteDeadline(time.Now().Add(sendTime))
+	err := u.conn.Write(p, *c.source.Load())
 	if err != nil {
 		c.out.messages.Add(-1)
 		c.out.bytes.Add(-int64(len(p)))
@@ -319,21 +275,23 @@ func (u *udpServer) write(c *udpClient, p []byte) (err error) {
 }
 
 func (c *udpClient) send(_ wsproto.Opcode, p []byte) error {
-	return c.post(p, func() { c.u.sent(&c.client, "", p) })
+	return c.u.post(c, p, func() { c.u.sent(&c.client, "", p) })
 }
 
-// post sends p; before it does, it calls show.
-func (c *udpClient) post(p []byte, show func()) error {
+// post sends p, and then calls show before the answer to it can be shown.
+func (u *udpServer) post(c *udpClient, p []byte, show func()) error {
 	switch {
 	case len(p) > cli.MaxDatagram:
 		return fmt.Errorf("%w (max %d)", errMessageTooLong, cli.MaxDatagram)
-	case c.u.udp == nil && c.peer == "":
+	case c.peer == "":
 		return fmt.Errorf("%v: it has no address", c)
 	}
-	show()
-	if err := c.u.write(c, p); err != nil {
+	u.sending.Lock()
+	defer u.sending.Unlock()
+	if err := u.write(c, p); err != nil {
 		return fmt.Errorf("%v: %s", c, plainError(err))
 	}
+	show()
 	return nil
 }
 
@@ -341,7 +299,7 @@ func (c *udpClient) sendFile(f *fileOut) error {
 	defer f.close()
 	p, err := f.read(cli.MaxDatagram)
 	if err == nil {
-		err = c.post(p, func() {})
+		err = c.u.post(c, p, func() {})
 	}
 	if err == nil {
 		f.done(f.size, nil)
