@@ -118,7 +118,7 @@ func echoClient(ctx context.Context, ln *pipes, url string) (last string, err er
 // judging is how this package is judged; without takeover nothing can refer to
 // earlier messages.
 func judging(cases ...string) judge.Options {
-	o := judge.Options{Cases: cases, Jobs: 16, Wait: 10 * time.Second, Limit: 16 << 20, Volume: judge.Quick}
+	o := judge.Options{Cases: cases, Jobs: 16, Wait: 30 * time.Second, Limit: 16 << 20, Volume: judge.Quick}
 	if raceDetector {
 		o.Exclude = []string{"9.*", "12.*", "13.*"}
 	}

@@ -223,12 +223,12 @@ func (p *prober) failedWith(e rxEvent, codes []int) error {
 	return ended
 }
 
-// mustFailFast wants the failure now; if it does not come within a second, what
-// is still to be sent is sent, and the failure after that is not strict.
+// mustFailFast wants the failure now; if it does not come within a fifth of the
+// wait, what is still to be sent is sent, and the failure after that is not strict.
 func mustFailFast(code int, then ...step) step {
 	return func(p *prober) error {
-		wait := p.patience(time.Second)
-		p.patience(min(wait, time.Second))
+		wait := p.patience(0)
+		p.patience(wait / 5)
 		early := mustFail(code)(p)
 		p.patience(wait)
 		if f, ok := early.(*finding); !ok || !f.silence {
@@ -254,7 +254,7 @@ func (p *prober) finish() error {
 	if p.side == ClientSide {
 		p.halfClose()
 	}
-	p.patience(min(p.patience(0), 2*time.Second))
+	p.patience(p.patience(0) / 2)
 	e, err := p.next()
 	switch {
 	case err != nil:

@@ -18,7 +18,7 @@ func TestConformOfEcho(t *testing.T) {
 		scheme, args = "wss", append(args, "-tls")
 	}
 	p := kit.Background(t, echo.Mode, args...)
-	in := cli.StartInside(t.Context(), cli.Table{conform.Mode}, "conform", "-k", "-cases", "1.1.*,5.*,7.*,x.handshake.*,x.close.1000.*", scheme+"://"+p.Addr(scheme))
+	in := cli.StartInside(t.Context(), cli.Table{conform.Mode}, "conform", "-k", "-wait", "30s", "-cases", "1.1.*,5.*,7.*,x.handshake.*,x.close.1000.*", scheme+"://"+p.Addr(scheme))
 	code, err := in.Wait(t.Context())
 	if out := in.Stdout.String(); code != 0 || err != nil || !regexp.MustCompile(`\nall +\d+ +\d+ +0 +0 +0\n$`).MatchString(out) {
 		t.Errorf("exit %d, %v: %s %s", code, err, out, in.Stderr)

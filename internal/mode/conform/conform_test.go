@@ -29,7 +29,7 @@ func echoServer(t *testing.T, change func(p []byte) []byte) string {
 }
 
 func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
-	in := cli.StartInside(t.Context(), cli.Table{Mode}, append([]string{"conform"}, args...)...)
+	in := cli.StartInside(t.Context(), cli.Table{Mode}, append([]string{"conform", "-wait", "30s"}, args...)...)
 	code, err := in.Wait(t.Context())
 	if err != nil {
 		t.Error(err)
