@@ -76,6 +76,7 @@ type conform struct {
 	jobs       int
 	full, tap  bool
 	once       bool
+	placed     bool // the command line says where to listen
 	out, junit string
 	listener   *listen.Listener
 	serverTLS  *listen.TLS
@@ -107,6 +108,7 @@ func (c *conform) check(fs *cli.Flags) func() error {
 			c.options.Limit = c.listener.MaxMessage
 		}
 		c.options.Jobs = c.jobs
+		c.placed = fs.Given("host") || fs.Given("port")
 		if c.full {
 			c.options.Volume = judge.Full
 		}
@@ -169,7 +171,7 @@ func (c *conform) readSpec(args []string) ([]server, error) {
 	for _, s := range spec.Servers {
 		all = append(all, server{s.URL, cmp.Or(c.options.Agent, s.Agent)})
 	}
-	if u, err := url.Parse(spec.URL); err == nil && spec.URL != "" && u.Port() != "" {
+	if u, err := url.Parse(spec.URL); err == nil && !c.placed && u.Port() != "" {
 		c.listener.Listen(u.Hostname(), u.Port())
 	}
 	return all, nil
