@@ -74,9 +74,6 @@ func (o *Output) Open(env *Env) (*Console, error) {
 			return nil, &Failure{ExitWrite, err}
 		}
 	}
-	if env.opened != nil {
-		*env.opened = c
-	}
 	if o.Log != "" {
 		f, err := os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
@@ -91,6 +88,9 @@ func (o *Output) Open(env *Env) (*Console, error) {
 	c.Writer = event.NewWriter(env.Stdout, event.Options{Style: style, JSON: o.JSON, Now: env.Now, Lossy: o.Lossy, OnDrop: func() {
 		c.Line(Program + ": stdout is not read: what has no room is dropped until it is")
 	}})
+	if env.opened != nil {
+		*env.opened = c
+	}
 	return c, nil
 }
 

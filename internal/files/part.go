@@ -225,6 +225,11 @@ func CheckTarget(root *os.Root, name string, overwrite bool) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
+	return CheckFree(root, name, overwrite)
+}
+
+// CheckFree says why a file cannot have that name, whatever it looks like.
+func CheckFree(root *os.Root, name string, overwrite bool) error {
 	info, err := root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -249,7 +249,7 @@ func TestBroadcastSlow(t *testing.T) {
 			}
 		}
 		p.Stop()
-		p.Stderr.WaitFor(t, `[1-9]\d* copies missed, `+map[string]string{"close": "1 client", "drop": "0 clients"}[policy]+` closed`)
+		p.Stderr.WaitFor(t, `[1-9]\d* cop(?:y|ies) missed, `+map[string]string{"close": "1 client", "drop": "0 clients"}[policy]+` closed`)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -124,7 +125,7 @@ func (h *httpd) run(ctx context.Context, env *cli.Env, args []string) error {
 	defer con.Close()
 	h.con, h.now = con, env.Now
 	if !h.debug && !h.redirects {
-		if h.files.Root, err = os.OpenRoot(cmp.Or(append(args, ".")[0], ".")); err != nil {
+		if err := h.openRoot(cmp.Or(append(args, ".")[0], ".")); err != nil {
 			return cli.Fail(cli.ExitRead, err)
 		}
 		defer h.files.Root.Close()
@@ -141,11 +142,12 @@ func (h *httpd) run(ctx context.Context, env *cli.Env, args []string) error {
 		handler = h.serve
 	}
 	s := &httpmini.Server{
-		Handler:     h.logged(handler),
-		Date:        true,
-		HeadTimeout: h.listener.HandshakeTimeout,
-		IdleTimeout: h.listener.IdleTimeout,
-		Log:         h.trouble,
+		Handler:      h.logged(handler),
+		Date:         true,
+		HeadTimeout:  h.listener.HandshakeTimeout,
+		IdleTimeout:  h.listener.IdleTimeout,
+		Log:          h.trouble,
+		OnBadRequest: h.unreadable,
 	}
 	err = listen.ServeAll(ctx, &h.listener.Serving, func(ctx context.Context) {
 		ln.Close()
@@ -155,6 +157,15 @@ func (h *httpd) run(ctx context.Context, env *cli.Env, args []string) error {
 		all.Wait()
 	}, func() error { return s.Serve(ln) })
 	h.summary()
+	return err
+}
+
+// openRoot opens what is served: a folder, or one file.
+func (h *httpd) openRoot(name string) (err error) {
+	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+		name, h.files.Only = filepath.Dir(name), filepath.Base(name)
+	}
+	h.files.Root, err = os.OpenRoot(name)
 	return err
 }
 
@@ -185,17 +196,23 @@ func (h *httpd) serve(x *httpmini.Exchange) {
 		open.Authorize = nil
 		policy = &open
 	}
-	if req.Host() == "" { // as in HTTP/1.0; browsers, which a foreign name may have led here, say it
+	if req.Host() == "" || h.debug { // -D has nothing that a page could take; as in HTTP/1.0; browsers, which a foreign name may have led here, say it
 		open := *policy
 		open.AllowHost = nil
 		policy = &open
 	}
 	if refusal := policy.Admit(req); refusal != nil {
+		if h.debug {
+			h.show(x, refusal.Status, nil)
+		}
 		x.Send(refusal)
 		return
 	}
 	switch {
 	case h.cors && isPreflight(req):
+		if h.debug {
+			h.show(x, 204, nil)
+		}
 		h.preflight(x)
 	case h.redirects:
 		x.Respond(301, h.fields(httpmini.Field{Name: "Location", Value: h.location}, httpmini.Field{Name: "Cache-Control", Value: "no-store"}), nil)
@@ -228,6 +245,9 @@ func isPreflight(req *httpmini.Request) bool {
 
 func (h *httpd) preflight(x *httpmini.Exchange) {
 	methods := cmp.Or(h.files.Allow, "GET, HEAD, OPTIONS")
+	if h.debug {
+		methods = x.Request.Header.Get("Access-Control-Request-Method")
+	}
 	own := []httpmini.Field{{Name: "Access-Control-Allow-Methods", Value: methods}, {Name: "Access-Control-Max-Age", Value: "600"}}
 	if wanted := x.Request.Header.Get("Access-Control-Request-Headers"); wanted != "" {
 		own = append(own, httpmini.Field{Name: "Access-Control-Allow-Headers", Value: wanted})

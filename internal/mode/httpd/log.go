@@ -3,6 +3,7 @@ package httpd
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -122,13 +123,20 @@ func hostOf(addr net.Addr) string {
 // reveal shows the request on stdout, its body without gzip or deflate, and
 // answers 200.
 func (h *httpd) reveal(x *httpmini.Exchange) {
-	req := x.Request
-	body, size, err := h.readBody(req)
-	if err != nil {
-		return // the server answers what is wrong with the body
+	show := h.show(x, 200, x.Request.Body)
+	body, size, err := h.readBody(x.Request)
+	show(body, size, err)
+	if err == nil { // else the server answers what is wrong with the body
+		h.text(x, 200, "OK")
 	}
+}
+
+// show shows the head of a request at once, and what follows it with the function it
+// returns; body is nil where nothing will.
+func (h *httpd) show(x *httpmini.Exchange, status int, body io.Reader) (rest func(body []byte, size int64, err error)) {
+	req := x.Request
 	n := h.counts.shown.Add(1) - 1
-	e := &event.Event{Event: event.Message, Proto: h.proto, Client: int(n), Peer: x.RemoteAddr().String(), Payload: body, Size: size}
+	line := req.Method + " " + req.Target + " HTTP/1." + strconv.Itoa(req.Minor)
 	head := make([]byte, 0, 512)
 	for _, f := range req.Header {
 		if !h.showSecrets {
@@ -136,23 +144,50 @@ func (h *httpd) reveal(x *httpmini.Exchange) {
 		}
 		head = append(head, f.Name+": "+f.Value+"\n"...)
 	}
-	if h.output.JSON {
-		e.Event, e.Path, e.Code = "request", req.Target, 200
-		e.Fields = []event.Data{event.Text("method", req.Method), event.Text("version", "1."+strconv.Itoa(req.Minor)), event.Text("head", string(head))}
-		h.con.Emit(e)
-	} else {
-		lines := "< request #" + strconv.FormatInt(n, 10) + ": " + e.Peer + "\n" + req.Method + " " + req.Target + " HTTP/1." + strconv.Itoa(req.Minor) + "\n" + string(head)
-		var b []byte
-		for line := range strings.Lines(lines) {
-			b = append(event.AppendCut(b, strings.TrimSuffix(line, "\n"), cli.MaxStatusLine), '\n')
+	e := event.Event{Event: "request", Proto: h.proto, Client: int(n), Peer: x.RemoteAddr().String(), Path: req.Target, Code: status, Head: line + "\n" + string(head)}
+	e.Fields = []event.Data{event.Text("method", req.Method), event.Text("version", "1."+strconv.Itoa(req.Minor))}
+	note := ""
+	if status != 200 {
+		note = fmt.Sprintf(" (answered %d)", status)
+	}
+	if !h.output.JSON {
+		h.con.Write(event.AppendHead([]byte("< request #"+strconv.FormatInt(n, 10)+": "+e.Peer+note+"\n"), "", e.Head))
+	}
+	if body == nil {
+		h.con.Event(e)
+	}
+	return func(body []byte, size int64, err error) {
+		e.Payload, e.Size = body, size
+		if err != nil {
+			e.Err = cli.ErrorText(err)
 		}
+		h.con.Event(e)
+		if h.output.JSON {
+			return
+		}
+		var b []byte
 		if size > 0 {
 			style := h.con.Style()
-			b = event.AppendText(b, e, &style)
+			e.Event, e.Err = event.Message, ""
+			b = event.AppendText(b, &e, &style)
+		}
+		if err != nil {
+			b = append(event.AppendField(append(b, "X "...), cli.ErrorText(err)), '\n')
 		}
 		h.con.Write(append(b, '\n'))
 	}
-	h.text(x, 200, "OK")
+}
+
+// unreadable shows what came in place of a request.
+func (h *httpd) unreadable(peer net.Addr, raw string, err error) {
+	if !h.debug && !h.output.Verbose && !h.output.Events() {
+		return
+	}
+	who := event.Event{Proto: h.proto, Client: -1, Peer: peer.String()}
+	h.con.Event(event.OfError(who, 0, cli.ErrorText(err), []byte(raw), 0))
+	if !h.output.JSON && (h.debug || h.output.Verbose) {
+		h.con.Write(append(event.AppendHead([]byte("X "+event.Field(who.Peer+": "+cli.ErrorText(err))+"\n"), "", raw), '\n'))
+	}
 }
 
 // readBody reads a request's body; what is beyond -max-message is counted and not
@@ -160,13 +195,13 @@ func (h *httpd) reveal(x *httpmini.Exchange) {
 func (h *httpd) readBody(req *httpmini.Request) (body []byte, size int64, err error) {
 	body, err = io.ReadAll(io.LimitReader(req.Body, h.listener.MaxMessage))
 	if err != nil {
-		return nil, 0, err
+		return body, int64(len(body)), err
 	}
 	rest, err := io.Copy(io.Discard, req.Body)
-	if err != nil {
-		return nil, 0, err
-	}
 	size = int64(len(body)) + rest
+	if err != nil {
+		return body, size, err
+	}
 	if rest > 0 || !req.Header.Has("Content-Encoding") {
 		return body, size, nil
 	}

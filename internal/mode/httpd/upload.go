@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -105,7 +106,7 @@ func (h *httpd) takes(req *httpmini.Request, form bool) (*taking, error) {
 	}
 	t := &taking{root: root, overwrite: h.upload.overwrite, name: path.Base(name), path: file}
 	if !dir {
-		if err = files.CheckTarget(root, t.name, t.overwrite); err != nil {
+		if err = checkTarget(root, t.name, t.overwrite); err != nil {
 			root.Close()
 			return nil, err
 		}
@@ -178,7 +179,7 @@ func (h *httpd) taken(x *httpmini.Exchange, t *taking, form bool) {
 	case t.replaced:
 		h.text(x, 200, text)
 	default:
-		h.text(x, 201, text)
+		h.text(x, 201, text, httpmini.Field{Name: "Location", Value: x.Request.Target})
 	}
 }
 
@@ -211,7 +212,7 @@ func (t *taking) file(name string, body io.Reader) error {
 	if slices.ContainsFunc(t.parts, func(p *files.Part) bool { return p.Name == name }) {
 		return errNameTwice
 	}
-	if err := files.CheckTarget(t.root, name, t.overwrite); err != nil {
+	if err := checkTarget(t.root, name, t.overwrite); err != nil {
 		return err
 	}
 	p, err := files.NewPart(t.root, name)
@@ -221,6 +222,19 @@ func (t *taking) file(name string, body io.Reader) error {
 	t.parts = append(t.parts, p)
 	_, err = io.Copy(p, body)
 	return err
+}
+
+// checkTarget is files.CheckTarget, but that a colon is fine where it parts nothing:
+// names often hold a time.
+func checkTarget(root *os.Root, name string, overwrite bool) error {
+	plain := name
+	if runtime.GOOS != "windows" {
+		plain = strings.ReplaceAll(name, ":", "-")
+	}
+	if err := files.CheckName(plain); err != nil {
+		return err
+	}
+	return files.CheckFree(root, name, overwrite)
 }
 
 // publish gives the files their names.

@@ -85,7 +85,7 @@ func TestHttpdUpload(t *testing.T) {
 		{"", "PUT", "/a%0ab", "content", nil, 400, nil},
 		{"", "PUT", "/a%ffb", "content", nil, 400, nil},
 		{"", "PUT", "/a%E2%80%AEb", "content", nil, 400, nil},
-		{"", "PUT", "/a:b", "content", nil, 400, nil},
+		{"", "PUT", "/a:b", "content", nil, 201, map[string]string{"a:b": "content"}},
 		{"", "PUT", "/-rf", "content", nil, 400, nil},
 		{"", "PUT", "/.profile", "content", nil, 404, nil},
 		{"-dotfiles", "PUT", "/.profile", "content", nil, 400, nil},
@@ -258,7 +258,7 @@ func TestHttpdUploadCut(t *testing.T) {
 			nc.Close()
 		}
 	}
-	for _, head := range []string{"PUT /a:b HTTP/1.1", "PUT /x/y HTTP/1.1", "POST / HTTP/1.1"} {
+	for _, head := range []string{"PUT /-b HTTP/1.1", "PUT /x/y HTTP/1.1", "POST / HTTP/1.1"} {
 		nc := kit.DialTCP(t, addr)
 		io.WriteString(nc, head+"\r\nHost: localhost\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n")
 		if b, err := io.ReadAll(nc); !strings.HasPrefix(string(b), "HTTP/1.1 4") || err != nil {
