@@ -102,9 +102,15 @@ func (o *outbox) drop() {
 
 // write sends or, if !now, gathers a data frame.
 func (c *Conn) write(op Opcode, p []byte, now bool) error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.writeLocked(op, p, now)
+}
+
+// writeLocked is write for who holds mu. With a defer more it would be slower: the
+// compiler keeps them cheap up to fifteen ways out.
+func (c *Conn) writeLocked(op Opcode, p []byte, now bool) error {
 	o := &c.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	for o.stuck() && o.len() > maxBatch && o.err == nil {
 		if c.loop != nil {
 			c.loop.yield(c)
