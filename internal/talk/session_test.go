@@ -174,6 +174,7 @@ func (s *scene) does(events ...any) {
 }
 
 func (s *scene) peerEnds(err error) {
+	synctest.Wait()
 	s.links[len(s.links)-1].in <- err
 	synctest.Wait()
 }
