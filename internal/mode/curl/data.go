@@ -3,6 +3,7 @@ package curl
 import (
 	"errors"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 )
@@ -96,7 +97,7 @@ func urlEncoded(s string, stdin io.Reader) (string, error) {
 		i = strings.IndexByte(s, '@')
 	}
 	if i < 0 {
-		return queryEscape(s), nil
+		return url.QueryEscape(s), nil
 	}
 	name, content := s[:i], s[i+1:]
 	if s[i] == '@' {
@@ -108,30 +109,7 @@ func urlEncoded(s string, stdin io.Reader) (string, error) {
 	if name != "" {
 		name += "="
 	}
-	return name + queryEscape(content), nil
-}
-
-// queryEscape encodes what is not unreserved (RFC 3986 §2.3); a blank is a plus.
-func queryEscape(s string) string {
-	const unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
-	var b strings.Builder
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == ' ':
-			b.WriteByte('+')
-		case strings.IndexByte(unreserved, c) >= 0:
-			b.WriteByte(c)
-		default:
-			b.WriteString(percent(c))
-		}
-	}
-	return b.String()
-}
-
-// percent is a byte percent-encoded.
-func percent(c byte) string {
-	const digits = "0123456789ABCDEF"
-	return string([]byte{'%', digits[c>>4], digits[c&15]})
+	return name + url.QueryEscape(content), nil
 }
 
 // isStdin says whether -T names standard input.

@@ -126,7 +126,7 @@ func (t *transfer) prepareUpload() error {
 }
 
 // pathEscape encodes a path segment.
-func pathEscape(s string) string { return strings.ReplaceAll(queryEscape(s), "+", "%20") }
+func pathEscape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // header makes the fields in curl's order; those of -H replace ours.
 func (t *transfer) header(r *httpmini.Request) httpmini.Header {

@@ -1,6 +1,7 @@
 package curl
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // A variable is a name in %{…} and what it stands for; nil where there is none of it.
@@ -100,14 +100,14 @@ func orNil(s string) any {
 // threeDigits is a status, printed with zeros in front.
 type threeDigits int
 
-func ipOf(a net.Addr) any {
+func ipOf(a net.Addr) string {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.IP.String()
 	}
 	return ""
 }
 
-func portOf(a net.Addr) any {
+func portOf(a net.Addr) int {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.Port
 	}
@@ -148,18 +148,11 @@ func writeJSON(v any) string {
 
 // jsonString quotes s; what is not UTF-8 is lost (RFC 8259 §7).
 func jsonString(s string) string {
-	b := []byte{'"'}
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r < ' ' || r == 0x7f:
-			b = fmt.Appendf(b, "\\u%04x", r)
-		default:
-			b = utf8.AppendRune(b, r)
-		}
-	}
-	return string(append(b, '"'))
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(s)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // writeAfter writes the format of -w.
