@@ -218,7 +218,7 @@ func (c *conform) clients(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	defer ln.Close()
-	c.con.Status("%d cases", len(judge.Select(judge.ClientSide, c.options)))
+	c.con.Status("%s", cli.Plural(int64(len(judge.Select(judge.ClientSide, c.options))), "case"))
 	err = judge.Client(ctx, ln, c.options, func(agent string, results []judge.Result) bool {
 		c.con.Status("reports for %s", agent)
 		if err := c.write(); err != nil {
