@@ -10,13 +10,14 @@ import (
 	"net/url"
 	"slices"
 	"socketsrv/httpmini"
+	"socketsrv/internal/cli"
 	"strings"
 )
 
 // A login is how far the login at a server or a proxy has come.
 type login struct {
 	way    string // of the flag: "", "digest" or "any"
-	picked string // "basic" or "digest", after a challenge
+	picked string // "basic" or "digest", after a challenge; "none" where there was none
 	digest digest
 }
 
@@ -63,7 +64,7 @@ func (l *login) take(h httpmini.Header, name string) bool {
 // field is the value of Authorization or Proxy-Authorization, "" for none.
 func (l *login) field(credentials, method, target string) string {
 	switch {
-	case credentials == "" || l.waits():
+	case credentials == "" || l.waits() || l.picked == "none":
 		return ""
 	case l.picked == "digest":
 		user, password, _ := strings.Cut(credentials, ":")
@@ -172,7 +173,7 @@ func (t *transfer) credentials() (string, error) {
 	}
 	text, err := t.readNetrc()
 	if err != nil {
-		return "", failf(26, ".netrc error: %v", err)
+		return "", failf(cli.ExitRead, ".netrc error: %v", err)
 	}
 	name, _, _ := strings.Cut(user, ":")
 	if found, ok := netrcUser(text, t.at.Host, name); ok {
@@ -220,7 +221,7 @@ func (t *transfer) challenged(a *httpmini.Answer, asked bool) bool {
 	case a.Status == 401:
 		nobody = credentials == ""
 	case asked && a.Status < 300:
-		l.picked = "basic"
+		l.picked = "none"
 		return true
 	default:
 		return false

@@ -148,6 +148,7 @@ var reported = []struct {
 	{"haproxy", `-s --haproxy-clientip 192.0.2.1 SRV`, "", nil, 0, "ok", []string{"PROXY TCP4 192.0.2.1 192.0.2.1 ", "\r\nGET / HTTP/1.1\r\n"}, ""},
 	{"digest", `-s --digest -u me:pw -d a=b SRV/x`, "", []string{"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"r\", Digest realm=\"r\", nonce=\"n\", opaque=\"o\"\r\nContent-Length: 0\r\n\r\n", okAnswer}, 0, "ok",
 		[]string{"Content-Length: 0", `Authorization: Digest username="me", realm="r", nonce="n", uri="/x", response="ec0c649ddda2bd7b7881845e9c7997d9", opaque="o"`, "\r\n\r\na=b"}, ""},
+	{"digest, not asked for", `-s --digest -u me:pw -d a=b SRV/x SRV/y`, "", nil, 0, "okok", []string{"Content-Length: 0", "POST /x", "\r\n\r\na=b", "!Authorization"}, ""},
 	{"anyauth", `-s --anyauth -u me:pw SRV`, "", []string{"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n", okAnswer}, 0, "ok", []string{"GET", "GET", "Authorization: Basic bWU6cHc="}, ""},
 	{"HD folded", `-s -o /dev/null -w '%header{x}|%header{x:all:-}|%{num_retries}|%{url.path}' SRV/p`, "", []string{"HTTP/1.1 200 OK\r\nX: 1\r\nX: 2\r\nContent-Length: 0\r\n\r\n"}, 0, "1|1-2|0|/p", nil, ""},
 	{"named", `-s -o 'o#<n>' 'SRV/{<n>a,b}'`, "", nil, 0, "", []string{"GET /a", "GET /b"}, "oa=ok;ob=ok"},

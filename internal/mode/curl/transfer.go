@@ -271,6 +271,7 @@ func (t *transfer) exchange(ctx context.Context) error {
 func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Answer, error) {
 	t.sentReferer = r.Header.Get("Referer")
 	sent := *r
+	sent.Header = slices.Clone(r.Header)
 	if t.o.method != "" && !t.obeyed {
 		sent.Method = t.o.method
 	}
