@@ -267,5 +267,10 @@ func (c *otherConn) Close() error {
 	return c.Conn.Close()
 }
 
+// Socket returns the connection that Limit was given, which package net knows as its
+// own: between two of them the system moves bytes itself. Close is the outer one's.
+func (c *tcpConn) Socket() net.Conn  { return c.TCPConn }
+func (c *unixConn) Socket() net.Conn { return c.UnixConn }
+
 // Inner returns the connection that Limit was given.
 func (c *otherConn) Inner() net.Conn { return c.Conn }

@@ -209,6 +209,13 @@ func (l *Listener) Open(ctx context.Context, env *cli.Env, con *cli.Console, pro
 	return &ownListener{ln, sync.OnceValue(o.close)}, nil
 }
 
+// OpenPacket is Open for datagrams: of UDP, or on a Unix socket. close closes pc.
+func (l *Listener) OpenPacket(ctx context.Context, env *cli.Env, con *cli.Console) (pc net.PacketConn, close func() error, err error) {
+	o := &opener{ctx: ctx, env: env, con: con, serving: &l.Serving}
+	pc, err = o.packet(l.at)
+	return pc, sync.OnceValue(o.close), o.finish(err)
+}
+
 type ownListener struct {
 	net.Listener
 	close func() error

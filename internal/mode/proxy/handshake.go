@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
@@ -23,10 +24,10 @@ import (
 // An upstream is a connection to a target, ready for frames or bytes.
 type upstream struct {
 	nc       net.Conn
-	buffered []byte            // what came with the response
-	fields   httpmini.Header   // of the response, for the client
-	deflate  bool              // permessage-deflate was agreed on
-	ag       wsproto.Agreement // with the client, by us: where the target speaks no WebSocket
+	buffered []byte          // what came with the response
+	fields   httpmini.Header // of the response, for the client
+	deflate  bool            // permessage-deflate was agreed on
+	other    end             // in place of all that where the target speaks no WebSocket
 }
 
 // handshake answers x, and where target and client agree, makes a session of it. The
@@ -58,21 +59,43 @@ func (p *proxy) handshake(x *httpmini.Exchange) error {
 	case err != nil:
 		return p.refuse(x, gatewayStatus(err), "the target: "+trouble(err), fmt.Errorf("%v: %w", target, err))
 	}
-	if target.scheme == "tcp" {
-		res, up.ag, _ = wsproto.Answer(req, p.bridgeOptions())
+	var ag wsproto.Agreement // with the client, by us: where the target speaks no WebSocket
+	if up.other != nil {
+		res, ag, _ = wsproto.Answer(req, p.joinOptions())
 	}
 	res.Header = append(res.Header, up.fields...)
-	s := p.session(x, target)
+	proto := "ws"
+	if p.tls.Enabled() {
+		proto = "wss"
+	}
+	s := p.newSession(proto, accept.Peer(x.RemoteAddr()), target)
 	x.Send(res)
 	x.Takeover(func(nc net.Conn, buffered []byte) {
-		p.opened(s, req)
-		if target.scheme == "tcp" {
-			p.bridge(s, nc, buffered, up)
-		} else {
+		p.opened(s, req.Target)
+		if up.other == nil {
 			p.relay(s, nc, buffered, up)
+			return
 		}
+		client := wsproto.NewConn(nc, buffered, wsproto.RoleServer, ag, p.wsConfig())
+		p.link(s, &webSocket{Conn: client, other: "backend", gone: wsproto.StatusBadGateway}, up.other)
 	})
 	return nil
+}
+
+// joinOptions are those for a target that speaks no WebSocket: what there is to agree
+// on we agree on ourselves.
+func (p *proxy) joinOptions() wsproto.AcceptOptions {
+	opt := p.accept
+	opt.NoCompression = p.ws.NoCompression
+	if opt.Subprotocols = p.ws.Subprotocols; len(opt.Subprotocols) == 0 {
+		opt.Subprotocols = []string{"*"} // many clients insist on one
+	}
+	return opt
+}
+
+// wsConfig is that of a WebSocket whose frames do not pass as they are.
+func (p *proxy) wsConfig() wsproto.Config {
+	return wsproto.Config{MaxMessage: p.listener.MaxMessage, PingInterval: p.listener.PingInterval, PongTimeout: p.listener.PingTimeout}
 }
 
 // refuse answers with a status and a text that is for everybody, and returns err,
@@ -221,14 +244,15 @@ type refusal struct {
 
 // connect opens the connection to the target, handshake included.
 func (p *proxy) connect(t *target, req *httpmini.Request, fields httpmini.Header) (*upstream, *refusal, error) {
+	if !t.webSocket() {
+		other, err := p.open(t)
+		return &upstream{other: other}, nil, err
+	}
 	ctx, cancel := p.handshakeTime()
 	defer cancel()
 	nc, err := p.dial(ctx, t)
 	if err != nil {
 		return nil, nil, inTime(ctx, err)
-	}
-	if t.scheme == "tcp" {
-		return &upstream{nc: nc}, nil, nil
 	}
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
 	up, refusal, err := p.upgrade(nc, t, req, fields)
@@ -250,18 +274,27 @@ func inTime(ctx context.Context, err error) error {
 	return err
 }
 
-// dial connects to the target and, for wss, does the handshake of TLS.
+// dial connects to the target and, for wss and tls, does the handshake of TLS.
 func (p *proxy) dial(ctx context.Context, t *target) (net.Conn, error) {
-	nc, err := p.dialer.For(p.env, t.scheme)(ctx, "tcp", t.address())
-	if err != nil || t.scheme != "wss" {
+	nc, err := p.dialPlain(ctx, t)
+	if err != nil || !t.secure() {
 		return nc, err
 	}
-	tc, err := p.secure.Client(ctx, nc, t.host)
-	if err != nil {
-		return nil, err // Client has closed nc
+	return p.startTLS(ctx, nc, t.host)
+}
+
+func (p *proxy) dialPlain(ctx context.Context, t *target) (net.Conn, error) {
+	network, address := t.address()
+	return p.dialer.For(p.env, t.scheme)(ctx, network, address)
+}
+
+// startTLS makes nc a TLS connection to host, or closes it.
+func (p *proxy) startTLS(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+	tc, err := p.secure.Client(ctx, nc, host)
+	if err == nil {
+		p.con.Detail("TLS to %s: %s", host, tlsconf.State(tc))
 	}
-	p.con.Detail("TLS to %v: %s", t, tlsconf.State(tc))
-	return tc, nil
+	return tc, err
 }
 
 // upgrade does the opening handshake with the target (RFC 6455 §4.1).

@@ -1,12 +1,15 @@
-// Package proxy passes WebSocket connections on to other servers.
+// Package proxy passes connections on: anything to anything, and shows what passes.
 //
-// The opening handshake is made twice, in handshake.go: the client's is judged and
-// not answered before the target's is done, whose answer goes back. Then the frames
-// pass as they are, by wsproto.Relay, or, to a target that speaks no WebSocket, as a
-// stream: bridge.go. Which target it is, routes.go says.
+// Clients come in by listen.go or udp.go; which target is theirs, routes.go says.
+// Where both speak WebSocket the opening handshake is made twice, in handshake.go:
+// the client's is judged and not answered before the target's is done, whose answer
+// goes back. Then the frames pass as they are, by wsproto.Relay. All else becomes two
+// ends, ends.go, which a link passes messages between: link.go. What is shown of both
+// is in view.go. Begin with run.
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,8 +17,8 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
+	"time"
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/accept"
@@ -24,27 +27,43 @@ import (
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/internal/tlsconf"
+	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
 // Mode is its row in the table of the program.
 var Mode = cli.Mode{
-	Name: "proxy", Brief: "pass WebSocket connections on, by host name too; WebSocket to TCP",
+	Name: "proxy", Brief: "pass connections on and show what passes: WebSocket, TCP, TLS, UDP, Unix sockets, stdio",
 	Aliases: []cli.Alias{{Name: "proxy_server"}},
 	Examples: []string{
 		"socketsrv -proxy -remote_host ws://127.0.0.1:9000",
 		"socketsrv -proxy -host 0.0.0.0 -port 8765 -config_path proxy.conf -show",
-		"socketsrv -proxy -remote_host tcp://127.0.0.1:5900",
+		"socketsrv -proxy -listen tcp://:9100 -remote_host tcp://192.168.1.20:9100 -show -framing line",
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
-		p := new(proxy)
+		p := &proxy{udpIdle: 5 * time.Minute, framing: linesrv.Framing{Kind: linesrv.KindNone}}
 		fs.Group("Proxy")
-		fs.Func("remote-host", "URL", "Passes connections on to this target: ws://, wss:// or tcp://HOST:PORT.", func(s string) (err error) {
+		fs.Func("listen", "SPEC", "Takes clients at ws://HOST:PORT, wss://…, tcp://…, tls://…, udp://…, unix:/PATH, or one on stdin and stdout: stdio:.", func(s string) (err error) {
+			if p.source, err = parseSource(s); err == nil && p.source.secure {
+				err = fs.ByName["tls"].Set("true")
+			}
+			return err
+		})
+		fs.Func("remote-host", "URL", "Passes connections on to this target: ws://HOST:PORT, wss://…, ws+unix:/PATH, tcp://…, tls://…, udp://… or unix:/PATH.", func(s string) (err error) {
 			p.remote, err = parseTarget(s)
 			return err
 		})
 		fs.String(&p.config, "config-path", "FILE", "Reads targets by Host from FILE: lines of HOST=URL, or JSON; -remote-host takes the others.")
+		fs.Func("H header", "'N: V'", "Sends this field to WebSocket targets of clients that speak no WebSocket; may be repeated.", func(s string) error {
+			field, err := cli.ParseField(s)
+			p.header = append(p.header, field)
+			return cmp.Or(err, cli.CheckHandshakeField(field))
+		})
+		fs.Hide("header")
+		fs.Switch(&p.text, "text", "Makes text messages of what a stream brings, where that is UTF-8, in place of binary ones.")
+		fs.Duration(&p.udpIdle, "udp-idle", "Forgets a UDP peer when nothing passed for D.")
 		fs.Switch(&p.show, "show", "Shows every message that passes, both ways, as -dump does; so do -v, -format, -raw and -max-show.")
+		fs.Framing(&p.framing, "Cuts what is shown of streams into messages.")
 		fs.Switch(&p.trust, "trust-forwarded", "Keeps Forwarded, X-Forwarded-* and X-Real-IP as clients send them.")
 		p.listener = listen.AddListener(fs, "127.0.0.1", "8008")
 		p.ws = wsFlags(fs)
@@ -56,6 +75,10 @@ var Mode = cli.Mode{
 			if fs.Given("max-message") {
 				p.maxMessage = p.listener.MaxMessage
 			}
+			if p.source.port != "" {
+				p.listener.Listen(p.source.host, p.source.port)
+			}
+			p.framing.KeepCR = true
 			p.show = p.show || p.output.Verbose || fs.Given("format") || fs.Given("raw") || fs.Given("max-show")
 			p.output.Lossy = !p.show && !p.output.JSON // what nobody asked for stops nobody
 			return nil
@@ -78,6 +101,7 @@ func wsFlags(fs *cli.Flags) *listen.WebSocket {
 	fs.Group("WebSocket")
 	fs.List(&w.Origins, "origin", "LIST", "Takes clients of these origins; * takes all. Else those of the same host and of loopback.")
 	fs.List(&w.AllowHosts, "allow-host", "LIST", "Takes these names in Host too, beside addresses and the names of this machine; * takes any.")
+	fs.List(&w.Subprotocols, "subprotocol", "LIST", "Answers the first of these that a client offers where the target speaks no WebSocket, else the first one offered; offers them to a target where the client speaks none.")
 	fs.Switch(&w.NoCompression, "x", "Refuses compression (permessage-deflate).")
 	fs.Func("auth", "USER:PASS", "Answers 401 without this user and password.", cli.SetUser(&w.User))
 	fs.String(&w.Token, "token", "T", "Answers 401 without this bearer token, or this password of any user.")
@@ -89,14 +113,14 @@ func wsFlags(fs *cli.Flags) *listen.WebSocket {
 func targetTLSFlags(fs *cli.Flags) *dial.TLS {
 	c := new(dial.TLS)
 	o := &c.Options
-	fs.Group("TLS to wss:// targets")
+	fs.Group("TLS to targets")
 	fs.Switch(&o.Insecure, "k insecure-backend", "Trusts any certificate of a target.")
 	fs.String(&o.CA, "backend-cacert", "FILE", "Trusts targets with certificates signed by those in this PEM file only.")
 	fs.String(&o.Cert, "backend-cert", "FILE", "Shows targets the certificate in this PEM file.")
 	fs.String(&o.Key, "backend-key", "FILE", "Uses the key in this PEM file; that of -backend-cert may hold it too.")
 	fs.Check(func() error {
 		switch {
-		case !tlsconf.Available && fs.AnyGiven("TLS to wss:// targets"):
+		case !tlsconf.Available && fs.AnyGiven("TLS to targets"):
 			return cli.ErrNoTLS
 		case o.Key != "" && o.Cert == "":
 			return cli.Usagef("-backend-key needs -backend-cert")
@@ -108,7 +132,12 @@ func targetTLSFlags(fs *cli.Flags) *dial.TLS {
 
 // proxy is what the flags said, and the proxy at work.
 type proxy struct {
+	source     source
 	remote     *target // nil: none
+	header     httpmini.Header
+	text       bool
+	udpIdle    time.Duration
+	framing    linesrv.Framing
 	config     string
 	trust      bool
 	show       bool  // messages
@@ -125,8 +154,11 @@ type proxy struct {
 	con    *cli.Console
 	routes *routes
 	accept wsproto.AcceptOptions
-	secure *tlsconf.Config // to wss targets; nil: there are none
-	ctx    context.Context // of handshakes with targets
+	secure *tlsconf.Config // to targets with TLS; nil: there are none
+	ctx    context.Context // of handshakes
+	cancel func()          // ends ctx
+	own    net.Addr        // where we listen, if not for WebSocket
+	said   atomic.Int64    // when full said so, in seconds
 
 	clients  atomic.Int64
 	counts   struct{ messages, bytes, refused atomic.Int64 }
@@ -148,6 +180,12 @@ func (s *session) Stop() { s.close() }
 func (s *session) Kill() { s.abort(wsproto.ErrServerClosed) }
 
 func (p *proxy) run(ctx context.Context, env *cli.Env, args []string) error {
+	stdout := env.Stdout
+	if p.source.scheme == "stdio" { // that is the client's
+		here := *env
+		here.Stdout = env.Stderr
+		env = &here
+	}
 	con, err := p.output.Open(env)
 	if err != nil {
 		return err
@@ -157,51 +195,52 @@ func (p *proxy) run(ctx context.Context, env *cli.Env, args []string) error {
 	if err := p.prepare(); err != nil {
 		return err
 	}
-	ln, err := p.listener.Open(ctx, env, con, "ws", p.tls)
-	if err != nil {
-		return err
-	}
-	defer ln.Close()
-	p.accept = p.acceptOptions(ln.Addr())
-	targets, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	handshakes, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	p.ctx = targets
-	server := &httpmini.Server{
-		Handler:     p.serve,
-		HeadTimeout: p.listener.HandshakeTimeout,
-		Limits:      httpmini.Limits{Line: 9 << 10}, // a query of 8 KiB and what goes with it
-		Log:         con.Error,
+	p.ctx, p.cancel = handshakes, cancel
+	switch p.source.scheme {
+	case "stdio":
+		return p.serveStdio(ctx, env.Stdin, stdout)
+	case "tcp":
+		err = p.serveStreams(ctx)
+	case "udp":
+		err = p.serveUDP(ctx)
+	default:
+		err = p.serveHTTP(ctx)
 	}
-	bound := &accept.Bound{Max: p.listener.MaxConns, Refuse: httpmini.Refuse, Full: func() { con.Error(errFull) }}
-	err = listen.ServeAll(ctx, &p.listener.Serving, func(ctx context.Context) {
-		ln.Close()
-		cancel()
-		var all sync.WaitGroup
-		all.Go(func() { p.sessions.Shutdown(ctx) })
-		all.Go(func() { server.Shutdown(ctx) })
-		all.Wait()
-	}, func() error { return accept.Serve(bound.Listen(ln), server.ServeConn, con.Error) })
 	p.summary()
 	return err
 }
 
-var errFull = errors.New("as many connections as -max-conns allows, more are turned away")
+// full says that there are too many clients, not more often than once in a while.
+func (p *proxy) full() {
+	if now := time.Now().Unix(); now-p.said.Swap(now) > 5 {
+		p.con.Error(errFull)
+	}
+}
+
+var errFull = errors.New("as many clients as -max-conns allows, more are turned away")
 
 // prepare reads what is to be known before the first client.
 func (p *proxy) prepare() (err error) {
 	if p.remote == nil && p.config == "" {
 		return cli.Usagef("missing -remote_host URL or -config_path FILE")
 	}
+	web := p.source.scheme == "ws" || p.source.scheme == ""
 	p.routes = &routes{other: p.remote}
-	if p.config != "" {
+	switch {
+	case p.config == "":
+	case !web:
+		return cli.Usagef("-config_path is for WebSocket clients: only they name a host")
+	default:
 		if p.routes, err = readRoutes(p.config, p.remote); err != nil {
 			return err
 		}
 	}
-	if p.listener.PingInterval > 0 && !p.routes.any(func(t *target) bool { return t.scheme == "tcp" }) {
-		return cli.Usagef("-ping-interval is for tcp:// targets: to others pings pass from end to end")
+	if p.listener.PingInterval > 0 && !p.routes.any(func(t *target) bool { return web != t.webSocket() }) {
+		return cli.Usagef("-ping-interval is for where one of both speaks WebSocket: between two pings pass from end to end")
 	}
-	if p.routes.any(func(t *target) bool { return t.scheme == "wss" }) {
+	if p.routes.any((*target).secure) {
 		if p.secure, err = p.targetTLS.Config(); err != nil {
 			return err
 		}
@@ -246,13 +285,9 @@ func (p *proxy) serve(x *httpmini.Exchange) {
 	p.con.Error(fmt.Errorf("%v: %w", x.RemoteAddr(), err))
 }
 
-// session names what comes of a handshake.
-func (p *proxy) session(x *httpmini.Exchange, t *target) *session {
-	s := &session{number: int(p.clients.Add(1) - 1), peer: accept.Peer(x.RemoteAddr()), proto: "ws", target: t}
-	if p.tls.Enabled() {
-		s.proto = "wss"
-	}
-	return s
+// newSession numbers what comes of a client.
+func (p *proxy) newSession(proto, peer string, t *target) *session {
+	return &session{number: int(p.clients.Add(1) - 1), peer: peer, proto: proto, target: t}
 }
 
 // relay passes frames between nc and the target until both have ended.
@@ -274,44 +309,27 @@ func (p *proxy) relay(s *session, nc net.Conn, buffered []byte, up *upstream) {
 	p.closed(s, end.ByBackend, end.Err)
 }
 
-func (p *proxy) opened(s *session, req *httpmini.Request) {
-	p.con.Status("client %d: %s %s to %s", s.number, s.peer, cli.Field(req.Target), s.target)
-	p.con.Event(event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: req.Target,
+func (p *proxy) opened(s *session, path string) {
+	p.con.Status("%s to %s", strings.TrimSuffix(fmt.Sprintf("client %d: %s %s", s.number, cmp.Or(s.peer, s.proto), cli.Field(path)), " "), s.target)
+	p.con.Event(event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: path,
 		Fields: []event.Data{event.Text("target", s.target.String())}})
 }
 
-// teller is what is told of each message of s; nil if nobody asks. One without a
-// payload is too long to be shown.
-func (p *proxy) teller(s *session) func(fromTarget bool, op wsproto.Opcode, size int64, payload []byte) {
-	if !p.show && !p.output.Events() {
-		return nil
-	}
-	return func(fromTarget bool, op wsproto.Opcode, size int64, payload []byte) {
-		if op == wsproto.OpClose {
-			return // closed says it
-		}
-		e := event.OfFrame(s.event(), !fromTarget, cli.OpcodeName(op), payload)
-		if payload == nil {
-			e.Size = size
-		}
-		if p.show && (e.Event == event.Message || p.output.Verbose) {
-			p.con.Emit(&e)
-		} else {
-			p.con.Event(e)
-		}
-	}
-}
-
+// closed says how s ended. What an end without a Close frame means depends on who
+// ended.
 func (p *proxy) closed(s *session, byTarget bool, err error) {
-	e, who := cli.Ended(s.event(), err), "client"
-	if e.Dir = event.In; byTarget {
-		e.Dir, who = event.Out, "target"
+	e, who, dir := s.event(), "client", event.In
+	if byTarget {
+		e.Proto, who, dir = s.target.scheme, "target", event.Out
 	}
+	e = cli.Ended(e, err)
+	e.Proto, e.Dir = s.proto, dir
+	_, words, _ := strings.Cut(event.EndText(&e), "closed")
 	switch {
 	case errors.Is(err, wsproto.ErrServerClosed):
 		p.con.Status("client %d: closed by us", s.number)
 	case e.Err == "":
-		p.con.Status("client %d: closed by the %s: %s", s.number, who, strings.TrimPrefix(event.EndText(&e), "closed: "))
+		p.con.Status("client %d: closed by the %s%s", s.number, who, words)
 	case errors.Is(err, io.EOF):
 		p.con.Status("client %d: the %s left without a close frame", s.number, who)
 	default:

@@ -468,7 +468,10 @@ func TestUsage(t *testing.T) {
 	}{
 		{nil, "missing -remote_host"},
 		{[]string{"-remote_host", "http://x"}, "want ws://"},
-		{[]string{"-remote_host", "localhost:8008"}, "want ws://"},
+		{[]string{"-remote_host", "localhost:8008/x?y"}, "want ws://"},
+		{[]string{"-remote_host", "ws://x", "-listen", "http://x:1"}, "-listen"},
+		{[]string{"-remote_host", "ws://x", "-listen", "tcp://x"}, "-listen"},
+		{[]string{"-config_path", bad, "-listen", "tcp://127.0.0.1:0"}, "-config_path"},
 		{[]string{"-config_path", filepath.Join(dir, "none")}, "no such file"},
 		{[]string{"-config_path", dir}, "-config_path"},
 		{[]string{"-config_path", bad}, "proxy.conf:3: want ws://"},

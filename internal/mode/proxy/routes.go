@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,32 +11,47 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"unicode"
 
 	"socketsrv/internal/cli"
 )
 
 // A target is where connections are passed on to.
 type target struct {
-	scheme     string // ws, wss, tcp
+	scheme     string // ws wss tcp tls udp unix
 	host, port string
-	path       string // before the client's own; no slash at its end
+	path       string // of ws, wss: before the client's own; no slash at its end
+	socket     string // of unix, and of ws over one: its path
 }
 
-var errTarget = errors.New("want ws://HOST[:PORT][/PATH], wss://… or tcp://HOST:PORT")
+var errTarget = errors.New("want ws://HOST[:PORT][/PATH], wss://…, ws+unix:/PATH, tcp://HOST:PORT, tls://…, udp://… or unix:/PATH")
 
-// parseTarget reads the URL of a target.
+// parseTarget reads the URL of a target; HOST:PORT is one of ws.
 func parseTarget(s string) (*target, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		return socketTarget("unix", path, "")
+	}
+	if path, ok := strings.CutPrefix(s, "ws+unix:"); ok {
+		path, at, _ := strings.Cut(path, ":")
+		return socketTarget("ws", path, at)
+	}
+	if !strings.Contains(s, "://") {
+		s = "ws://" + s
+	}
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(s, " \x7f") {
 		return nil, errTarget
 	}
 	t := &target{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), path: strings.TrimRight(u.EscapedPath(), "/")}
-	switch {
-	case t.scheme == "ws" && t.port == "":
-		t.port = "80"
-	case t.scheme == "wss" && t.port == "":
-		t.port = "443"
-	case t.scheme == "tcp" && t.path == "", t.scheme == "ws", t.scheme == "wss":
+	switch t.scheme {
+	case "ws":
+		t.port = cmp.Or(t.port, "80")
+	case "wss":
+		t.port = cmp.Or(t.port, "443")
+	case "tcp", "tls", "udp":
+		if t.path != "" {
+			return nil, errTarget
+		}
 	default:
 		return nil, errTarget
 	}
@@ -45,10 +61,28 @@ func parseTarget(s string) (*target, error) {
 	return t, nil
 }
 
+// socketTarget is one behind a Unix socket.
+func socketTarget(scheme, socket, path string) (*target, error) {
+	u, err := url.Parse("ws://x" + path)
+	if socket == "" || strings.ContainsFunc(socket, unicode.IsControl) || err != nil || u.Host != "x" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return nil, errTarget
+	}
+	return &target{scheme: scheme, socket: socket, path: strings.TrimRight(u.EscapedPath(), "/")}, nil
+}
+
+// webSocket says whether a WebSocket is at the target.
+func (t *target) webSocket() bool { return t.scheme == "ws" || t.scheme == "wss" }
+
+// secure says whether TLS is.
+func (t *target) secure() bool { return t.scheme == "wss" || t.scheme == "tls" }
+
 // authority is the Host field for the target: without the scheme's own port.
 func (t *target) authority() string {
 	host := t.host
-	if strings.Contains(host, ":") {
+	switch {
+	case t.socket != "":
+		return "localhost"
+	case strings.Contains(host, ":"):
 		host, _, _ = strings.Cut(host, "%") // a zone is ours alone
 		host = "[" + host + "]"
 	}
@@ -58,9 +92,30 @@ func (t *target) authority() string {
 	return host + ":" + t.port
 }
 
-func (t *target) address() string { return net.JoinHostPort(t.host, t.port) }
+// address returns the target as package net calls it.
+func (t *target) address() (network, address string) {
+	switch {
+	case t.socket != "":
+		return "unix", t.socket
+	case t.scheme == "udp":
+		network = "udp"
+	default:
+		network = "tcp"
+	}
+	return network, net.JoinHostPort(t.host, t.port)
+}
 
-func (t *target) String() string { return t.scheme + "://" + t.authority() + t.path }
+func (t *target) String() string {
+	switch {
+	case t.scheme == "unix":
+		return "unix:" + t.socket
+	case t.socket != "" && t.path != "":
+		return "ws+unix:" + t.socket + ":" + t.path
+	case t.socket != "":
+		return "ws+unix:" + t.socket
+	}
+	return t.scheme + "://" + t.authority() + t.path
+}
 
 // routes say which target a Host field leads to.
 type routes struct {

@@ -1,0 +1,247 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
+	"socketsrv/wsproto"
+)
+
+// A source is where clients come from.
+type source struct {
+	scheme     string // ws tcp udp stdio
+	secure     bool   // TLS is below
+	host, port string // "" port: what the other flags say
+}
+
+var errSource = errors.New("want [ws://]HOST:PORT, wss://…, tcp://…, tls://…, udp://…, unix:/PATH or stdio:")
+
+// parseSource reads the value of -listen.
+func parseSource(s string) (source, error) {
+	if s == "stdio:" || s == "stdio" || s == "-" {
+		return source{scheme: "stdio"}, nil
+	}
+	if path, ok := strings.CutPrefix(s, "unix:"); ok && path != "" {
+		return source{scheme: "tcp", host: s, port: "0"}, nil
+	}
+	scheme, address, ok := strings.Cut(s, "://")
+	if !ok {
+		scheme, address = "ws", s
+	}
+	from, known := map[string]source{"ws": {scheme: "ws"}, "wss": {scheme: "ws", secure: true}, "tcp": {scheme: "tcp"},
+		"tls": {scheme: "tcp", secure: true}, "udp": {scheme: "udp"}}[scheme]
+	host, port, err := net.SplitHostPort(strings.TrimSuffix(address, "/"))
+	if err == nil {
+		from.port, err = cli.ParsePort(port)
+	}
+	if from.host = host; host == "*" {
+		from.host = ""
+	} else if host == "" {
+		from.host = "127.0.0.1"
+	}
+	if !known || err != nil || strings.ContainsAny(host, "/ ") {
+		return from, errSource
+	}
+	return from, nil
+}
+
+// serveHTTP serves clients that speak WebSocket.
+func (p *proxy) serveHTTP(ctx context.Context) error {
+	ln, err := p.listener.Open(ctx, p.env, p.con, "ws", p.tls)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	p.accept = p.acceptOptions(ln.Addr())
+	server := &httpmini.Server{
+		Handler:     p.serve,
+		HeadTimeout: p.listener.HandshakeTimeout,
+		Limits:      httpmini.Limits{Line: 9 << 10}, // a query of 8 KiB and what goes with it
+		Log:         p.con.Error,
+	}
+	bound := &accept.Bound{Max: p.listener.MaxConns, Refuse: httpmini.Refuse, Full: p.full}
+	return p.until(ctx, ln.Close, func(ctx context.Context) { server.Shutdown(ctx) }, func() error {
+		return accept.Serve(bound.Listen(ln), server.ServeConn, p.con.Error)
+	})
+}
+
+// serveStreams serves clients whose bytes pass.
+func (p *proxy) serveStreams(ctx context.Context) error {
+	p.listener.Refuse = func(net.Conn) { p.full() }
+	ln, err := p.listener.Open(ctx, p.env, p.con, "tcp", p.tls)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	p.own = ln.Addr()
+	return p.until(ctx, ln.Close, nil, func() error {
+		return accept.Serve(ln, func(nc net.Conn) {
+			defer nc.Close()
+			err := p.greet(nc)
+			if err == nil {
+				_, err = p.carry(p.stream(nc), accept.Proto(nc), accept.Peer(nc.RemoteAddr()))
+			}
+			if err != nil {
+				p.counts.refused.Add(1)
+				p.con.Error(fmt.Errorf("%v: %w", accept.Peer(nc.RemoteAddr()), err))
+			}
+		}, p.con.Error)
+	})
+}
+
+// greet does the handshake of TLS with a client, where there is one.
+func (p *proxy) greet(nc net.Conn) error {
+	if secure, ok := nc.(interface{ HandshakeContext(context.Context) error }); ok {
+		return secure.HandshakeContext(p.ctx)
+	}
+	return nil
+}
+
+func (p *proxy) stream(nc net.Conn) *stream {
+	return &stream{Deadlines: accept.Deadlines{Conn: nc}, text: p.text}
+}
+
+// until serves until ctx ends. Then end closes what is listened on, all sessions end, and
+// stop ends what else there is.
+func (p *proxy) until(ctx context.Context, end func() error, stop func(context.Context), serve func() error) error {
+	return listen.ServeAll(ctx, &p.listener.Serving, func(ctx context.Context) {
+		end()
+		p.cancel()
+		var all sync.WaitGroup
+		all.Go(func() { p.sessions.Shutdown(ctx) })
+		if stop != nil {
+			all.Go(func() { stop(ctx) })
+		}
+		all.Wait()
+	}, serve)
+}
+
+// carry connects a client that speaks no HTTP with the target, and returns how their
+// session ended; err is why there was none: the client has been told.
+func (p *proxy) carry(client end, proto, peer string) (why, err error) {
+	target, err := p.open(p.remote)
+	if err != nil {
+		client.finish(err)
+		return nil, fmt.Errorf("%v: %w", p.remote, err)
+	}
+	s := p.newSession(proto, peer, p.remote)
+	p.opened(s, "")
+	return p.link(s, client, target), nil
+}
+
+var errOurselves = errors.New("the target is this proxy")
+
+// open connects to a target, handshakes included, for clients that make none.
+func (p *proxy) open(t *target) (end, error) {
+	ctx, cancel := p.handshakeTime()
+	defer cancel()
+	if t.webSocket() {
+		conn, _, err := wsproto.Dial(ctx, t.String(), wsproto.DialOptions{
+			Header: p.header, Subprotocols: p.ws.Subprotocols, NoCompression: p.ws.NoCompression,
+			Timeout: 1 << 62, // ctx has the real one
+			Config:  p.wsConfig(),
+			NetDial: func(ctx context.Context, network, address string) (net.Conn, error) { return p.dialPlain(ctx, t) },
+			TLS:     p.startTLS,
+		})
+		if err != nil {
+			return nil, inTime(ctx, err)
+		}
+		return &webSocket{Conn: conn, other: "client", gone: wsproto.StatusGoingAway}, nil
+	}
+	nc, err := p.dial(ctx, t)
+	switch {
+	case err != nil:
+		return nil, inTime(ctx, err)
+	case p.isOurs(nc):
+		nc.Close()
+		return nil, errOurselves
+	case t.scheme == "udp":
+		return &packets{Conn: nc}, nil
+	}
+	return p.stream(nc), nil
+}
+
+// isOurs tells whether nc leads to where we listen.
+func (p *proxy) isOurs(nc net.Conn) bool {
+	if p.own == nil || nc.RemoteAddr().Network() != p.own.Network() {
+		return false
+	}
+	own, err := netip.ParseAddrPort(p.own.String())
+	if err != nil {
+		return nc.RemoteAddr().String() == p.own.String()
+	}
+	to, _ := netip.ParseAddrPort(nc.RemoteAddr().String())
+	from, _ := netip.ParseAddrPort(nc.LocalAddr().String())
+	if own.Port() != to.Port() {
+		return false
+	}
+	return own.Addr().Unmap() == to.Addr().Unmap() || own.Addr().IsUnspecified() && to.Addr() == from.Addr()
+}
+
+// serveStdio is one session, of stdin and stdout; its end is that of the program.
+func (p *proxy) serveStdio(ctx context.Context, in io.Reader, out io.Writer) error {
+	client := p.stream(newStdio(in, out))
+	defer context.AfterFunc(ctx, func() { p.cancel(); p.sessions.KillAfter(p.listener.Grace) })()
+	why, err := p.carry(client, "stdio", "")
+	closed, ok := errors.AsType[*wsproto.CloseError](why)
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case ok && cli.CloseCode(closed.Code) != cli.ExitOK:
+		return cli.Fail(cli.CloseCode(closed.Code), why)
+	case orderly(why):
+		return nil
+	}
+	return cli.Fail(cli.ExitReceive, why)
+}
+
+// A stdio is stdin and stdout as a connection.
+type stdio struct {
+	net.Conn // nil: what it alone has is not asked for
+	in       *io.PipeReader
+	out      io.Writer
+}
+
+// newStdio leaves behind who reads in, which cannot be ended.
+func newStdio(in io.Reader, out io.Writer) *stdio {
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.Copy(w, in)
+		w.CloseWithError(err)
+	}()
+	return &stdio{in: r, out: out}
+}
+
+func (s *stdio) Read(p []byte) (int, error)       { return s.in.Read(p) }
+func (s *stdio) Write(p []byte) (int, error)      { return s.out.Write(p) }
+func (s *stdio) Close() error                     { return s.in.Close() }
+func (s *stdio) SetReadDeadline(time.Time) error  { return s.in.Close() } // what it brings is not wanted any more
+func (s *stdio) SetWriteDeadline(time.Time) error { return nil }
+
+// CloseWrite closes stdout, so that who reads it knows.
+func (s *stdio) CloseWrite() error {
+	out, ok := s.out.(*event.Stream)
+	if !ok {
+		return nil
+	}
+	err := out.Flush(cli.WriteStall)
+	if f, ok := out.Unwrap().(*os.File); ok {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}
