@@ -203,4 +203,3 @@ func (s *script) checkExit() {
 		s.t.Fatalf("exit %d: %s", code, s.last.Stderr)
 	}
 }
-
