@@ -28,6 +28,8 @@ func AddTLS(fs *cli.Flags) *TLS {
 	fs.String(&o.Key, "key", "FILE", "Uses the key in this PEM file; the file of -cert may hold it too.")
 	fs.String(&o.ServerName, "servername", "H", "Checks the certificate for this name, and asks the server for it.")
 	fs.Choice(&o.MaxVersion, "tls-max", "Speaks no later version of TLS.", "1.2", "1.3")
+	fs.Choice(&o.MinVersion, "tls-min", "Speaks old versions of TLS too, down to this one.", "1.0", "1.1", "1.2", "1.3")
+	fs.Switch(&o.RSA, "tls-rsa", "Allows what old devices need: key exchange by RSA, and weak ciphers.")
 	fs.Check(func() error {
 		switch {
 		case !tlsconf.Available && fs.AnyGiven("TLS"):

@@ -3,9 +3,11 @@
 package tlsconf
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -115,7 +117,7 @@ func (c *Config) useSelfSigned(o Options) error {
 			return err
 		}
 	}
-	certPEM, keyPEM, err := selfSigned(o.Hosts)
+	certPEM, keyPEM, err := selfSigned(o.Hosts, o.RSA)
 	if err != nil {
 		return err
 	}
@@ -189,8 +191,16 @@ func writeNew(name string, p []byte, mode fs.FileMode) error {
 // selfSigned makes a certificate for localhost, the loopback addresses, this
 // machine's name and hosts. It is good for 397 days, beginning an hour ago for
 // the sake of clients whose clock is late.
-func selfSigned(hosts []string) (certPEM, keyPEM []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// Old devices know nothing but RSA.
+func selfSigned(hosts []string, old bool) (certPEM, keyPEM []byte, err error) {
+	var key crypto.Signer
+	usage := x509.KeyUsageDigitalSignature
+	if old {
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+		usage |= x509.KeyUsageKeyEncipherment
+	} else {
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -204,7 +214,7 @@ func selfSigned(hosts []string) (certPEM, keyPEM []byte, err error) {
 		Subject:               pkix.Name{CommonName: "socketsrv self-signed"},
 		NotBefore:             start,
 		NotAfter:              start.AddDate(0, 0, 397),
-		KeyUsage:              x509.KeyUsageDigitalSignature,
+		KeyUsage:              usage,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true, // and no CA: browsers refuse one as a server's
 		DNSNames:              names,

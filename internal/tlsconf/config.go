@@ -99,6 +99,9 @@ func (c *Config) AddKeyLog(w io.Writer) {
 	}
 }
 
+// versions are those that -tls-min names.
+var versions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+
 // newConfig does what both sides have in common.
 func newConfig(o Options) (*Config, error) {
 	c := &Config{timeout: o.HandshakeTimeout, tls: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: o.NextProtos}}
@@ -107,6 +110,18 @@ func newConfig(o Options) (*Config, error) {
 	}
 	if o.NextProtos == nil {
 		c.tls.NextProtos = []string{"http/1.1"}
+	}
+	if o.MinVersion != "" {
+		c.tls.MinVersion = versions[o.MinVersion]
+	}
+	if c.tls.MinVersion < tls.VersionTLS12 {
+		c.notes = append(c.notes, "warning: TLS "+o.MinVersion+" can be read and changed by others (-tls-min)")
+	}
+	if o.RSA {
+		for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+			c.tls.CipherSuites = append(c.tls.CipherSuites, suite.ID)
+		}
+		c.notes = append(c.notes, "warning: key exchange by RSA and old ciphers are allowed (-tls-rsa)")
 	}
 	switch o.MaxVersion {
 	case "", "1.3":

@@ -445,3 +445,42 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 }
+
+// TestOldDevices is hw-42 and hw-43: a device that knows TLS 1.0 alone, or RSA alone, is
+// spoken to where that is asked for, and not otherwise.
+func TestOldDevices(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		device *tls.Config
+		server Options
+		ok     bool
+	}{
+		{"TLS 1.0", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, Options{MinVersion: "1.0"}, true},
+		{"TLS 1.0, not asked for", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, Options{}, false},
+		{"ECDHE with RSA", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}}, Options{RSA: true}, true},
+		{"key exchange by RSA", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, Options{RSA: true}, true},
+		{"RSA, not asked for", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}}, Options{}, false},
+	} {
+		c, err := Server(tt.server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked := tt.server.RSA || tt.server.MinVersion != ""; asked != (len(c.Notes()) > 0) {
+			t.Errorf("%s: the notes are %q", tt.name, c.Notes())
+		}
+		ours, theirs := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer ours.Close()
+			c.Handshake(t.Context(), ours)
+		}()
+		tt.device.InsecureSkipVerify = true
+		err = tls.Client(theirs, tt.device).HandshakeContext(t.Context())
+		if (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		theirs.Close()
+		<-done
+	}
+}

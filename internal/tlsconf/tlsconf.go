@@ -41,7 +41,9 @@ type Options struct {
 	Pin        string // clients take just the certificate sha256:HEX, or one with the public key sha256//BASE64
 	ServerName string // clients ask for it and check the certificate against it, instead of the host dialled
 
+	MinVersion       string        // 1.0 to 1.3; empty is 1.2
 	MaxVersion       string        // 1.2 or 1.3; empty is 1.3
+	RSA              bool          // for old devices: key exchange by RSA, old ciphers, a self-signed certificate of RSA
 	NextProtos       []string      // ALPN; nil is http/1.1 alone, empty but not nil is none
 	HandshakeTimeout time.Duration // 0 is HandshakeTimeout
 }
