@@ -312,6 +312,7 @@ func TestLoopOptions(t *testing.T) {
 
 // TestLoopListenerClosed: Serve ends when somebody else closes the listener.
 func TestLoopListenerClosed(t *testing.T) {
+	t.Parallel() // it waits
 	s := echoServer(newJournal())
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -496,6 +496,7 @@ func relayTCP(t testing.TB, cfg RelayConfig) (client, backend *net.TCPConn, end 
 // TestRelaySockets sends random messages both ways at once, over sockets, where
 // short reads are trusted.
 func TestRelaySockets(t *testing.T) {
+	t.Parallel() // it waits
 	client, backend, ends := relayTCP(t, RelayConfig{})
 	var all sync.WaitGroup
 	stream := func(from net.Conn, to net.Conn, role Role, seed uint64) {
@@ -546,6 +547,7 @@ func TestRelaySockets(t *testing.T) {
 // TestRelayUnnoticedEnd: the end of a stream that comes with the last bytes is
 // noticed though the read that brought them was trusted.
 func TestRelayUnnoticedEnd(t *testing.T) {
+	t.Parallel() // it waits
 	for range 20 {
 		client, backend, ends := relayTCP(t, RelayConfig{})
 		client.Write(maskedWire("81 01 61"))
