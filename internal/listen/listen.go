@@ -113,7 +113,7 @@ func AddListeners(fs *cli.Flags, addr, tcp, udp, ws string) *Listeners {
 	l := &Listeners{tcp: endpoint{port: tcp}, udp: endpoint{port: udp}, ws: endpoint{port: ws}}
 	host := addr
 	fs.Group("Listening")
-	addHost(fs, &host, "host", "Listens on this address, or on a Unix socket: unix:/path.")
+	addHost(fs, &host, "host", "Listens on this address, or for streams alone on a Unix socket: unix:/path.")
 	each := []struct {
 		name, title string
 		at          *endpoint
@@ -131,9 +131,17 @@ func AddListeners(fs *cli.Flags, addr, tcp, udp, ws string) *Listeners {
 	}
 	fs.String(&l.udp.iface, "udp-if", "NAME", "Joins the multicast group of -udp-addr on this network interface.")
 	fs.Check(func() error {
-		for _, e := range each {
-			if !fs.Given(e.name + "-addr") {
-				e.at.host = host
+		stream := strings.HasPrefix(host, "unix:") // which is one socket, for the first stream
+		for _, e := range []int{0, 2, 1} {
+			e := each[e]
+			if fs.Given(e.name + "-addr") {
+				continue
+			}
+			if e.at.host = host; strings.HasPrefix(host, "unix:") && !e.at.off() {
+				if !stream {
+					e.at.port = "off"
+				}
+				stream = false
 			}
 		}
 		return nil

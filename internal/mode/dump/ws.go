@@ -332,7 +332,7 @@ func (w *wsServer) broken(c *client, before string, err error) {
 	ev := event.Event{Event: event.Error, Proto: w.proto, Client: c.number, Peer: c.peer, Err: cli.ErrorText(err)}
 	if pe, ok := errors.AsType[*wsproto.ProtocolError](err); ok {
 		ev.Code, ev.Payload, ev.Offset = int(pe.Code), pe.Bytes, pe.Offset-int64(pe.Before)
-		ev.Err += frameWords(pe.Header)
+		ev.Err = pe.Err.Error() + frameWords(pe.Header)
 	}
 	if ev.Err = before + ev.Err; !w.output.JSON {
 		ev.Err = c.String() + ": " + ev.Err
