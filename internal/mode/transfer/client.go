@@ -5,6 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
+	mathrand "math/rand/v2"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +21,8 @@ type endpoint struct {
 	dial.Client
 	timeout time.Duration
 	retry   time.Duration
+	word    string // of -code
+	code    code
 
 	opened time.Time   // the connection there is
 	good   atomic.Bool // the other end was heard over it
@@ -37,7 +42,9 @@ func (c *endpoint) flags(fs *cli.Flags) {
 	c.Keepalive.Interval = pingInterval
 	fs.Duration(&c.timeout, "timeout", "Gives up when the other end is silent for D.")
 	fs.Duration(&c.retry, "reconnect", "Tries for D to make a broken connection again.")
-	fs.Size(&c.MaxMessage, "max-message", "Takes messages of at most SIZE bytes; with -wire msgpack a whole file is one, with pdu two thirds of one.")
+	fs.String(&c.word, "code", "WORD", "Listens only to the other end that has the same WORD, whoever else is on the server.")
+	fs.Hide("code")
+	fs.Size(&c.MaxMessage, "max-message", "Refuses messages of more than SIZE bytes; with -wire msgpack a whole file is one, with pdu a file is one of twice its size.")
 	c.WS = dial.AddWebSocket(fs)
 	c.TLS = dial.AddTLS(fs)
 	c.Output = fs.Output()
@@ -49,7 +56,9 @@ func (c *endpoint) flags(fs *cli.Flags) {
 		case c.timeout == 0:
 			return cli.Usagef("-timeout: want more than 0")
 		}
-		return nil
+		var err error
+		c.code, err = newCode(c.word)
+		return err
 	})
 }
 
@@ -116,7 +125,7 @@ func (c *endpoint) reopen(ctx context.Context, env *cli.Env, con *cli.Console, t
 	limit, cancel := context.WithTimeout(ctx, c.retry-now.Sub(c.broke))
 	defer cancel()
 	for {
-		pause := max(c.pause/2+time.Duration(randomByte())*c.pause/512, shortPause-now.Sub(c.opened))
+		pause := max(c.pause/2+mathrand.N(c.pause/2+1), shortPause-now.Sub(c.opened))
 		c.pause = min(max(2*c.pause, shortPause), 2*time.Second)
 		select {
 		case <-limit.Done():
@@ -134,20 +143,19 @@ func (c *endpoint) reopen(ctx context.Context, env *cli.Env, con *cli.Console, t
 	}
 }
 
-func randomByte() byte {
-	var b [1]byte
-	rand.Read(b[:])
-	return b[0]
-}
-
 func newTransferID() (id fileID) {
 	rand.Read(id[:])
 	return id
 }
 
-// writeControl sends c.
-func writeControl(conn *wsproto.Conn, c *control) error {
-	return conn.WriteMessage(wsproto.OpText, appendControl(nil, c))
+// told is err for the other end, which is not concerned with paths on this one.
+func told(err error) string {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
+	} else if link, ok := errors.AsType[*os.LinkError](err); ok {
+		err = link.Err
+	}
+	return cli.Clip(cli.ErrorText(err), maxReason)
 }
 
 // silent says that the other end was not heard for too long.

@@ -2,65 +2,26 @@ package transfer
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"socketsrv/internal/cli"
 )
 
-// The format of -send and -receive, version 1.
-//
-// Sender and receivers are clients of a broadcast server, which hands every
-// message to all others and knows nothing of files: any broadcast server will do,
-// also one that gives a message back to who sent it. What is for somebody else, or
-// in no format known, is ignored.
-//
-// Control messages are text: one flat JSON object of at most 4 KiB with
-// "transfer":1 (the version), "kind", "id" and the keys of its kind, each once;
-// unknown keys are ignored. An id, a batch, a stream and a receiver are 16 hexadecimal
-// digits chosen at random, in lower case: of one file on its way, of the files of
-// one command, of one receiving program.
-//
-//	from the sender
-//	  offer   batch file files name size  file number file of files wants to be sent
-//	  start   stream offset window        chunks follow, from there on
-//	  reset   receiver offset             what you have is not of this file: forget it; offset is 0
-//	  alive                               nothing to say, but here; once a second
-//	  done    stream name size sha256     that was all of it
-//	  over                                it is known who has it; a receiver may go
-//	  abort   reason                      nothing more comes
-//	from a receiver
-//	  accept  receiver offset sha256      send it from offset on; sha256 is of what is here
-//	  refuse  receiver reason             not this one
-//	  ack     receiver offset             so much has arrived; once a second, and every quarter of the window
-//	  saved   receiver sha256             it stands under its name
-//	  failed  receiver reason             it does not, and will not
-//
-// A chunk is a binary message: the four bytes "sft1", the stream (8 bytes), the
-// offset (8 bytes, big-endian), and 1 to 65,536 bytes of the file. The stream is
-// another id, that of the start: what is still on its way from before it, over a
-// connection that broke, is not taken for a part of this one. Chunks of a stream
-// come in order and without gaps, from the offset of its start on; those of bytes
-// that a receiver has already are checked for their order and passed over.
-//
-// The offer is repeated, at least every second, until there are receivers enough; done until
-// all have answered. The sender is never more than a window (-window, 4 MiB) ahead
-// of the slowest receiver's ack: that bounds what may wait in the server for a
-// receiver that is slow, and nothing needs to be dropped. A connection that broke
-// is made again: the sender then repeats its offer, a receiver its accept with the
-// offset it has, and the sender goes back to the lowest offset of all. A receiver
-// stays for ten seconds after the last file, to repeat saved to a sender who did not
-// hear it, unless over comes. Who says nothing for the time of -timeout is given up.
-//
-// Names are one path element as checkFileName wants it; sizes and offsets go up
-// to 2^63-1. The SHA-256 of done is of the whole file, and a file gets its name
-// after name, size and hash were found right, never before.
-const version = 1
+// The format of -send and -receive. Its messages, their keys and the course of a
+// transfer are described in doc/formats.md, which a test holds beside this file; what
+// a message does in which state is in the tables moves (stream.go) and peerMoves
+// (peers.go). What is for somebody else, or in no format known, is ignored.
+const version = 2
 
 const (
 	chunkSize     = 64 << 10 // bytes of a file in a chunk at the most
@@ -115,60 +76,53 @@ type control struct {
 	size     int64
 	offset   int64
 	window   int64
-	sha256   string
+	proof    string
 	receiver string
 	reason   string
+	seq      int64 // with -code; else 0
 }
 
 // controlKeys are the keys of each kind, in the order they are written.
 var controlKeys = map[string][]string{
-	"offer":  {"batch", "file", "files", "name", "size"},
-	"start":  {"stream", "offset", "window"},
-	"reset":  {"receiver", "offset"},
-	"alive":  {},
-	"done":   {"stream", "name", "size", "sha256"},
-	"over":   {},
-	"abort":  {"reason"},
-	"accept": {"receiver", "offset", "sha256"},
-	"refuse": {"receiver", "reason"},
-	"ack":    {"receiver", "offset"},
-	"saved":  {"receiver", "sha256"},
-	"failed": {"receiver", "reason"},
+	"offer":   {"batch", "file", "files", "name", "size"},
+	"start":   {"stream", "offset", "window"},
+	"reset":   {"receiver"},
+	"alive":   {},
+	"done":    {"stream", "name", "size"},
+	"confirm": {"receiver", "proof"},
+	"over":    {},
+	"abort":   {"reason"},
+	"accept":  {"receiver", "offset", "proof"},
+	"refuse":  {"receiver", "reason"},
+	"ack":     {"receiver", "offset"},
+	"have":    {"receiver", "proof"},
+	"saved":   {"receiver", "proof"},
+	"failed":  {"receiver", "reason"},
 }
 
 // value returns where the value of a key is kept: a *string or an *int64.
 func (c *control) value(key string) any {
-	switch key {
-	case "batch":
-		return &c.batch
-	case "stream":
-		return &c.stream
-	case "file":
-		return &c.file
-	case "files":
-		return &c.files
-	case "name":
-		return &c.name
-	case "size":
-		return &c.size
-	case "offset":
-		return &c.offset
-	case "window":
-		return &c.window
-	case "sha256":
-		return &c.sha256
-	case "receiver":
-		return &c.receiver
-	case "reason":
-		return &c.reason
-	}
-	return nil
+	return map[string]any{
+		"batch": &c.batch, "stream": &c.stream, "file": &c.file, "files": &c.files, "name": &c.name, "size": &c.size, "offset": &c.offset,
+		"window": &c.window, "proof": &c.proof, "receiver": &c.receiver, "reason": &c.reason, "seq": &c.seq,
+	}[key]
+}
+
+// proofOf shows that who says c knows sum, a SHA-256 in hexadecimal digits. It is of
+// this kind, file and receiver, and tells nobody who does not know sum what that is.
+func (c *control) proofOf(sum string) string {
+	proof := sha256.Sum256([]byte(c.kind + c.id.String() + c.receiver + sum))
+	return hex.EncodeToString(proof[:])
 }
 
 // appendControl appends c as it is sent.
 func appendControl(dst []byte, c *control) []byte {
 	dst = fmt.Appendf(dst, `{"transfer":%d,"kind":%q,"id":%q`, version, c.kind, c.id)
-	for _, key := range controlKeys[c.kind] {
+	keys := controlKeys[c.kind]
+	if c.seq > 0 {
+		keys = append(slices.Clip(keys), "seq")
+	}
+	for _, key := range keys {
 		dst = fmt.Appendf(dst, `,%q:`, key)
 		switch v := c.value(key).(type) {
 		case *int64:
@@ -184,7 +138,7 @@ func appendControl(dst []byte, c *control) []byte {
 // Why a message is no control message. errForeign is not even meant as one.
 var (
 	errForeign   = errors.New("not of a transfer")
-	errVersion1  = errors.New("another version of the format: want 1")
+	errVersion   = errors.New("another version of the format: want 2")
 	errKind      = errors.New("unknown kind")
 	errKeyTwice  = errors.New("a key comes twice")
 	errKeyLacks  = errors.New("a key is missing")
@@ -192,6 +146,7 @@ var (
 	errNotFlat   = errors.New("not one flat JSON object")
 	errTooLong   = errors.New("longer than 4 KiB")
 	errFileCount = errors.New("want 1 <= file <= files <= 1048576")
+	errCode      = errors.New("one end has a -code that the other has not")
 )
 
 // parseControl reads a control message. An error other than errForeign comes with
@@ -212,8 +167,8 @@ func parseControl(b []byte) (c control, err error) {
 	switch {
 	case err != nil:
 		return c, err
-	case values["transfer"] != json.Number("1"):
-		return c, errVersion1
+	case values["transfer"] != json.Number("2"):
+		return c, errVersion
 	case idErr != nil:
 		return c, fmt.Errorf("id: %w", idErr)
 	}
@@ -221,6 +176,9 @@ func parseControl(b []byte) (c control, err error) {
 	keys, known := controlKeys[c.kind]
 	if !known {
 		return c, errKind
+	}
+	if _, there := values["seq"]; there {
+		keys = append(slices.Clip(keys), "seq")
 	}
 	for _, key := range keys {
 		v, there := values[key]
@@ -252,7 +210,7 @@ func (c *control) set(key string, v any) bool {
 		switch key {
 		case "batch", "stream", "receiver":
 			return parseID(&id, s) == nil
-		case "sha256":
+		case "proof":
 			return len(s) == 64 && isLowerHex(s)
 		case "reason":
 			*p = cli.Clip(s, maxReason)
@@ -308,4 +266,59 @@ func flatObject(b []byte) (map[string]any, error) {
 		return values, errNotFlat
 	}
 	return values, twice
+}
+
+// A code is what the flag -code gives to control messages: a number that grows and a
+// MAC. The zero value is no code: it adds neither, and takes only messages without.
+type code struct {
+	key []byte
+	seq int64 // of the last message
+}
+
+// newCode makes the key of a word. It takes its time, so that whoever has a message
+// with a MAC cannot try many words.
+func newCode(word string) (code, error) {
+	if word == "" {
+		return code{}, nil
+	}
+	key, err := pbkdf2.Key(sha256.New, word, []byte("socketsrv transfer"), 1<<16, sha256.Size)
+	return code{key: key}, err
+}
+
+const macKey = `,"mac":"`
+
+// append appends c as it is sent. One goroutine at a time may call it.
+func (k *code) append(dst []byte, c control) []byte {
+	if k.key == nil {
+		return appendControl(dst, &c)
+	}
+	k.seq++
+	c.seq = k.seq
+	b := appendControl(nil, &c)
+	return fmt.Appendf(append(dst, b[:len(b)-1]...), `%s%x"}`, macKey, k.mac(b))
+}
+
+// mac is of the message without its key "mac".
+func (k *code) mac(b []byte) []byte {
+	h := hmac.New(sha256.New, k.key)
+	h.Write(b)
+	return h.Sum(nil)
+}
+
+// parse reads a control message if it has the right MAC.
+func (k *code) parse(b []byte) (control, error) {
+	c, err := parseControl(b)
+	if errors.Is(err, errForeign) {
+		return c, err
+	}
+	at := len(b) - len(macKey) - 2*sha256.Size - len(`"}`)
+	sealed := at > 0 && string(b[at:at+len(macKey)]) == macKey
+	if sealed && k.key != nil {
+		mac, _ := hex.DecodeString(string(b[at+len(macKey) : len(b)-len(`"}`)]))
+		sealed = hmac.Equal(mac, k.mac(append(slices.Clip(b[:at]), '}')))
+	}
+	if sealed != (k.key != nil) {
+		return control{}, errCode
+	}
+	return c, err
 }

@@ -11,6 +11,7 @@ import (
 
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
+	"socketsrv/internal/wire"
 	"socketsrv/wsproto"
 )
 
@@ -33,7 +34,7 @@ func (s *sending) attach(conn *wsproto.Conn) {
 				st.err = lost(err)
 				return
 			}
-			if s.peers.take(m) {
+			if s.peers.take(&s.code, m) {
 				s.good.Store(true)
 			}
 		}
@@ -77,24 +78,43 @@ func (st *sendStream) writeFailed(err error) error {
 // maxPeers is how many receivers a sender keeps book of; it ignores others.
 const maxPeers = 256
 
+// maxTries is how often a receiver may accept anew before it has more.
+const maxTries = 8
+
 type peerState uint8
 
 const (
 	peerKnown    peerState = iota // had an earlier file, or this one before the connection broke
 	peerAccepted                  // waits for a start
 	peerActive                    // is being sent to
+	peerProven                    // has it all, and puts it on the disk
 	peerSaved
 	peerRefused
 	peerFailed
 )
 
+// peerMoves are what the messages of a receiver do in each of its states. What is not
+// here only shows that it lives.
+var peerMoves = map[string]map[peerState]func(*sendPeers, *sendPeer, *control){
+	"accept": {peerKnown: (*sendPeers).join, peerAccepted: (*sendPeers).join, peerActive: (*sendPeers).rejoin, peerProven: (*sendPeers).rejoin},
+	"refuse": {peerKnown: (*sendPeers).refused, peerAccepted: (*sendPeers).refused},
+	"ack":    {peerActive: (*sendPeers).acked},
+	"have":   {peerActive: (*sendPeers).proven, peerProven: (*sendPeers).proven},
+	"saved":  {peerKnown: (*sendPeers).saved, peerProven: (*sendPeers).saved}, // known: before the connection broke
+	"failed": {peerKnown: (*sendPeers).failed, peerAccepted: (*sendPeers).failed, peerActive: (*sendPeers).failed, peerProven: (*sendPeers).failed},
+}
+
 // A sendPeer is a receiver as the sender sees it.
 type sendPeer struct {
 	id     string
 	state  peerState
-	offset int64 // what it has
-	sum    string
+	offset int64  // what it has
+	proof  string // that it has that
+	best   int64  // the most it had when it accepted
+	tries  int    // how often it accepted since
+	asks   bool   // to be told what the whole is
 	heard  time.Time
+	seq    int64 // of its last message
 	reason string
 }
 
@@ -106,8 +126,10 @@ type sendPeers struct {
 	mu    sync.Mutex
 	id    fileID
 	peers map[string]*sendPeer
-	asked int   // how often the offer was repeated
-	sent  int64 // up to where chunks went out since the last start
+	asked int    // how often the offer was repeated
+	sent  int64  // up to where chunks went out since the last start
+	sum   string // of the whole file; "" until that is known
+	tool  string // the -wire that a receiver seems to want; "" if none does
 }
 
 func (ps *sendPeers) init() {
@@ -119,10 +141,10 @@ func (ps *sendPeers) init() {
 func (ps *sendPeers) next(id fileID) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	ps.id, ps.asked = id, 0
+	ps.id, ps.asked, ps.sum, ps.tool = id, 0, "", ""
 	for _, p := range ps.peers {
 		if p.state == peerSaved || p.state == peerRefused {
-			*p = sendPeer{id: p.id, state: peerKnown, heard: time.Now()}
+			*p = sendPeer{id: p.id, state: peerKnown, heard: time.Now(), seq: p.seq}
 		} else {
 			delete(ps.peers, p.id)
 		}
@@ -135,7 +157,7 @@ func (ps *sendPeers) forget() {
 	defer ps.mu.Unlock()
 	ps.asked = 0
 	for _, p := range ps.peers {
-		if p.state == peerAccepted || p.state == peerActive {
+		if p.state == peerAccepted || p.state == peerActive || p.state == peerProven {
 			p.state, p.heard = peerKnown, time.Now()
 		}
 	}
@@ -149,14 +171,14 @@ func (ps *sendPeers) repeated() {
 }
 
 // take looks at a message; false: it is not for us.
-func (ps *sendPeers) take(m wsproto.Message) bool {
-	if m.Opcode != wsproto.OpText {
-		return false
-	}
-	c, err := parseControl(m.Data)
+func (ps *sendPeers) take(k *code, m wsproto.Message) bool {
+	c, err := k.parse(m.Data)
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if err != nil || c.id != ps.id || c.receiver == "" {
+	switch {
+	case err != nil:
+		return ps.notOurs(k, m.Data)
+	case m.Opcode != wsproto.OpText || c.id != ps.id || c.receiver == "":
 		return false
 	}
 	p := ps.peers[c.receiver]
@@ -167,35 +189,83 @@ func (ps *sendPeers) take(m wsproto.Message) bool {
 		p = &sendPeer{id: c.receiver}
 		ps.peers[c.receiver] = p
 	}
-	p.heard = time.Now()
-	p.apply(&c, ps.sent)
+	if k.key != nil && c.seq <= p.seq {
+		return false // somebody repeats it
+	}
+	p.heard, p.seq = time.Now(), c.seq
+	if move := peerMoves[c.kind][p.state]; move != nil {
+		move(ps, p, &c)
+	}
+	ps.changed()
+	return true
+}
+
+func (ps *sendPeers) changed() {
 	select {
 	case ps.news <- struct{}{}:
 	default:
 	}
-	return true
 }
 
-// apply changes the state by what a receiver said; it cannot have got more than
-// was sent.
-func (p *sendPeer) apply(c *control, sent int64) {
-	if p.state == peerSaved || p.state == peerFailed || p.state == peerRefused {
-		return
+// notOurs looks for a receiver of the ws tool, which says that it cannot read an offer.
+func (ps *sendPeers) notOurs(k *code, b []byte) bool {
+	fields, format, err := wire.Parse(b)
+	if a, ok := fields.Answer(); err == nil && ok && a.Err != "" && k.key == nil {
+		ps.tool = format.String()
+		ps.changed()
 	}
-	switch c.kind {
-	case "accept":
-		p.state, p.offset, p.sum = peerAccepted, c.offset, c.sha256
-	case "ack":
-		if p.state == peerActive {
-			p.offset = max(p.offset, min(c.offset, sent))
+	return false
+}
+
+func (ps *sendPeers) join(p *sendPeer, c *control) {
+	p.state, p.offset, p.proof = peerAccepted, c.offset, c.proof
+}
+
+// rejoin has the sender begin again where a receiver is, which lost its connection or
+// a start. One that never gets any further would have it begin for ever.
+func (ps *sendPeers) rejoin(p *sendPeer, c *control) {
+	if p.tries++; c.offset > p.best {
+		p.best, p.tries = c.offset, 0
+	}
+	if ps.join(p, c); p.tries > maxTries {
+		p.state, p.reason = peerFailed, "it accepts again and again, and has no more than before"
+	}
+}
+
+func (ps *sendPeers) refused(p *sendPeer, c *control) { p.state, p.reason = peerRefused, c.reason }
+func (ps *sendPeers) failed(p *sendPeer, c *control)  { p.state, p.reason = peerFailed, c.reason }
+
+// acked notes what a receiver has, which cannot be more than was sent.
+func (ps *sendPeers) acked(p *sendPeer, c *control) { p.offset = max(p.offset, min(c.offset, ps.sent)) }
+
+// proven compares what a receiver has with what the file is.
+func (ps *sendPeers) proven(p *sendPeer, c *control) {
+	switch {
+	case ps.sum == "": // it cannot have it yet
+	case c.proof == c.proofOf(ps.sum):
+		p.state, p.asks = peerProven, true
+	default:
+		p.state, p.reason, p.asks = peerFailed, errSum.Error(), true
+	}
+}
+
+func (ps *sendPeers) saved(p *sendPeer, c *control) {
+	if ps.sum != "" && c.proof == c.proofOf(ps.sum) {
+		p.state = peerSaved
+	}
+}
+
+// asking are those who are to be told what the whole is; they are returned once.
+func (ps *sendPeers) asking(sum string) (ids []string) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.sum = sum
+	for _, p := range ps.peers {
+		if p.asks {
+			ids, p.asks = append(ids, p.id), false
 		}
-	case "saved":
-		p.state, p.sum = peerSaved, c.sha256
-	case "refuse":
-		p.state, p.reason = peerRefused, c.reason
-	case "failed":
-		p.state, p.reason = peerFailed, c.reason
 	}
+	return ids
 }
 
 // drop gives up those in the given states who have been silent for too long. The
@@ -220,7 +290,7 @@ func (ps *sendPeers) gathered(wanted int, timeout time.Duration) (bool, error) {
 		return false, nil
 	case n[peerAccepted]+n[peerSaved] >= wanted:
 		return true, nil
-	case ps.asked > 0 && n[peerRefused]+n[peerFailed] > 0:
+	case ps.asked > 0 && (n[peerRefused]+n[peerFailed] > 0 || ps.tool != ""):
 		return false, ps.reasons() // the others have had their time to accept
 	}
 	return false, nil
@@ -296,27 +366,22 @@ func (ps *sendPeers) room(end, window int64, wanted int, timeout time.Duration) 
 	switch n = ps.tally(); {
 	case n[peerActive] > 0:
 		return roomNone, nil
-	case n[peerSaved] >= wanted:
+	case n[peerProven] > 0 || n[peerSaved] >= wanted:
 		return roomNobody, nil
 	}
 	return roomNone, ps.reasons()
 }
 
 // outcome says whether all who got the file have it.
-func (ps *sendPeers) outcome(sum string, wanted int, timeout time.Duration) (over, rejoined bool, err error) {
+func (ps *sendPeers) outcome(wanted int, timeout time.Duration) (over, rejoined bool, err error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	ps.drop(timeout, peerActive)
-	for _, p := range ps.peers {
-		if p.state == peerSaved && p.sum != sum {
-			p.state, p.reason = peerFailed, "it saved something else"
-		}
-	}
+	ps.drop(timeout, peerActive, peerProven)
 	n := ps.tally()
 	switch {
 	case n[peerAccepted] > 0:
 		return false, true, nil
-	case n[peerActive] > 0:
+	case n[peerActive]+n[peerProven] > 0:
 		return false, false, nil
 	case n[peerSaved] < wanted:
 		return false, false, ps.reasons()
@@ -349,6 +414,9 @@ func (ps *sendPeers) reasons() error {
 		case peerFailed:
 			errs = append(errs, fmt.Errorf("receiver %s: %s", id, cli.Field(p.reason)))
 		}
+	}
+	if ps.tool != "" {
+		errs = append(errs, fmt.Errorf("a receiver speaks the format of IXWebSocket's ws: want -wire %s", ps.tool))
 	}
 	if len(errs) == 0 {
 		return errors.New("too few receivers are left")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -31,8 +32,15 @@ var Receive = cli.Mode{
 		fs.Switch(&r.keep, "keep", "Goes on after the files of one sender.")
 		fs.Switch(&r.overwrite, "overwrite", "Replaces files that exist.")
 		fs.Switch(&r.resume, "resume", "Keeps the part of a file that did not come whole, and goes on with it the next time.")
-		fs.Size(&r.maxSize, "max-size", "Refuses larger files.")
+		fs.Size(&r.maxSize, "max-size", "Refuses files of more than SIZE bytes.")
 		fs.Duration(&r.ackDelay, "ack-delay", "Waits D before an answer to ws send, which misses early ones.")
+		fs.Func("delay", "MS", "Pauses so many milliseconds after each message, to receive slowly.", func(s string) error {
+			ms, err := strconv.ParseUint(s, 10, 31)
+			if r.delay = time.Duration(ms) * time.Millisecond; err != nil {
+				return errors.New("want a number of milliseconds")
+			}
+			return nil
+		})
 		r.flags(fs)
 		return r.run
 	},
@@ -43,7 +51,7 @@ type receive struct {
 	endpoint
 	keep, overwrite, resume bool
 	maxSize                 int64
-	ackDelay                time.Duration
+	ackDelay, delay         time.Duration
 }
 
 func (r *receive) run(ctx context.Context, env *cli.Env, args []string) error {
@@ -100,7 +108,7 @@ type receiving struct {
 	last     fileID    // of all files, and that is here
 	leaving  time.Time // when it ends, if set
 	finished bool      // over is closed
-	outcome  error     // how it came to its end
+	outcome  error     // the first thing that went wrong
 	foreign  bool      // said that there are messages we do not know
 	bad      bool      // said that there are broken ones
 
@@ -125,7 +133,7 @@ func (g *receiving) connections(ctx context.Context, env *cli.Env, t dial.Target
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.leaving.IsZero() && ctx.Err() == nil {
-		return nil // the server went away, but all is here
+		return g.outcome // the server went away, but all is here
 	}
 	return err
 }
@@ -175,6 +183,9 @@ func (g *receiving) read(conn *wsproto.Conn) error {
 			return err
 		}
 		g.take(m)
+		if g.delay > 0 {
+			g.sleep(g.delay)
+		}
 	}
 }
 
@@ -186,8 +197,8 @@ func (g *receiving) attach(conn *wsproto.Conn) {
 		return
 	}
 	for _, t := range g.incoming {
-		if t.state == incomingFlows || t.state == incomingWaits {
-			t.state, t.heard = incomingWaits, g.con.Now()
+		if t.state != incomingReads && t.state != incomingSaves {
+			t.heard = g.con.Now()
 			g.accept(t)
 		}
 	}
@@ -205,12 +216,11 @@ func (g *receiving) close() {
 }
 
 // end ends the program; mu is held.
-func (g *receiving) end(err error) {
-	if g.finished {
-		return
+func (g *receiving) end() {
+	if !g.finished {
+		g.finished = true
+		close(g.over)
 	}
-	g.finished, g.outcome = true, err
-	close(g.over)
 }
 
 // take handles a message.
@@ -225,7 +235,7 @@ func (g *receiving) take(m wsproto.Message) {
 		g.chunk(c)
 		return
 	}
-	c, err := parseControl(m.Data)
+	c, err := g.code.parse(m.Data)
 	switch {
 	case err == nil:
 		g.good.Store(true)
@@ -260,7 +270,7 @@ func (g *receiving) badControl(c *control, err error) {
 // finds out.
 func (g *receiving) tell(c *control) {
 	if g.conn != nil {
-		writeControl(g.conn, c)
+		g.conn.WriteMessage(wsproto.OpText, g.code.append(nil, *c))
 	}
 }
 
@@ -277,7 +287,7 @@ func (g *receiving) saved(name string, size int64, sum string, took time.Duratio
 func (g *receiving) failed(name string, err error) error {
 	g.bar.Clear()
 	err = fmt.Errorf("%s: %w", cli.Field(name), err)
-	if g.keep {
+	if g.keep || g.outcome != nil {
 		g.con.Error(err)
 	}
 	return err

@@ -24,7 +24,7 @@ const (
 // anything on a broadcast server.
 func (g *receiving) takeWire(b []byte) bool {
 	m, format, err := wiremsg.Parse(b)
-	if err != nil {
+	if err != nil || g.code.key != nil {
 		return false
 	}
 	f, ok := m.File()
@@ -39,7 +39,7 @@ func (g *receiving) takeWire(b []byte) bool {
 	answer := wiremsg.Answer{ID: f.ID, Name: f.Name}
 	err = g.saveWire(&f)
 	if err != nil {
-		answer = wiremsg.Answer{Err: cli.Clip(err.Error(), maxReason)}
+		answer = wiremsg.Answer{Err: told(err)}
 		err = g.failed(f.Name, err)
 	}
 	g.answerWire(wiremsg.AppendAnswer(nil, format, answer), err)
@@ -81,8 +81,8 @@ func (g *receiving) saveWire(f *wiremsg.File) error {
 }
 
 // answerWire answers after the time of -ack-delay: ws send only sees an answer
-// that comes when it has begun to wait, half a second after it sent. Unless -keep,
-// err is how the program ends if no other file comes soon.
+// that comes when it has begun to wait, half a second after it sent. The program ends,
+// and that with err, if no other file comes soon, and none is coming in our format.
 func (g *receiving) answerWire(answer []byte, err error) {
 	g.wireJobs++
 	g.wireFiles++
@@ -95,14 +95,11 @@ func (g *receiving) answerWire(answer []byte, err error) {
 			g.conn.WriteMessage(wsproto.OpBinary, answer) // its reader finds out about errors
 		}
 		g.mu.Unlock()
-		if g.keep {
-			return
-		}
 		g.sleep(wireLinger)
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if g.wireFiles == number {
-			g.end(err)
+		if g.wireFiles == number && g.batch == "" {
+			g.rest(err)
 		}
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/internal/files"
+	"socketsrv/wsproto"
 )
 
 // Send sends files through a transfer server.
@@ -32,7 +33,7 @@ var Send = cli.Mode{
 		s := &send{wire: "stream", receivers: 1, wait: time.Minute, window: 4 << 20}
 		fs.Group("Sending")
 		fs.Choice(&s.wire, "wire", "Speaks our format, or one of IXWebSocket's ws: pdu since 2026, msgpack up to 12.0.1.", "stream", "pdu", "msgpack")
-		fs.Int(&s.receivers, "receivers", "N", 1, maxPeers, "Ends when N receivers have each file.")
+		fs.Int(&s.receivers, "receivers", "N", 1, maxPeers, "Begins when N receivers accept a file, and ends when they have it.")
 		fs.Duration(&s.wait, "wait", "Waits D for receivers to come.")
 		fs.String(&s.name, "name", "NAME", "Sends the one file under this name.")
 		fs.Size(&s.window, "window", "Is never more than SIZE bytes ahead of the slowest receiver.")
@@ -40,6 +41,9 @@ var Send = cli.Mode{
 		fs.Check(func() error {
 			if s.window < chunkSize || s.window > 1<<30 {
 				return cli.Usagef("-window: want 64k to 1G")
+			}
+			if s.word != "" && s.wire != "stream" {
+				return cli.Usagef("-code is for our format: -wire %s has no place for it", s.wire)
 			}
 			return nil
 		})
@@ -239,7 +243,7 @@ func (s *sending) one(f *source, number int) error {
 		err = s.attempt(f, number)
 	}
 	if err != nil {
-		s.tell(&control{kind: "abort", id: f.id, reason: cli.Clip(cli.ErrorText(err), maxReason)}) // if it still can
+		s.tell(&control{kind: "abort", id: f.id, reason: told(err)}) // if it still can
 	}
 	return err
 }
@@ -335,7 +339,7 @@ func (s *sending) fault() error {
 
 // tell sends a control message.
 func (s *sending) tell(m *control) error {
-	if err := writeControl(s.stream.conn, m); err != nil {
+	if err := s.stream.conn.WriteMessage(wsproto.OpText, s.code.append(nil, *m)); err != nil {
 		return s.stream.writeFailed(err)
 	}
 	return nil
@@ -349,7 +353,8 @@ func (s *sending) begin(f *source) (pos int64, err error) {
 			if err := s.hashTo(f, p.offset); err != nil {
 				return 0, err
 			}
-			wrong = p.sum != f.sum()
+			claim := control{kind: "accept", id: f.id, receiver: p.id}
+			wrong = p.proof != claim.proofOf(f.sum())
 		}
 		if !wrong {
 			continue
@@ -439,13 +444,20 @@ func (s *sending) makeRoom(f *source, end int64) (roomState, error) {
 // have it. It is not done when somebody accepted meanwhile.
 func (s *sending) confirm(f *source) (done bool, err error) {
 	sum := f.sum()
-	m := &control{kind: "done", id: f.id, stream: f.stream.String(), name: f.name, size: f.size, sha256: sum}
+	m := &control{kind: "done", id: f.id, stream: f.stream.String(), name: f.name, size: f.size}
 	for {
 		if err := s.tell(m); err != nil {
 			return false, err
 		}
 		for again := time.NewTimer(beat); ; {
-			over, rejoined, err := s.peers.outcome(sum, s.receivers, s.timeout)
+			for _, id := range s.peers.asking(sum) {
+				c := &control{kind: "confirm", id: f.id, receiver: id}
+				c.proof = c.proofOf(sum)
+				if err := s.tell(c); err != nil {
+					return false, err
+				}
+			}
+			over, rejoined, err := s.peers.outcome(s.receivers, s.timeout)
 			if over || rejoined || err != nil {
 				again.Stop()
 				return over, err

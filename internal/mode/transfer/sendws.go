@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -81,7 +80,7 @@ func (w *wireFile) one(conn *wsproto.Conn, format wiremsg.Format, f *source) err
 		return err
 	}
 	w.hash = wiremsg.HashText(content)
-	id := fmt.Sprintf("%x", randomBytes(16))
+	id := newTransferID().String() + newTransferID().String()
 	message := wiremsg.AppendFile(nil, format, wiremsg.File{ID: id, Name: f.name, Content: content, Hash: w.hash})
 	if int64(len(message)) > w.MaxMessage {
 		return cli.Fail(cli.ExitTooLarge, fmt.Errorf("as a message it has %d bytes, more than -max-message", len(message)))
@@ -90,12 +89,6 @@ func (w *wireFile) one(conn *wsproto.Conn, format wiremsg.Format, f *source) err
 		return w.writeFailed(err)
 	}
 	return w.wait(id)
-}
-
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	rand.Read(b)
-	return b
 }
 
 // writeFailed prefers what the server said to the error of a write.

@@ -22,16 +22,30 @@ type incoming struct {
 	began     time.Time
 	heard     time.Time // of its sender
 	contested time.Time // another sender has a file of that name
+	seq       int64     // of its sender's last message
 }
 
 type incomingState uint8
 
 const (
-	incomingReads incomingState = iota // what is there of it
+	incomingReads incomingState = iota // what is there of it; part is nil
 	incomingWaits                      // for a start
 	incomingFlows
-	incomingSaves // to the disk
+	incomingProves // all is here: waits for its sender to confirm it
+	incomingSaves  // to the disk
 )
+
+// moves are what the messages of a sender do in each state of a file. What is not
+// here changes nothing: it comes late, or from somebody who means no good.
+var moves = map[string]map[incomingState]func(*receiving, *incoming, *control){
+	"offer":   {incomingWaits: (*receiving).again, incomingFlows: (*receiving).again, incomingProves: (*receiving).again}, // it lost us, or our answer
+	"start":   {incomingWaits: (*receiving).start, incomingFlows: (*receiving).start, incomingProves: (*receiving).start},
+	"reset":   {incomingWaits: (*receiving).reset},
+	"done":    {incomingWaits: (*receiving).again, incomingFlows: (*receiving).done, incomingProves: (*receiving).prove}, // waits: the start was lost
+	"confirm": {incomingProves: (*receiving).confirmed},
+	"abort": {incomingReads: (*receiving).aborted, incomingWaits: (*receiving).aborted, incomingFlows: (*receiving).aborted,
+		incomingProves: (*receiving).aborted},
+}
 
 // An outcome is how a file ended, to be said again to who did not hear it.
 type outcome struct {
@@ -65,50 +79,27 @@ var (
 func (g *receiving) control(c *control) {
 	t := g.incoming[c.id]
 	switch {
-	case c.kind == "offer":
-		g.offered(c, t)
-		return
-	case t == nil:
-		g.ask(c)
-		return
 	case c.receiver != "" && c.receiver != g.id:
 		return // what another receiver says, or is told
-	}
-	t.heard = g.con.Now()
-	switch c.kind {
-	case "start":
-		g.start(t, c)
-	case "reset":
-		if err := t.part.Reset(); err != nil {
-			g.give(t, cli.Fail(cli.ExitWrite, err))
+	case t != nil && g.code.key != nil && c.seq <= t.seq:
+		return // somebody repeats it
+	case t != nil:
+		t.heard, t.seq = g.con.Now(), c.seq
+		if move := moves[c.kind][t.state]; move != nil {
+			move(g, t, c)
 		}
-	case "done":
-		g.done(t, c)
-	case "abort":
-		g.give(t, fmt.Errorf("the sender gave up: %s", cli.Field(c.reason)))
-	}
-}
-
-// ask takes a message about a file that came to its end.
-func (g *receiving) ask(c *control) {
-	switch {
-	case c.kind == "done":
+	case c.kind == "offer":
+		g.offered(c)
+	case c.kind == "done" || c.kind == "confirm":
 		g.repeat(c.id)
 	case c.kind == "over" && !g.leaving.IsZero() && c.id == g.last:
-		g.end(nil)
+		g.leaving = g.con.Now()
+		g.rest(nil)
 	}
 }
 
-// offered answers an offer.
-func (g *receiving) offered(c *control, t *incoming) {
-	if t != nil {
-		t.heard = g.con.Now()
-		if t.state == incomingWaits || t.state == incomingFlows { // flows: it lost us, or our answer
-			t.state = incomingWaits
-			g.accept(t)
-		}
-		return
-	}
+// offered answers an offer of a file that is not on its way.
+func (g *receiving) offered(c *control) {
 	if g.repeat(c.id) || !g.leaving.IsZero() {
 		return
 	}
@@ -169,7 +160,7 @@ func (g *receiving) contest(name string) (wait bool, err error) {
 }
 
 func (g *receiving) refuse(c *control, err error) {
-	reason := err.Error()
+	reason := told(err)
 	if nameErr := files.CheckName(c.name); nameErr != nil {
 		reason = "unsafe name: " + reason
 	} else if errors.Is(err, files.ErrFileExists) {
@@ -177,15 +168,15 @@ func (g *receiving) refuse(c *control, err error) {
 	}
 	g.con.Status("refused %s: %s", cli.Field(c.name), reason)
 	g.remember(&control{kind: "refuse", id: c.id, receiver: g.id, reason: reason})
-	if c.batch == g.batch && c.file == c.files && g.got > 0 && !g.keep {
-		g.end(fmt.Errorf("%s: refused: %s", cli.Field(c.name), reason)) // no more will come
+	if c.batch == g.batch && c.file == c.files && g.got > 0 {
+		g.rest(fmt.Errorf("%s: refused: %s", cli.Field(c.name), reason)) // no more will come
 	}
 }
 
 // begin makes room for a file and accepts it.
 func (g *receiving) begin(c *control) error {
 	now := g.con.Now()
-	t := &incoming{offer: *c, state: incomingReads, heard: now, began: now}
+	t := &incoming{offer: *c, state: incomingReads, heard: now, began: now, seq: c.seq}
 	if !g.resume {
 		part, err := files.NewPart(g.root, c.name)
 		if err != nil {
@@ -205,13 +196,18 @@ func (g *receiving) begin(c *control) error {
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if err != nil {
+		switch {
+		case g.incoming[c.id] != t: // it was given up meanwhile
+			if err == nil {
+				part.Discard(true)
+			}
+		case err != nil:
 			delete(g.incoming, c.id)
 			g.refuse(c, err)
-			return
+		default:
+			t.part = part
+			g.ready(t)
 		}
-		t.part = part
-		g.ready(t)
 	})
 	return nil
 }
@@ -220,29 +216,46 @@ func (g *receiving) begin(c *control) error {
 func (g *receiving) ready(t *incoming) {
 	g.incoming[t.offer.id] = t
 	g.batch = t.offer.batch
-	t.state = incomingWaits
 	g.bar.Begin(t.offer.name, t.offer.size)
 	g.con.Detail("receiving %s: %d bytes, %d of them here", cli.Field(t.offer.name), t.offer.size, t.part.Size)
 	g.accept(t)
 }
 
-func (g *receiving) accept(t *incoming) {
-	g.tell(&control{kind: "accept", id: t.offer.id, receiver: g.id, offset: t.part.Size, sha256: t.part.Sum()})
+// claim says what is here of a file, and proves it.
+func (g *receiving) claim(kind string, t *incoming) *control {
+	c := &control{kind: kind, id: t.offer.id, receiver: g.id, offset: t.part.Size}
+	c.proof = c.proofOf(t.part.Sum())
+	return c
 }
+
+func (g *receiving) accept(t *incoming) {
+	t.state = incomingWaits
+	g.tell(g.claim("accept", t))
+}
+
+func (g *receiving) again(t *incoming, _ *control) { g.accept(t) }
 
 // start says where the next chunk begins. It cannot be beyond what is here.
 func (g *receiving) start(t *incoming, c *control) {
 	switch {
-	case t.state != incomingWaits && t.state != incomingFlows:
-	case c.offset > t.part.Size:
-		if t.state == incomingFlows {
-			g.give(t, errOrder)
-		} // else it is for others, sent before our answer came
-	default:
+	case c.offset <= t.part.Size:
 		t.state, t.next, t.acked = incomingFlows, c.offset, t.part.Size
 		t.stride = c.window / 4
 		parseID(&t.stream, c.stream) // which was looked at before
+	case t.state != incomingWaits: // else it is for others, sent before our answer came
+		g.give(t, errOrder)
 	}
+}
+
+// reset forgets what is here, which is not of this file.
+func (g *receiving) reset(t *incoming, _ *control) {
+	if err := t.part.Reset(); err != nil {
+		g.give(t, cli.Fail(cli.ExitWrite, err))
+	}
+}
+
+func (g *receiving) aborted(t *incoming, c *control) {
+	g.give(t, fmt.Errorf("the sender gave up: %s", cli.Field(c.reason)))
 }
 
 // flowing returns the file that comes as stream.
@@ -290,30 +303,36 @@ func (g *receiving) ack(t *incoming) {
 	g.tell(&control{kind: "ack", id: t.offer.id, receiver: g.id, offset: t.part.Size})
 }
 
-// done checks what came and saves it.
+// done checks what came.
 func (g *receiving) done(t *incoming, c *control) {
 	switch {
-	case t.state == incomingReads || t.state == incomingSaves:
-	case t.state == incomingWaits && (t.part.Size < c.size || t.part.Sum() != c.sha256):
-		g.accept(t) // it is for others, or the start was lost
-	case t.state == incomingFlows && c.stream != t.stream.String():
-		// of a start that counts no more
+	case c.stream != t.stream.String(): // of a start that counts no more
 	case c.name != t.offer.name || c.size != t.offer.size:
 		g.give(t, errDifferent)
 	case t.part.Size < t.offer.size:
 		g.give(t, errShort)
-	case t.part.Sum() != c.sha256:
+	default:
+		t.state = incomingProves
+		g.prove(t, c)
+	}
+}
+
+func (g *receiving) prove(t *incoming, _ *control) { g.tell(g.claim("have", t)) }
+
+// confirmed saves what is here, if that is what the sender has.
+func (g *receiving) confirmed(t *incoming, c *control) {
+	if c.proof != c.proofOf(t.part.Sum()) {
 		t.part.Reset() // worth nothing
 		g.give(t, errSum)
-	default:
-		t.state = incomingSaves
-		g.tasks.Go(func() { // putting it on the disk may take long
-			err := t.part.Publish(g.overwrite)
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.publish(t, err)
-		})
+		return
 	}
+	t.state = incomingSaves
+	g.tasks.Go(func() { // putting it on the disk may take long
+		err := t.part.Publish(g.overwrite)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.publish(t, err)
+	})
 }
 
 func (g *receiving) publish(t *incoming, err error) {
@@ -325,9 +344,8 @@ func (g *receiving) publish(t *incoming, err error) {
 		return
 	}
 	delete(g.incoming, t.offer.id)
-	sum := t.part.Sum()
-	g.saved(t.offer.name, t.offer.size, sum, g.con.Now().Sub(t.began))
-	g.remember(&control{kind: "saved", id: t.offer.id, receiver: g.id, sha256: sum})
+	g.saved(t.offer.name, t.offer.size, t.part.Sum(), g.con.Now().Sub(t.began))
+	g.remember(g.claim("saved", t))
 	if t.offer.file == t.offer.files && !g.keep {
 		g.last, g.leaving = t.offer.id, g.con.Now().Add(farewell)
 	}
@@ -336,9 +354,11 @@ func (g *receiving) publish(t *incoming, err error) {
 // give gives a file up and tells its sender.
 func (g *receiving) give(t *incoming, err error) {
 	g.drop(t, err)
-	g.remember(&control{kind: "failed", id: t.offer.id, receiver: g.id, reason: cli.Clip(err.Error(), maxReason)})
-	if err := g.failed(t.offer.name, err); !g.keep {
-		g.end(err)
+	g.remember(&control{kind: "failed", id: t.offer.id, receiver: g.id, reason: told(err)})
+	if err = g.failed(t.offer.name, err); t.offer.batch == g.batch {
+		g.rest(err)
+	} else if !g.keep {
+		g.con.Status("%v", err) // another sender has come since
 	}
 }
 
@@ -346,7 +366,20 @@ func (g *receiving) give(t *incoming, err error) {
 func (g *receiving) drop(t *incoming, err error) {
 	delete(g.incoming, t.offer.id)
 	g.con.Detail("dropped %s: %v", cli.Field(t.offer.name), err)
-	t.part.Discard(g.resume)
+	if t.part != nil {
+		t.part.Discard(g.resume)
+	} // else who reads it finds out
+}
+
+// rest ends the program when nothing is coming any more; unless -keep, and with the
+// first error that there was.
+func (g *receiving) rest(err error) {
+	if g.outcome == nil {
+		g.outcome = err
+	}
+	if !g.keep && len(g.incoming) == 0 && g.wireJobs == 0 {
+		g.end()
+	}
 }
 
 // remember answers for good; the answer is repeated to a sender who asks again.
@@ -375,12 +408,15 @@ func (g *receiving) tick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.con.Now()
-	if !g.leaving.IsZero() && now.After(g.leaving) {
-		g.end(nil)
-	} else if len(g.incoming) > 0 {
+	switch {
+	case len(g.incoming) > 0:
 		g.heard = now
-	} else if g.batch != "" && !g.keep && now.Sub(g.heard) > g.timeout {
-		g.end(silent(g.timeout)) // in the middle of the sender's files
+	case !g.leaving.IsZero():
+		if now.After(g.leaving) {
+			g.rest(nil)
+		}
+	case g.batch != "" && now.Sub(g.heard) > g.timeout:
+		g.rest(silent(g.timeout)) // in the middle of the sender's files
 	}
 	for _, t := range g.incoming {
 		switch {

@@ -252,6 +252,16 @@ func nthChunk(n int64, change func(p []byte) [][]byte) spoiler {
 	}
 }
 
+// spoiledKind makes a spoiler of the messages of a kind.
+func spoiledKind(kind, from, to string) spoiler {
+	return func(m wsproto.Message) [][]byte {
+		if bytes.Contains(m.Data, []byte(`"kind":"`+kind+`"`)) {
+			return [][]byte{bytes.Replace(m.Data, []byte(from), []byte(to), 1)}
+		}
+		return [][]byte{m.Data}
+	}
+}
+
 func TestSpoiledChunks(t *testing.T) {
 	path, content := fileOf(t, "x", 300_000)
 	var held []byte
@@ -276,12 +286,8 @@ func TestSpoiledChunks(t *testing.T) {
 				return second(m)
 			}
 		}(), errOrder.Error()},
-		{"done of another size", func(m wsproto.Message) [][]byte {
-			return [][]byte{bytes.Replace(m.Data, []byte(`"size":300000,"sha256"`), []byte(`"size":299999,"sha256"`), 1)}
-		}, errDifferent.Error()},
-		{"offer of another name", func(m wsproto.Message) [][]byte {
-			return [][]byte{bytes.Replace(m.Data, []byte(`"name":"x","size":300000}`), []byte(`"name":"y","size":300000}`), 1)}
-		}, errDifferent.Error()},
+		{"done of another size", spoiledKind("done", `"size":300000`, `"size":299999`), errDifferent.Error()},
+		{"offer of another name", spoiledKind("offer", `"name":"x"`, `"name":"y"`), errDifferent.Error()},
 	} {
 		url := spoiled(t, tt.change)
 		r, dir := receiver(t, url)

@@ -116,7 +116,7 @@ func TestReceiveIgnores(t *testing.T) {
 	url := relay(t)
 	r, dir := receiver(t, url)
 	c := dialTool(t, url)
-	noise := []string{"hello", "{}", `{"transfer":1}`, `{"transfer":1,"kind":"alive","id":"0011223344556677"}`, "sft1", "sft1" + strings.Repeat("x", 100),
+	noise := []string{"hello", "{}", `{"transfer":1}`, `{"transfer":2,"kind":"alive","id":"0011223344556677"}`, "sft1", "sft1" + strings.Repeat("x", 100),
 		"text 6869\nuser 626f62\n", "ack 74727565\nfilename 79\nid 31\n", "\xff\xfe", strings.Repeat("\x84", 1000)}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
