@@ -2,12 +2,17 @@ package transfer
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +28,7 @@ type other struct {
 	t    *testing.T
 	conn *wsproto.Conn
 	in   chan wsproto.Message // closed when the program has left
+	k    code
 }
 
 // against runs a command line whose server is talk, by a clock that waits for nobody.
@@ -30,7 +36,7 @@ func against(t *testing.T, m cli.Mode, talk func(o *other), args ...string) (r k
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		serve := kit.WSPeer(func(c *wsproto.Conn) {
-			o := &other{t, c, make(chan wsproto.Message, 1<<16)}
+			o := &other{t: t, conn: c, in: make(chan wsproto.Message, 1<<16)}
 			go func() {
 				defer close(o.in)
 				for {
@@ -55,7 +61,7 @@ func against(t *testing.T, m cli.Mode, talk func(o *other), args ...string) (r k
 	return r
 }
 
-func (o *other) say(c control) { o.conn.WriteMessage(wsproto.OpText, appendControl(nil, &c)) }
+func (o *other) say(c control) { o.conn.WriteMessage(wsproto.OpText, o.k.append(nil, c)) }
 
 func (o *other) chunk(stream string, offset int64, data []byte) {
 	b := make([]byte, chunkHead)
@@ -75,7 +81,7 @@ func (o *other) hear(kind string) control {
 				o.t.Errorf("the program left before it said %s", kind)
 				return control{}
 			}
-			if c, err := parseControl(m.Data); err == nil && c.kind == kind {
+			if c, err := o.k.parse(m.Data); err == nil && c.kind == kind {
 				return c
 			}
 		case <-late:
@@ -272,4 +278,133 @@ func TestSendToRestless(t *testing.T) {
 	if r.Code != cli.ExitFailure || r.Took > time.Minute {
 		t.Errorf("the sender ends with %d after %v: %s", r.Code, r.Took, r.Stderr)
 	}
+}
+
+// TestReceiveCode has others on the relay: without the code, with another one, and
+// one that says again what was said.
+func TestReceiveCode(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 20000)
+	key, err := newCode("tangerine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	r := against(t, Receive, func(o *other) {
+		o.offer("y", 1)
+		o.conn.WriteMessage(wsproto.OpBinary, wire.AppendFile(nil, wire.PDU, wire.File{Name: "z", Content: []byte("abc")}))
+		o.k = key
+		o.send("x", content, func(receiver string) {
+			for _, k := range []code{{}, {key: []byte("another"), seq: 1000}, {key: key.key, seq: 1}} {
+				again := other{t, o.conn, o.in, k}
+				again.say(control{kind: "start", id: testID, stream: testBatch, window: 4 << 20})
+				again.k = k
+				again.say(control{kind: "abort", id: testID, reason: "mischief"})
+			}
+		})
+	}, "-code", "tangerine", "ws://relay/", dir)
+	if r.Code != cli.ExitOK || !strings.Contains(r.Stderr, "a -code that the other has not") {
+		t.Errorf("the receiver ends with %d: %s", r.Code, r.Stderr)
+	}
+	wantFile(t, dir, "x", content)
+	if names := filesIn(t, dir, ""); len(names) != 1 {
+		t.Errorf("there is %q, want x alone", names)
+	}
+}
+
+// TestSendCode has a receiver without the code, and one with it.
+func TestSendCode(t *testing.T) {
+	url := relay(t)
+	path, content := fileOf(t, "x", 300_000)
+	deaf, nothing := receiver(t, url)
+	r, dir := receiver(t, url, "-code", "tangerine")
+	kit.Background(t, Send, "-code", "tangerine", url, path).WantEnd(cli.ExitOK, "sent x: .* 1 receivers")
+	r.WantEnd(cli.ExitOK, "received x")
+	wantFile(t, dir, "x", content)
+	deaf.Stderr.WaitFor(t, "one end has a -code that the other has not")
+	if names := filesIn(t, nothing, ""); len(names) > 0 {
+		t.Errorf("a receiver without the code has %q", names)
+	}
+	kit.Background(t, Send, "-code", "x", "-wire", "pdu", url, path).WantEnd(cli.ExitUsage, "-code is for our format")
+}
+
+// TestSendToToolAtOnce has a receiver that answers as ws receive does to what it
+// cannot read.
+func TestSendToToolAtOnce(t *testing.T) {
+	path, _ := fileOf(t, "x", 3)
+	for _, format := range []wire.Format{wire.PDU, wire.Msgpack} {
+		r := against(t, Send, func(o *other) {
+			o.hear("offer")
+			o.conn.WriteMessage(wsproto.OpBinary, wire.AppendAnswer(nil, format, wire.Answer{Err: "ws_receive: Invalid pdu"}))
+		}, "ws://relay/", path)
+		if r.Code != cli.ExitFailure || r.Took > 10*time.Second || !strings.Contains(r.Stderr, "-wire "+format.String()) {
+			t.Errorf("the sender ends with %d after %v: %s", r.Code, r.Took, r.Stderr)
+		}
+	}
+}
+
+// TestNoPathsTold has a disk that fails: the other end is told of that, not of where.
+func TestNoPathsTold(t *testing.T) {
+	for _, err := range []error{
+		&fs.PathError{Op: "openat", Path: "/home/me/secret", Err: syscall.ENOSPC},
+		cli.Fail(cli.ExitWrite, fmt.Errorf("x: %w", &os.LinkError{Op: "linkat", Old: "/home/me/secret", New: "x", Err: syscall.ENOSPC})),
+	} {
+		if got := told(err); got != syscall.ENOSPC.Error() {
+			t.Errorf("%v is told as %q", err, got)
+		}
+	}
+	dir := t.TempDir()
+	reason := ""
+	against(t, Receive, func(o *other) {
+		os.Remove(dir)
+		o.offer("x", 1)
+		reason = o.hear("refuse").reason
+		o.conn.NetConn().Close()
+	}, "-reconnect", "0", "ws://relay/", dir)
+	if reason != syscall.ENOENT.Error() {
+		t.Errorf("the sender is told %q", reason)
+	}
+}
+
+// TestReceiveDelay pauses after each message.
+func TestReceiveDelay(t *testing.T) {
+	content := bytes.Repeat([]byte("x"), 10*chunkSize)
+	dir := t.TempDir()
+	r := against(t, Receive, func(o *other) { o.send("x", content, func(string) {}) }, "-delay", "300", "ws://relay/", dir)
+	if r.Code != cli.ExitOK || r.Took < 3*time.Second {
+		t.Errorf("the receiver ends with %d after %v: %s", r.Code, r.Took, r.Stderr)
+	}
+	wantFile(t, dir, "x", content)
+}
+
+// A stuck record takes no line about a client until the gate opens.
+type stuck struct {
+	*cli.Record
+	gate chan struct{}
+}
+
+func (s stuck) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("client ")) {
+		<-s.gate
+	}
+	return s.Record.Write(b)
+}
+
+// TestRelayUnread has a relay whose status lines nobody reads.
+func TestRelayUnread(t *testing.T) {
+	stderr := stuck{cli.NewRecord(), make(chan struct{})}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cli.Table{Transfer}.Run(ctx, []string{"socketsrv", "-transfer", "-port", "0"}, kit.ListenEnv(io.Discard, stderr))
+	}()
+	url := "ws://" + kit.Written{Record: stderr.Record}.WaitFor(t, `listening on ws (\S+)`)[1] + "/"
+	path, content := fileOf(t, "x", 100_000)
+	r, dir := receiver(t, url)
+	kit.Background(t, Send, url, path).WantEnd(cli.ExitOK, "sent x")
+	r.WantEnd(cli.ExitOK, "received x")
+	wantFile(t, dir, "x", content)
+	close(stderr.gate)
+	stop()
+	<-done
 }
