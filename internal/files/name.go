@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"socketsrv/internal/event"
 )
 
 const maxFileName = 255 // bytes: what file systems in wide use take
@@ -17,7 +19,7 @@ var (
 	errNameEmpty     error = NameError("the name is empty")
 	errNameLong      error = NameError("the name is longer than 255 bytes")
 	errNameUTF8      error = NameError("the name is not UTF-8")
-	errNameInvisible error = NameError("the name has control or format characters")
+	errNameInvisible error = NameError("the name has control or invisible characters")
 	errNameSeparator error = NameError("the name has a separator of folders: /, \\ or a colon")
 	errNameStart     error = NameError("the name begins with a dot or a dash")
 	errNameEnd       error = NameError("the name ends with a dot or a blank")
@@ -49,9 +51,12 @@ func CheckName(name string) error {
 	return nil
 }
 
-// invisible holds for what may hide in a name: also for U+FFFD, which stands
-// where something was lost.
-func invisible(r rune) bool { return !unicode.IsGraphic(r) || r == utf8.RuneError }
+// invisible holds for what may hide in a name, such as tags, fillers and the blanks of
+// Braille and Hangul: for all but blanks that a display escapes. It also holds for
+// U+FFFD, which stands where something was lost.
+func invisible(r rune) bool {
+	return !event.IsPrint(r) && !unicode.Is(unicode.Zs, r) || r == utf8.RuneError
+}
 
 func lastRune(s string) rune {
 	r, _ := utf8.DecodeLastRuneInString(s)

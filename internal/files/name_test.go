@@ -31,6 +31,13 @@ var fileNames = []struct {
 	{"\ufeffa", errNameInvisible},
 	{"a\u0085", errNameInvisible},
 	{"a\ufffdb", errNameInvisible},
+	{"a\U000e0041", errNameInvisible},
+	{"a\u2800b", errNameInvisible},
+	{"a\u3164", errNameInvisible},
+	{"a\u034fb", errNameInvisible},
+	{"a\ufe00b", errNameInvisible},
+	{"9\u202fPM.png", nil}, // as macOS names its screenshots
+	{"a\u3000b", nil},
 	{"../../x", errNameSeparator},
 	{"/etc/x", errNameSeparator},
 	{"a/b", errNameSeparator},

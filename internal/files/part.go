@@ -15,7 +15,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 )
 
@@ -175,7 +174,7 @@ func (p *Part) Publish(overwrite bool) error {
 	if runtime.GOOS == "windows" {
 		p.F.Close()
 	}
-	if err := p.rename(overwrite); err != nil {
+	if err := Publish(p.root, p.Temp, p.Name, overwrite); err != nil {
 		return err
 	}
 	p.F.Close() // and with it the lock
@@ -186,23 +185,42 @@ func (p *Part) Publish(overwrite bool) error {
 	return nil
 }
 
-func (p *Part) rename(overwrite bool) error {
+// A Place is where names are: a folder, by *os.Root, or wherever paths lead, by Paths.
+type Place interface {
+	Link(from, to string) error
+	Rename(from, to string) error
+	Remove(name string) error
+	OpenFile(name string, flag int, mode os.FileMode) (*os.File, error)
+}
+
+// Paths is the Place where names are paths as package os takes them.
+type Paths struct{}
+
+func (Paths) Link(from, to string) error   { return os.Link(from, to) }
+func (Paths) Rename(from, to string) error { return os.Rename(from, to) }
+func (Paths) Remove(name string) error     { return os.Remove(name) }
+func (Paths) OpenFile(name string, flag int, mode os.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag, mode)
+}
+
+// Publish gives the file temp the name it is to have. What has that name already is
+// replaced if overwrite, else it stays and the error is ErrFileExists: the name is
+// never taken from another program that takes it at the same time. After an error
+// temp is still there.
+func Publish(in Place, temp, name string, overwrite bool) error {
 	if overwrite {
-		return p.root.Rename(p.Temp, p.Name)
+		return in.Rename(temp, name)
 	}
-	err := LinkPart(p.root, p.Temp, p.Name)
+	err := in.Link(temp, name)
 	if err == nil {
-		return p.root.Remove(p.Temp)
+		return in.Remove(temp)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return ErrFileExists
 	}
-	if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EMLINK) {
-		return err
-	}
-	// No links here: take the name with an empty file, which only we can do, and
-	// replace that.
-	f, err := p.root.OpenFile(p.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, partMode)
+	// No links here, it seems: take the name with an empty file, which only we can do,
+	// and replace that.
+	f, err := in.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, partMode)
 	if errors.Is(err, fs.ErrExist) {
 		return ErrFileExists
 	}
@@ -210,15 +228,12 @@ func (p *Part) rename(overwrite bool) error {
 		return err
 	}
 	f.Close()
-	if err := p.root.Rename(p.Temp, p.Name); err != nil {
-		p.root.Remove(p.Name)
+	if err := in.Rename(temp, name); err != nil {
+		in.Remove(name)
 		return err
 	}
 	return nil
 }
-
-// LinkPart is os.Root.Link but for tests of file systems without links.
-var LinkPart = (*os.Root).Link
 
 // CheckTarget says why a file of that name cannot be taken.
 func CheckTarget(root *os.Root, name string, overwrite bool) error {

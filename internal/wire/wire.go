@@ -63,7 +63,7 @@ const (
 
 // A Field is one value of a message with its name.
 type Field struct {
-	Name  string // in PDU without spaces and line feeds, and not empty
+	Name  string // in PDU ASCII without spaces and line feeds, and not empty
 	Value []byte
 	Type  Type
 }
@@ -73,7 +73,7 @@ type Message []Field
 
 // What makes a message one that cannot be read. Parse says where, too.
 var (
-	ErrLine    = errors.New("no name and space at the start of the line")
+	ErrLine    = errors.New("no ASCII name and space at the start of the line")
 	ErrHex     = errors.New("value is not pairs of hexadecimal digits")
 	ErrCut     = errors.New("message is cut short")
 	ErrMore    = errors.New("bytes after the end of the message")
@@ -155,7 +155,7 @@ func parsePDU(b []byte) (m Message, err error) {
 			continue
 		}
 		name, digits, ok := bytes.Cut(line, []byte{' '})
-		if !ok || len(name) == 0 {
+		if !ok || len(name) == 0 || bytes.ContainsFunc(name, notASCII) {
 			return nil, fmt.Errorf("line %d: %w", number, ErrLine)
 		}
 		start := len(room)
@@ -168,6 +168,8 @@ func parsePDU(b []byte) (m Message, err error) {
 	}
 	return m, nil
 }
+
+func notASCII(r rune) bool { return r >= 0x80 }
 
 func appendPDU(dst []byte, m Message) []byte {
 	for _, f := range m {

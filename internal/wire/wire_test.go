@@ -160,6 +160,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"no space", "text ab\nuser\n", PDU, ErrLine, "line 2: "},
 		{"no name", " ab\n", PDU, ErrLine, "line 1: "},
+		{"a name that begins as msgpack does", "\xff \n\x84 ", PDU, ErrLine, "line 1: "},
 		{"odd digits", "text abc\n", PDU, ErrHex, "line 1: "},
 		{"no digit", "\ntext ag\n", PDU, ErrHex, "line 2: "},
 		{"two spaces", "text  ab\n", PDU, ErrHex, ""},

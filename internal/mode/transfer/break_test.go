@@ -2,21 +2,17 @@ package transfer
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"socketsrv/internal/cli"
-	"socketsrv/internal/files"
 	"socketsrv/internal/kit"
 	"socketsrv/wsproto"
 )
@@ -270,65 +266,6 @@ func TestTransferResumesAnother(t *testing.T) {
 	}
 }
 
-func TestPartIsOnesOwn(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the system sees to it")
-	}
-	root, err := os.OpenRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	p, err := files.NewPart(root, "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Write([]byte("abc"))
-	if q := files.ResumePart(root, "x", 10); q != nil {
-		t.Error("a part that is in use is taken")
-	}
-	p.Discard(true)
-	q := files.ResumePart(root, "x", 10)
-	if q == nil || q.Size != 3 || q.Temp == p.Temp {
-		t.Fatalf("the part that was left is taken as %+v", q)
-	}
-	if files.ResumePart(root, "x", 10) != nil || files.ResumePart(root, "y", 10) != nil {
-		t.Error("a part is taken twice, or for another file")
-	}
-	if err := q.Publish(false); err != nil {
-		t.Error(err)
-	}
-	if got, err := root.ReadFile("x"); string(got) != "abc" {
-		t.Errorf("published was %q, %v", got, err)
-	}
-}
-
-// TestPublishWithoutLinks is for file systems that have none.
-func TestPublishWithoutLinks(t *testing.T) {
-	files.LinkPart = func(*os.Root, string, string) error { return errors.ErrUnsupported }
-	defer func() { files.LinkPart = (*os.Root).Link }()
-	dir := t.TempDir()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	for _, want := range []error{nil, files.ErrFileExists} {
-		p, err := files.NewPart(root, "x")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.Write([]byte(fmt.Sprint(want)))
-		if err := p.Publish(false); err != want {
-			t.Errorf("publish says %v, want %v", err, want)
-		}
-		if want != nil {
-			p.Discard(false)
-		}
-	}
-	wantFile(t, dir, "x", []byte("<nil>"))
-}
-
 // TestTwoSenders have a file of the same name.
 func TestTwoSenders(t *testing.T) {
 	url := relay(t)
@@ -449,22 +386,5 @@ func TestTransferKilled(t *testing.T) {
 		kit.Background(t, Send, url, path).WantEnd(cli.ExitOK, "sent x")
 		r.WantEnd(cli.ExitOK, `receiving x: 25165824 bytes, [1-9]\d{4,} of them here`)
 		wantFile(t, dir, "x", content)
-	}
-}
-
-// TestPartIsLarge matters where a machine word has 32 bits.
-func TestPartIsLarge(t *testing.T) {
-	root, err := os.OpenRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	p, err := files.NewPart(root, "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Discard(false)
-	if _, err := p.F.WriteAt([]byte{1}, 1<<31); err != nil { // a hole before it
-		t.Error(err)
 	}
 }
