@@ -237,13 +237,16 @@ func checkTarget(root *os.Root, name string, overwrite bool) error {
 	return files.CheckFree(root, name, overwrite)
 }
 
+// publishPart is Publish but for tests of a disk that fails.
+var publishPart = (*files.Part).Publish
+
 // publish gives the files their names.
 func (t *taking) publish() error {
 	for _, p := range t.parts {
 		if _, err := t.root.Lstat(p.Name); err == nil {
 			t.replaced = true
 		}
-		if err := p.Publish(t.overwrite); err != nil {
+		if err := publishPart(p, t.overwrite); err != nil {
 			return err
 		}
 		t.published++

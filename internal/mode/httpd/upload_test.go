@@ -287,8 +287,8 @@ func TestUploadStatus(t *testing.T) {
 // TestHttpdUploadTrouble: what goes wrong on our side is said to us, not to clients,
 // and leaves nothing.
 func TestHttpdUploadTrouble(t *testing.T) {
-	defer func(was func(*os.Root, string, string) error) { files.LinkPart = was }(files.LinkPart)
-	files.LinkPart = func(*os.Root, string, string) error {
+	defer func(was func(*files.Part, bool) error) { publishPart = was }(publishPart)
+	publishPart = func(*files.Part, bool) error {
 		return &fs.PathError{Op: "link", Path: "our own disk", Err: syscall.EIO}
 	}
 	dir := kit.WebRoot(t, nil)
