@@ -87,7 +87,7 @@ func (r *Record) Write(p []byte) (int, error) {
 func (r *Record) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.text.Reset()
+	r.text = bytes.Buffer{} // its memory too
 }
 
 func (r *Record) String() string {
