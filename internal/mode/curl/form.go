@@ -156,9 +156,7 @@ func formType(s, stop string) (kind, rest string) {
 	return strings.TrimSpace(s), ""
 }
 
-// cutBefore splits s in front of the first c.
-func cutBefore(s string, c byte) (before, from string) { return cutBeforeAny(s, string(rune(c))) }
-
+// cutBeforeAny splits s in front of the first character of any.
 func cutBeforeAny(s, any string) (before, from string) {
 	if i := strings.IndexAny(s, any); i >= 0 {
 		return s[:i], s[i:]

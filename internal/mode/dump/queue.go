@@ -60,7 +60,7 @@ func (q *queue) init(c *tcpClient) {
 // settle waits until what was sent before is shown.
 func (q *queue) settle() {
 	q.mu.Lock()
-	q.mu.Unlock()
+	defer q.mu.Unlock()
 }
 
 // put takes wire, whole or not at all; shown is what it is in words.

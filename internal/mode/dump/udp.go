@@ -110,13 +110,18 @@ func (u *udpServer) flush() {
 	}
 }
 
+// settle waits until what was sent before is shown.
+func (u *udpServer) settle() {
+	u.sending.Lock()
+	defer u.sending.Unlock()
+}
+
 func (u *udpServer) datagram(p []byte, from listen.Source, why error) {
 	c := u.session(from)
 	c.in.count(len(p))
 	u.moved.Add(1)
 	if u.shows {
-		u.sending.Lock() // after the line of what it may answer
-		u.sending.Unlock()
+		u.settle() // after the line of what it may answer
 		u.con.Add(&event.Event{Event: event.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: event.In, Payload: p})
 		select {
 		case u.shown <- struct{}{}:

@@ -27,7 +27,7 @@ type source struct {
 	host, port string // "" port: what the other flags say
 }
 
-var errSource = errors.New("want [ws://]HOST:PORT, wss://…, tcp://…, tls://…, udp://…, unix:/PATH or stdio:")
+var errSource = errors.New("want stdio:, [ws://]HOST:PORT, wss://…, tcp://…, tls://…, udp://… or unix:/PATH")
 
 // parseSource reads the value of -listen.
 func parseSource(s string) (source, error) {
