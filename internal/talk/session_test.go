@@ -100,6 +100,7 @@ func (l *fakeLink) String() string {
 // A scene is a Session in a bubble, over the links that it dials one after another.
 type scene struct {
 	*Session
+	mu     sync.Mutex // of links
 	links  []*fakeLink
 	refuse int // so many dials before each link
 	shown  bytes.Buffer
@@ -157,6 +158,8 @@ func (s *scene) dial(context.Context) (dial.Link, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
 	l := newFakeLink()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.links = append(s.links, l)
 	return l, nil
 }
@@ -165,7 +168,10 @@ func (s *scene) dial(context.Context) (dial.Link, error) {
 func (s *scene) does(events ...any) {
 	for _, ev := range events {
 		if text, ok := ev.(string); ok && strings.HasPrefix(text, "<") {
-			s.links[len(s.links)-1].in <- text[1:]
+			s.mu.Lock()
+			last := s.links[len(s.links)-1]
+			s.mu.Unlock()
+			last.in <- text[1:]
 		} else {
 			s.input <- ev
 		}
