@@ -33,12 +33,12 @@ import (
 
 // Mode is its row in the table of the program.
 var Mode = cli.Mode{
-	Name: "proxy", Brief: "pass connections on and show what passes: WebSocket, TCP, TLS, UDP, Unix sockets, stdio",
+	Name: "proxy", Brief: "pass connections on and show what passes: WebSocket, TCP, TLS, UDP, stdio",
 	Aliases: []cli.Alias{{Name: "proxy_server"}},
 	Examples: []string{
 		"socketsrv -proxy -remote_host ws://127.0.0.1:9000",
 		"socketsrv -proxy -host 0.0.0.0 -port 8765 -config_path proxy.conf -show",
-		"socketsrv -proxy -listen tcp://:9100 -remote_host tcp://192.168.1.20:9100 -show -framing line",
+		"socketsrv -proxy -listen tcp://:9100 -remote_host tcp://printer:9100 -show",
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
 		p := &proxy{udpIdle: 5 * time.Minute, framing: linesrv.Framing{Kind: linesrv.KindNone}}
