@@ -15,7 +15,7 @@ import (
 var ErrNotRead = errors.New("nobody reads what is written")
 
 const (
-	piece   = 64 << 10  // bytes of one Write, unless a line is longer; and Add begins one at that
+	piece   = 64 << 10  // bytes of one Write, to the end of the line; and Add begins one at that
 	backlog = 256 << 10 // more waits for its turn once this much waits
 	keep    = 1 << 20   // buffers beyond this are not kept
 )
@@ -242,13 +242,11 @@ func (s *Stream) write() {
 	s.done.Broadcast()
 }
 
-// pieceLen is how much of p is for one Write: whole lines.
+// pieceLen is how much of p is for one Write: whole lines. It looks forward, which is
+// many times faster than back where lines are long.
 func pieceLen(p []byte) int {
 	if len(p) <= piece {
 		return len(p)
-	}
-	if n := bytes.LastIndexByte(p[:piece], '\n') + 1; n > 0 {
-		return n
 	}
 	if n := bytes.IndexByte(p[piece:], '\n') + 1; n > 0 {
 		return piece + n
