@@ -402,14 +402,14 @@ func (s *Session) receive(l dial.Link) error {
 			continue // only the end is waited for
 		}
 		answer, match := s.Received(m)
+		s.Con.Flush(365 * 24 * time.Hour) // what other goroutines print may have held it up
+		if answer != nil { // before this message can be the last one, after which nothing is sent
+			s.reply(l, *answer)
+		}
 		if match {
 			s.tell(l, Event{What: Matched})
 		}
-		s.Con.Flush(365 * 24 * time.Hour) // what other goroutines print may have held it up
 		s.tell(l, Event{What: Shown, N: n})
-		if answer != nil {
-			s.reply(l, *answer)
-		}
 	}
 }
 

@@ -99,7 +99,7 @@ func TestDumpPython(t *testing.T) {
 	d.do("send tcp 0 reply", "close tcp 0")
 	d.want(`datagram from UDP session #0: \n.*session #0: x{20}… \(\+65487 bytes\)\n`)
 	d.do("send udp 0 back")
-	d.want(`new WebSocket connection #0: ` + port + `:/chat\n.*WebSocket connection #0: héllo\n.*binary message on WebSocket connection #0: 200 bytes\n`)
+	d.want(`new WebSocket connection #0: ` + port + `:/chat\n(?:> sent datagram .*\n)?.*WebSocket connection #0: héllo\n(?:> sent datagram .*\n)?.*binary message on WebSocket connection #0: 200 bytes\n`)
 	d.do("send ws 0 hi")
 	d.want(`end of WebSocket connection #0: code 4242, reason so long\n`)
 	p.Want(`\Afine\n\z`)

@@ -255,11 +255,17 @@ func (ps *sendPeers) saved(p *sendPeer, c *control) {
 	}
 }
 
-// asking are those who are to be told what the whole is; they are returned once.
-func (ps *sendPeers) asking(sum string) (ids []string) {
+// expect has who says what the whole is checked against sum from here on.
+func (ps *sendPeers) expect(sum string) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	ps.sum = sum
+}
+
+// asking are those who are to be told what the whole is; they are returned once.
+func (ps *sendPeers) asking() (ids []string) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
 	for _, p := range ps.peers {
 		if p.asks {
 			ids, p.asks = append(ids, p.id), false

@@ -444,13 +444,14 @@ func (s *sending) makeRoom(f *source, end int64) (roomState, error) {
 // have it. It is not done when somebody accepted meanwhile.
 func (s *sending) confirm(f *source) (done bool, err error) {
 	sum := f.sum()
+	s.peers.expect(sum) // before anybody can say that it has it
 	m := &control{kind: "done", id: f.id, stream: f.stream.String(), name: f.name, size: f.size}
 	for {
 		if err := s.tell(m); err != nil {
 			return false, err
 		}
 		for again := time.NewTimer(beat); ; {
-			for _, id := range s.peers.asking(sum) {
+			for _, id := range s.peers.asking() {
 				c := &control{kind: "confirm", id: f.id, receiver: id}
 				c.proof = c.proofOf(sum)
 				if err := s.tell(c); err != nil {
