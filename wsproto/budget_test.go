@@ -12,7 +12,7 @@ import (
 // others.
 func TestBudget(t *testing.T) {
 	for _, takeover := range []bool{false, true} {
-		memory := NewBudget(1 << 20)
+		memory := NewBudget(2 << 20)
 		j := newJournal()
 		s := echoServer(j)
 		s.Config.Memory = memory
@@ -27,11 +27,14 @@ func TestBudget(t *testing.T) {
 			c.want("8a 05 686572653f")
 			clients = append(clients, c)
 		}
-		if used := memory.Used(); used < 600<<10 || used > 5<<18 {
+		if used := memory.Used(); used < 600<<10 || used > 5<<18 { // in blocks of powers of two
 			t.Errorf("%d bytes used for two messages of 300 KiB", used)
 		}
 		c := connect(t, addr, "")
-		c.send(append(part, part...))
+		c.send(part)
+		for range 5 {
+			c.send(frame(RoleServer, 0x00, string(make([]byte, 300<<10))))
+		}
 		got := make([]byte, 4)
 		if _, err := io.ReadFull(c.br, got); err != nil || got[0] != 0x88 || string(got[2:]) != "\x03\xf5" {
 			t.Errorf("the client too many got %x, %v; want Close 1013", got, err)

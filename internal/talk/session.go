@@ -403,7 +403,7 @@ func (s *Session) receive(l dial.Link) error {
 		}
 		answer, match := s.Received(m)
 		s.Con.Flush(365 * 24 * time.Hour) // what other goroutines print may have held it up
-		if answer != nil { // before this message can be the last one, after which nothing is sent
+		if answer != nil {                // before this message can be the last one, after which nothing is sent
 			s.reply(l, *answer)
 		}
 		if match {

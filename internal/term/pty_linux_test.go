@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
 	"sync"
@@ -427,6 +428,9 @@ func TestPTYPrompt(t *testing.T) {
 func TestPTYClose(t *testing.T) {
 	setTerminal(t)
 	p := openPTY(t, 40, 10)
+	first := make(chan os.Signal, 1)
+	signal.Notify(first, syscall.SIGWINCH) // the first Notify starts a goroutine that stays
+	signal.Stop(first)
 	before, goroutines := p.modes(), runtime.NumGoroutine()
 	e, err := NewEditor(p.tty, p.tty, Options{Prompt: "> "})
 	if err != nil {

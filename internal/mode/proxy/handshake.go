@@ -48,7 +48,7 @@ func (p *proxy) handshake(x *httpmini.Exchange) error {
 		return p.refuse(x, 508, errLoop.Error(), errLoop)
 	case target == nil:
 		return p.refuse(x, 421, errNoTarget.Error(), fmt.Errorf("%w: %q", errNoTarget, cli.Clip(req.Host(), cli.MaxShown)))
-	case target.path != "" && leaves(req.Path()):
+	case target.Path != "" && leaves(req.Path()):
 		return p.refuse(x, 400, errLeaves.Error(), errLeaves)
 	}
 	up, refusal, err := p.connect(target, req, fields)
@@ -277,15 +277,15 @@ func inTime(ctx context.Context, err error) error {
 // dial connects to the target and, for wss and tls, does the handshake of TLS.
 func (p *proxy) dial(ctx context.Context, t *target) (net.Conn, error) {
 	nc, err := p.dialPlain(ctx, t)
-	if err != nil || !t.secure() {
+	if err != nil || !t.Secure() {
 		return nc, err
 	}
-	return p.startTLS(ctx, nc, t.host)
+	return p.startTLS(ctx, nc, t.Host)
 }
 
 func (p *proxy) dialPlain(ctx context.Context, t *target) (net.Conn, error) {
-	network, address := t.address()
-	return p.dialer.For(p.env, t.scheme)(ctx, network, address)
+	network, address := t.Network(), t.Address()
+	return p.dialer.For(p.env, t.Scheme)(ctx, network, address)
 }
 
 // startTLS makes nc a TLS connection to host, or closes it.
@@ -302,8 +302,8 @@ func (p *proxy) upgrade(nc net.Conn, t *target, req *httpmini.Request, fields ht
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	key := base64.StdEncoding.EncodeToString(nonce[:])
-	out := &httpmini.Request{Method: "GET", Target: t.path + originForm(req), Header: httpmini.Header{
-		{Name: "Host", Value: t.authority()}, {Name: "Upgrade", Value: "websocket"}, {Name: "Connection", Value: "Upgrade"},
+	out := &httpmini.Request{Method: "GET", Target: t.Path + originForm(req), Header: httpmini.Header{
+		{Name: "Host", Value: t.Authority()}, {Name: "Upgrade", Value: "websocket"}, {Name: "Connection", Value: "Upgrade"},
 		{Name: "Sec-WebSocket-Key", Value: key}, {Name: "Sec-WebSocket-Version", Value: "13"},
 	}}
 	out.Header = append(out.Header, fields...)

@@ -168,7 +168,7 @@ func (p *proxy) open(t *target) (end, error) {
 	case p.isOurs(nc):
 		nc.Close()
 		return nil, errOurselves
-	case t.scheme == "udp":
+	case t.Scheme == "udp":
 		return &packets{Conn: nc}, nil
 	}
 	return p.stream(nc), nil

@@ -240,7 +240,7 @@ func (p *proxy) prepare() (err error) {
 	if p.listener.PingInterval > 0 && !p.routes.any(func(t *target) bool { return web != t.webSocket() }) {
 		return cli.Usagef("-ping-interval is for where one of both speaks WebSocket: between two pings pass from end to end")
 	}
-	if p.routes.any((*target).secure) {
+	if p.routes.any(func(t *target) bool { return t.Secure() }) {
 		if p.secure, err = p.targetTLS.Config(); err != nil {
 			return err
 		}
@@ -320,7 +320,7 @@ func (p *proxy) opened(s *session, path string) {
 func (p *proxy) closed(s *session, byTarget bool, err error) {
 	e, who, dir := s.event(), "client", event.In
 	if byTarget {
-		e.Proto, who, dir = s.target.scheme, "target", event.Out
+		e.Proto, who, dir = s.target.proto(), "target", event.Out
 	}
 	e = cli.Ended(e, err)
 	e.Proto, e.Dir = s.proto, dir

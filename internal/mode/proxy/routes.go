@@ -2,120 +2,43 @@ package proxy
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
 	"os"
 	"strings"
 	"unicode"
 
+	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 )
 
-// A target is where connections are passed on to.
-type target struct {
-	scheme     string // ws wss tcp tls udp unix
-	host, port string
-	path       string // of ws, wss: before the client's own; no slash at its end
-	socket     string // of unix, and of ws over one: its path
-}
+// A target is where connections are passed on to; its Path comes before the client's
+// own and has no slash at its end.
+type target struct{ httpmini.Where }
 
 var errTarget = errors.New("want ws://HOST[:PORT][/PATH], wss://…, ws+unix:/PATH, tcp://HOST:PORT, tls://…, udp://… or unix:/PATH")
 
 // parseTarget reads the URL of a target; HOST:PORT is one of ws.
 func parseTarget(s string) (*target, error) {
-	if path, ok := strings.CutPrefix(s, "unix:"); ok {
-		return socketTarget("unix", path, "")
-	}
-	if path, ok := strings.CutPrefix(s, "ws+unix:"); ok {
-		path, at, _ := strings.Cut(path, ":")
-		return socketTarget("ws", path, at)
-	}
-	if !strings.Contains(s, "://") {
-		s = "ws://" + s
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(s, " \x7f") {
+	w, err := httpmini.ParseWhere(s, "ws")
+	if err != nil || w.HasUser || w.Query+w.Fragment != "" || strings.ContainsFunc(w.Host, unicode.IsControl) {
 		return nil, errTarget
 	}
-	t := &target{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), path: strings.TrimRight(u.EscapedPath(), "/")}
-	switch t.scheme {
-	case "ws":
-		t.port = cmp.Or(t.port, "80")
-	case "wss":
-		t.port = cmp.Or(t.port, "443")
-	case "tcp", "tls", "udp":
-		if t.path != "" {
-			return nil, errTarget
-		}
-	default:
-		return nil, errTarget
+	switch w.Scheme {
+	case "ws", "wss", "ws+unix", "tcp", "tls", "udp", "unix":
+		w.Path = strings.TrimRight(w.Target(), "/")
+		return &target{w}, nil
 	}
-	if port, err := cli.ParsePort(t.port); err != nil || port == "0" {
-		return nil, errTarget
-	}
-	return t, nil
-}
-
-// socketTarget is one behind a Unix socket.
-func socketTarget(scheme, socket, path string) (*target, error) {
-	u, err := url.Parse("ws://x" + path)
-	if socket == "" || strings.ContainsFunc(socket, unicode.IsControl) || err != nil || u.Host != "x" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return nil, errTarget
-	}
-	return &target{scheme: scheme, socket: socket, path: strings.TrimRight(u.EscapedPath(), "/")}, nil
+	return nil, errTarget
 }
 
 // webSocket says whether a WebSocket is at the target.
-func (t *target) webSocket() bool { return t.scheme == "ws" || t.scheme == "wss" }
+func (t *target) webSocket() bool { return strings.HasPrefix(t.Scheme, "ws") }
 
-// secure says whether TLS is.
-func (t *target) secure() bool { return t.scheme == "wss" || t.scheme == "tls" }
-
-// authority is the Host field for the target: without the scheme's own port.
-func (t *target) authority() string {
-	host := t.host
-	switch {
-	case t.socket != "":
-		return "localhost"
-	case strings.Contains(host, ":"):
-		host, _, _ = strings.Cut(host, "%") // a zone is ours alone
-		host = "[" + host + "]"
-	}
-	if t.scheme == "ws" && t.port == "80" || t.scheme == "wss" && t.port == "443" {
-		return host
-	}
-	return host + ":" + t.port
-}
-
-// address returns the target as package net calls it.
-func (t *target) address() (network, address string) {
-	switch {
-	case t.socket != "":
-		return "unix", t.socket
-	case t.scheme == "udp":
-		network = "udp"
-	default:
-		network = "tcp"
-	}
-	return network, net.JoinHostPort(t.host, t.port)
-}
-
-func (t *target) String() string {
-	switch {
-	case t.scheme == "unix":
-		return "unix:" + t.socket
-	case t.socket != "" && t.path != "":
-		return "ws+unix:" + t.socket + ":" + t.path
-	case t.socket != "":
-		return "ws+unix:" + t.socket
-	}
-	return t.scheme + "://" + t.authority() + t.path
-}
+// proto is what events call its protocol.
+func (t *target) proto() string { return strings.TrimSuffix(t.Scheme, "+unix") }
 
 // routes say which target a Host field leads to.
 type routes struct {
@@ -286,11 +209,8 @@ func (r *routes) parseJSON(text []byte) (line int, err error) {
 // add takes in that host leads to target.
 func (r *routes) add(host, target string) error {
 	name, port := splitHost(host)
-	if name == "" || strings.ContainsAny(name, " \t/@#?\\=") {
-		return fmt.Errorf("want a host before the URL, not %q", cli.Clip(host, cli.MaxShown))
-	}
-	if _, err := cli.ParsePort(port); err != nil && port != "" {
-		return fmt.Errorf("the port of %q: %v", cli.Clip(host, cli.MaxShown), err)
+	if w, err := httpmini.ParseWhere("ws://"+host, ""); err != nil || w.HasUser || w.Path != "/" || w.Query+w.Fragment != "" || strings.Contains(host, "/") {
+		return fmt.Errorf("want a host, or host:port, before the URL, not %q", cli.Clip(host, cli.MaxShown))
 	}
 	t, err := parseTarget(target)
 	if err != nil {
