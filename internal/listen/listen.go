@@ -320,7 +320,9 @@ func (o *opener) finish(err error) error {
 		for _, note := range o.secure.Notes() {
 			o.con.Status("%s", note)
 		}
-		o.con.Status("certificate %s", o.secure.Fingerprint())
+		if own := o.secure.Fingerprint(); own != "" {
+			o.con.Status("certificate %s", own)
+		}
 	}
 	for _, at := range o.open {
 		o.con.Listening(at.proto, at.addr)

@@ -10,6 +10,9 @@ import (
 
 // TLS is what the TLS flags of a server said; nil is a server without.
 type TLS struct {
+	Hosts  []string // that a certificate made on the spot is for too; not set by flags
+	NoALPN bool     // the protocol above TLS is nobody's business; not set by flags
+
 	on      bool
 	options tlsconf.Options
 }
@@ -27,7 +30,7 @@ func AddTLS(fs *cli.Flags) *TLS {
 	fs.Choice(&o.MinVersion, "tls-min", "Speaks old versions of TLS too, down to this one.", "1.0", "1.1", "1.2", "1.3")
 	fs.Switch(&o.RSA, "tls-rsa", "Allows what old devices need: key exchange by RSA, a certificate of RSA, and weak ciphers.")
 	fs.Check(func() error {
-		s.on = s.on || o.Cert != "" || o.Key != "" || o.SaveDir != "" || o.CA != "" || o.MinVersion != "" || o.RSA
+		s.on = s.on || o.Cert != "" || o.Key != "" || o.SaveDir != "" || o.CA != "" || o.MinVersion != "" || o.RSA || o.Authority != ""
 		switch {
 		case s.on && !tlsconf.Available:
 			return cli.ErrNoTLS
@@ -35,10 +38,17 @@ func AddTLS(fs *cli.Flags) *TLS {
 			return cli.ErrKeyAlone
 		case o.SaveDir != "" && o.Cert != "":
 			return cli.Usagef("-save-cert is for certificates made on the spot, not for that of -cert")
+		case o.Authority != "" && o.SaveDir+o.Cert != "":
+			return cli.Usagef("-ca signs certificates made on the spot, which -cert and -save-cert have no use for")
 		}
 		return nil
 	})
 	return s
+}
+
+// AddAuthority adds the flag of a server that speaks for others, below those of AddTLS.
+func (s *TLS) AddAuthority(fs *cli.Flags) {
+	fs.String(&s.options.Authority, "ca", "DIR", "Opens TLS with a certificate for each server name that clients ask for, signed by an authority of our own, which is made and kept in DIR.")
 }
 
 // Enabled says whether the server is to speak TLS.
@@ -48,6 +58,10 @@ func (s *TLS) Enabled() bool { return s != nil && s.on }
 func (s *TLS) config(timeout time.Duration, listeners []endpoint) (*tlsconf.Config, error) {
 	o := s.options
 	o.HandshakeTimeout = timeout
+	o.Hosts = s.Hosts
+	if s.NoALPN {
+		o.NextProtos = []string{}
+	}
 	for _, at := range listeners {
 		if at.host != "" && !strings.HasPrefix(at.host, "unix:") {
 			o.Hosts = append(o.Hosts, at.host)

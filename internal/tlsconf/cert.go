@@ -29,10 +29,11 @@ import (
 // maxPEM is how long a file of certificates or keys may be, in bytes.
 const maxPEM = 4 << 20
 
-// The names of a saved pair.
+// The names of a saved pair; those of an authority have a prefix.
 const (
 	certName = "cert.pem"
 	keyName  = "key.pem"
+	caPrefix = "ca-"
 )
 
 var (
@@ -112,28 +113,65 @@ func readFile(name string) ([]byte, error) {
 // if there is a place to.
 func (c *Config) useSelfSigned(o Options) error {
 	c.selfSigned = true
-	if o.SaveDir != "" {
-		if found, err := c.useSaved(o); found || err != nil {
-			return err
+	found, err := c.savedOr(o.SaveDir, "", func() (*x509.Certificate, crypto.Signer, error) {
+		key, err := makeKey(o.RSA)
+		hosts := []string{"localhost", "127.0.0.1", "::1"}
+		if name, err := os.Hostname(); err == nil {
+			hosts = append(hosts, name)
 		}
-	}
-	certPEM, keyPEM, err := selfSigned(o.Hosts, o.RSA)
-	if err != nil {
+		return leafFor(append(hosts, o.Hosts...), o.RSA), key, err
+	})
+	if !found || err != nil {
 		return err
 	}
-	if o.SaveDir != "" {
-		if err := savePair(o.SaveDir, certPEM, keyPEM); err != nil {
-			return err
+	names, addrs := splitHosts(o.Hosts)
+	for _, a := range addrs {
+		names = append(names, a.String())
+	}
+	for _, name := range names {
+		if c.leaf.VerifyHostname(name) != nil {
+			c.notes = append(c.notes, fmt.Sprintf("the certificate in %s is not for %s", filepath.Join(o.SaveDir, certName), name))
 		}
 	}
-	return c.use(certPEM, keyPEM)
+	return nil
+}
+
+// savedOr takes the pair of an earlier run in dir, whose names have the prefix, and
+// tells that it did. Else it takes a new one that make describes and that signs
+// itself, and saves it if there is a place to.
+func (c *Config) savedOr(dir, prefix string, make func() (*x509.Certificate, crypto.Signer, error)) (found bool, err error) {
+	certFile, keyFile := filepath.Join(dir, prefix+certName), filepath.Join(dir, prefix+keyName)
+	if dir != "" {
+		if found, err = c.useSaved(certFile, keyFile); found || err != nil {
+			return found, err
+		}
+	}
+	cert, key, err := make()
+	if err != nil {
+		return false, err
+	}
+	certDER, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		return false, err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return false, err
+	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certDER})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	if dir != "" {
+		if err := savePair(certFile, keyFile, certPEM, keyPEM); err != nil {
+			return false, err
+		}
+	}
+	return false, c.use(certPEM, keyPEM)
 }
 
 // useSaved takes the pair of an earlier run and tells whether there was one. It
 // is an error if there is but half of one, or if it is of no use any more:
 // nothing that exists is written over.
-func (c *Config) useSaved(o Options) (bool, error) {
-	certFile, keyFile := filepath.Join(o.SaveDir, certName), filepath.Join(o.SaveDir, keyName)
+func (c *Config) useSaved(certFile, keyFile string) (bool, error) {
 	_, certErr := os.Lstat(certFile)
 	_, keyErr := os.Lstat(keyFile)
 	if errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist) {
@@ -144,31 +182,21 @@ func (c *Config) useSaved(o Options) (bool, error) {
 	}
 	if time.Now().After(c.leaf.NotAfter) {
 		return true, fmt.Errorf("%s has expired (%s): remove it and %s to have new ones made",
-			certFile, c.leaf.NotAfter.Format(time.DateOnly), keyName)
-	}
-	names, addrs := splitHosts(o.Hosts)
-	for _, a := range addrs {
-		names = append(names, a.String())
-	}
-	for _, name := range names {
-		if c.leaf.VerifyHostname(name) != nil {
-			c.notes = append(c.notes, fmt.Sprintf("the certificate in %s is not for %s", certFile, name))
-		}
+			certFile, c.leaf.NotAfter.Format(time.DateOnly), filepath.Base(keyFile))
 	}
 	return true, nil
 }
 
 // savePair writes both files of a pair, or none. The directory is made if need
 // be.
-func savePair(dir string, certPEM, keyPEM []byte) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func savePair(certFile, keyFile string, certPEM, keyPEM []byte) error {
+	if err := os.MkdirAll(filepath.Dir(keyFile), 0o700); err != nil {
 		return err
 	}
-	keyFile := filepath.Join(dir, keyName)
 	if err := writeNew(keyFile, keyPEM, 0o600); err != nil {
 		return err
 	}
-	if err := writeNew(filepath.Join(dir, certName), certPEM, 0o644); err != nil {
+	if err := writeNew(certFile, certPEM, 0o644); err != nil {
 		os.Remove(keyFile)
 		return err
 	}
@@ -188,29 +216,25 @@ func writeNew(name string, p []byte, mode fs.FileMode) error {
 	return err
 }
 
-// selfSigned makes a certificate for localhost, the loopback addresses, this
-// machine's name and hosts. It is good for 397 days, beginning an hour ago for
-// the sake of clients whose clock is late.
-// Old devices know nothing but RSA.
-func selfSigned(hosts []string, old bool) (certPEM, keyPEM []byte, err error) {
-	var key crypto.Signer
+// makeKey makes a private key. Old devices know nothing but RSA.
+func makeKey(old bool) (crypto.Signer, error) {
+	if old {
+		return rsa.GenerateKey(rand.Reader, 2048)
+	}
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+}
+
+// leafFor describes the certificate of a server for hosts. It is good for 397 days,
+// beginning an hour ago for the sake of clients whose clock is late.
+func leafFor(hosts []string, old bool) *x509.Certificate {
 	usage := x509.KeyUsageDigitalSignature
 	if old {
-		key, err = rsa.GenerateKey(rand.Reader, 2048)
 		usage |= x509.KeyUsageKeyEncipherment
-	} else {
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if name, err := os.Hostname(); err == nil {
-		hosts = append([]string{name}, hosts...)
-	}
-	names, addrs := splitHosts(append([]string{"localhost", "127.0.0.1", "::1"}, hosts...))
+	names, addrs := splitHosts(hosts)
 	start := time.Now().Add(-time.Hour)
 	// No serial number: CreateCertificate makes one of 20 random bytes.
-	cert := &x509.Certificate{
+	return &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "socketsrv self-signed"},
 		NotBefore:             start,
 		NotAfter:              start.AddDate(0, 0, 397),
@@ -220,16 +244,6 @@ func selfSigned(hosts []string, old bool) (certPEM, keyPEM []byte, err error) {
 		DNSNames:              names,
 		IPAddresses:           addrs,
 	}
-	certDER, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		return nil, nil, err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certDER}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), nil
 }
 
 // splitHosts sorts hosts into names and addresses, each once. What no

@@ -42,6 +42,8 @@ func Server(o Options) (*Config, error) {
 	switch {
 	case o.Cert != "" && o.SaveDir != "":
 		return nil, errors.New("a certificate is given: there is none to make and save")
+	case o.Authority != "":
+		err = c.useAuthority(o)
 	case o.Cert == "":
 		err = c.useSelfSigned(o)
 	}
@@ -141,7 +143,7 @@ func newConfig(o Options) (*Config, error) {
 }
 
 // Fingerprint returns the SHA-256 of the certificate shown to the peer, as Pin
-// takes it: sha256: and 64 hex digits. It is empty without a certificate.
+// takes it: sha256: and 64 hex digits. It is empty where there is not just one.
 func (c *Config) Fingerprint() string {
 	if c.leaf == nil {
 		return ""
@@ -153,8 +155,9 @@ func (c *Config) Fingerprint() string {
 // run, so that no client can know it.
 func (c *Config) SelfSigned() bool { return c.selfSigned }
 
-// Notes returns what the user should hear of, a line each: a key file that
-// others can read, a certificate that has expired, where secrets are written.
+// Notes returns what the user should hear of, a line each: a key file that others
+// can read, a certificate that has expired, where secrets are written, an authority
+// that was made now.
 func (c *Config) Notes() []string { return c.notes }
 
 func fingerprint(cert *x509.Certificate) string {

@@ -142,13 +142,13 @@ func TestSavePair(t *testing.T) {
 	dir := t.TempDir()
 	victim := writeFile(t, filepath.Join(dir, "victim"), 0o600, []byte("precious"))
 	if err := os.Symlink(victim, filepath.Join(dir, keyName)); err == nil {
-		if err := savePair(dir, []byte("c"), []byte("k")); !errors.Is(err, os.ErrExist) {
+		if err := savePair(filepath.Join(dir, certName), filepath.Join(dir, keyName), []byte("c"), []byte("k")); !errors.Is(err, os.ErrExist) {
 			t.Errorf("over a link: %v", err)
 		}
 		os.Remove(filepath.Join(dir, keyName))
 	}
 	writeFile(t, filepath.Join(dir, certName), 0o600, []byte("old"))
-	if err := savePair(dir, []byte("c"), []byte("k")); !errors.Is(err, os.ErrExist) {
+	if err := savePair(filepath.Join(dir, certName), filepath.Join(dir, keyName), []byte("c"), []byte("k")); !errors.Is(err, os.ErrExist) {
 		t.Errorf("over a certificate: %v", err)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, keyName)); !errors.Is(err, os.ErrNotExist) {
@@ -157,7 +157,7 @@ func TestSavePair(t *testing.T) {
 	if got := readAll(t, victim); string(got) != "precious" {
 		t.Errorf("a linked file became %q", got)
 	}
-	if err := savePair(filepath.Join(victim, "sub"), nil, nil); err == nil {
+	if err := savePair(filepath.Join(victim, "sub", certName), filepath.Join(victim, "sub", keyName), nil, nil); err == nil {
 		t.Error("a directory was made below a file")
 	}
 }

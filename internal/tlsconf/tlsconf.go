@@ -37,6 +37,8 @@ type Options struct {
 	SaveDir string   // servers without Cert: keep cert.pem and key.pem here, and use them again
 	Hosts   []string // servers without Cert: names and addresses the certificate is for, beside localhost
 
+	Authority string // servers without Cert: the directory of an authority of our own, which signs a certificate for each name asked for
+
 	Insecure   bool   // clients take any certificate
 	Pin        string // clients take just the certificate sha256:HEX, or one with the public key sha256//BASE64
 	ServerName string // clients ask for it and check the certificate against it, instead of the host dialled

@@ -58,8 +58,9 @@ func TestBytes(t *testing.T) {
 		{"unix:" + filepath.Join(t.TempDir(), "p"), "tcp", "tcp://" + plain, ""},
 		{"tls://127.0.0.1:0", "tls", "tcp://" + plain, "-json"},
 		{"tls://127.0.0.1:0", "tls", "tls://" + secure, "-k"},
+		{"tcp://127.0.0.1:0", "tls", "tls://" + secure, "-k -ca " + t.TempDir()},
 	} {
-		if !tlsconf.Available && strings.Contains(tt.listen+tt.remote, "tls://") {
+		if !tlsconf.Available && strings.Contains(tt.proto+tt.remote, "tls") {
 			continue
 		}
 		p := kit.Background(t, Mode, append(strings.Fields(tt.flags), "-listen", tt.listen, "-remote_host", tt.remote)...)

@@ -68,6 +68,7 @@ var Mode = cli.Mode{
 		p.listener = listen.AddListener(fs, "127.0.0.1", "8008")
 		p.ws = wsFlags(fs)
 		p.tls = listen.AddTLS(fs)
+		p.tls.AddAuthority(fs)
 		p.targetTLS = targetTLSFlags(fs)
 		p.dialer = dial.AddDialer(fs)
 		p.output = fs.Output()
@@ -248,6 +249,10 @@ func (p *proxy) prepare() (err error) {
 			p.con.Status("%s", note)
 		}
 	}
+	if p.tls.Hosts = p.routes.names(); p.remote != nil {
+		p.tls.Hosts = append(p.tls.Hosts, p.remote.Host)
+	}
+	p.tls.NoALPN = !web                // what the client wants to speak is for the target to know
 	if n := p.env.Descriptors; n > 0 { // each client takes two
 		p.listener.MaxConns = min(p.listener.MaxConns, max((n-listen.Spare)/2, 1))
 	}

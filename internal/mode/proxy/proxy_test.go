@@ -477,6 +477,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-config_path", bad}, "proxy.conf:3: want ws://"},
 		{[]string{"-remote_host", "ws://x", "-ping-interval", "5s"}, "-ping-interval"},
 		{[]string{"-remote_host", "ws://x", "-backend-key", "f"}, map[bool]string{true: "-backend-cert", false: "leaves TLS out"}[tlsconf.Available]},
+		{[]string{"-remote_host", "ws://x", "-ca", dir, "-cert", "f"}, map[bool]string{true: "-ca signs", false: "leaves TLS out"}[tlsconf.Available]},
 	} {
 		p := kit.Background(t, Mode, append(tt.args, "-port", "0")...)
 		if code := p.Wait(); code != 2 || !strings.Contains(p.Stderr.String(), tt.want) {
