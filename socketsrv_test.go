@@ -305,27 +305,7 @@ func TestProcess(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals there")
 	}
-	t.Run("two signals", func(t *testing.T) {
-		for sig, want := range map[os.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
-			cmd := command(t, "trivial", "hang")
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = cmd.Start()
-			for _, text := range []string{"running\n", "stopping\n"} {
-				if _, e := io.ReadFull(out, make([]byte, len(text))); err == nil {
-					err = e
-				}
-				if err == nil {
-					err = cmd.Process.Signal(sig)
-				}
-			}
-			if cmd.Wait(); err != nil || cmd.ProcessState.ExitCode() != want {
-				t.Errorf("%v twice: %v, %v; want %d", sig, err, cmd.ProcessState, want)
-			}
-		}
-	})
+	t.Run("two signals", testTwoSignals)
 	t.Run("reader gone", func(t *testing.T) {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -363,6 +343,28 @@ func TestProcess(t *testing.T) {
 			t.Errorf("%v, %q", cmd.ProcessState, &stderr)
 		}
 	})
+}
+
+func testTwoSignals(t *testing.T) {
+	for sig, want := range map[os.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
+		cmd := command(t, "trivial", "hang")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = cmd.Start()
+		for _, text := range []string{"running\n", "stopping\n"} {
+			if _, e := io.ReadFull(out, make([]byte, len(text))); err == nil {
+				err = e
+			}
+			if err == nil {
+				err = cmd.Process.Signal(sig)
+			}
+		}
+		if cmd.Wait(); err != nil || cmd.ProcessState.ExitCode() != want {
+			t.Errorf("%v twice: %v, %v; want %d", sig, err, cmd.ProcessState, want)
+		}
+	}
 }
 
 // TestCompletion has each shell load its script and complete words with it.

@@ -18,11 +18,9 @@ import (
 	"time"
 )
 
-// Bodies to files: whole, at the right place, with every way of framing, and also
-// where the kernel does not take part.
-func TestClientToFile(t *testing.T) {
-	big := content(3 << 20)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// sender answers with big, whose end each path says in another way.
+func sender(big string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/length":
 			w.Header().Set("Content-Length", fmt.Sprint(len(big)))
@@ -50,7 +48,14 @@ func TestClientToFile(t *testing.T) {
 		case "/small":
 			io.WriteString(w, "small")
 		}
-	}))
+	}
+}
+
+// Bodies to files: whole, at the right place, with every way of framing, and also
+// where the kernel does not take part.
+func TestClientToFile(t *testing.T) {
+	big := content(3 << 20)
+	s := httptest.NewServer(sender(big))
 	defer s.Close()
 	dir := t.TempDir()
 	for _, tt := range []struct {

@@ -131,120 +131,122 @@ var paths = tree{
 	".well-known/acme-challenge/tok": "token", ".well-known/.hidden": "hidden", "dir/.well-known/x": "hidden",
 }
 
+var pathsOfFiles = []struct {
+	target string
+	status int
+	want   string // the body, or the Location of a 301
+}{
+	{"/a.txt", 200, "content of a"},
+	{"/a.txt?query=1", 200, "content of a"},
+	{"http://a/a.txt", 200, "content of a"},
+	{"/%61%2etxt", 200, "content of a"},
+	{"/dir/x.txt", 200, "content of x"},
+	{"/dir//x.txt", 200, "content of x"},
+	{"//a.txt", 200, "content of a"}, // S1
+	{"///dir//x.txt", 200, "content of x"},
+	{"//evil.example/../with/", 200, "<p>index"},
+	{"http://a//a.txt", 200, "content of a"},
+	{"/.well-known/acme-challenge/tok", 200, "token"}, // S5
+	{"/dir/../.well-known/acme-challenge/tok", 200, "token"},
+	{"/con", 200, "device"},
+	{"/aux.txt", 200, "device"},
+	{"/s.txt:$DATA", 200, "stream"},
+	{"/end.", 200, "dot"},
+	{"/blank%20", 200, "blank"},
+	{"/dir/./x.txt", 200, "content of x"},
+	{"/dir/../a.txt", 200, "content of a"},
+	{"/dir/%2e%2e/a.txt", 200, "content of a"},
+	{"/dir/sub/../../a.txt", 200, "content of a"},
+	{"/a%20b+c&d.txt", 200, "odd name"},
+	{"/%C3%BCml%C3%A4ut.txt", 200, "umlaut"},
+	{"/%ff.bin", 200, "no UTF-8"},
+	{"/x:y.txt", 200, "colon"},
+	{"/a..b", 200, "dots within"},
+	{"/line%0Afeed", 200, "feed"},
+	{"/semi;colon", 200, "semi"},
+	{"/ok", 200, "content of a"},
+	{"/dir/up", 200, "content of a"},
+	{"/linkdir/x.txt", 200, "content of x"},
+	{"/with/", 200, "<p>index"},
+	{"/with/.", 200, "<p>index"},
+	{"/with/sub/..", 200, "<p>index"},
+
+	{"/dir", 301, "/dir/"},
+	{"/dir?sort=size", 301, "/dir/?sort=size"},
+	{`/dir?a\b`, 301, "/dir/?a%5Cb"},
+	{"/dir/sub", 301, "/dir/sub/"},
+	{"/dir//sub", 301, "/dir/sub/"},
+	{"//dir", 301, "/dir/"}, // S1
+	{"/linkdir", 301, "/linkdir/"},
+	{"/%64ir", 301, "/dir/"},
+
+	{"/..", 400, ""},
+	{"/../secret", 400, ""},
+	{"/../../../../etc/hostname", 400, ""},
+	{"/%2e%2e/secret", 400, ""},
+	{"/.%2E/secret", 400, ""},
+	{"/dir/../../secret", 400, ""},
+	{"/dir/..%2f..%2fsecret", 400, ""},
+	{"/..;/secret", 400, ""},
+	{"/dir/..;a=b/a.txt", 400, ""},
+	{"/.;/a.txt", 400, ""},
+	{"/%2e%2e%3b/secret", 400, ""},
+	{"/..%5csecret", 400, ""},
+	{"/a%5cb", 400, ""},
+	{`/..\secret`, 400, ""},
+	{`/\evil.example`, 400, ""},
+	{"/dir%2fx.txt", 400, ""},
+	{"/dir%2Fx.txt", 400, ""},
+	{"/a.txt%00.html", 400, ""},
+	{"/%00", 400, ""},
+	{"//evil.example/../..", 400, ""},
+	{"/%2e%2e/%2e%2e/", 400, ""},
+	{"http://a/../secret", 400, ""},
+	{"http://a//etc/hostname", 404, ""},
+	{"/%zz", 400, ""},
+
+	{"/%252e%252e/secret", 200, "literal"}, // a file literally named %2e%2e
+	{"/%25252e%25252e/secret", 404, ""},
+	{"/%c0%ae%c0%ae/secret", 404, ""},
+	{"/%e0%80%ae%e0%80%ae/secret", 404, ""},
+	{"/%u002e%u002e/secret", 400, ""},
+	{"/link", 404, ""},
+	{"/rootlink", 404, ""},
+	{"/rootlink/etc/hostname", 404, ""},
+	{"/loop", 404, ""},
+	{"/loop/x", 404, ""},
+	{"/dangling", 404, ""},
+	{"/dir/nothing", 404, ""},
+	{"/a.txt/", 404, ""},
+	{"/a.txt/.", 404, ""},
+	{"/a.txt/x", 404, ""},
+	{"/" + strings.Repeat("n", 5000), 404, ""},
+	{"/" + strings.Repeat("d/", 3000), 404, ""},
+
+	{"/.env", 404, ""},
+	{"/%2eenv", 404, ""},
+	{"/.git/config", 404, ""},
+	{"/dir/.hidden", 404, ""},
+	{"/dir/../.env", 404, ""},
+	{"/...", 404, ""},
+	{"/.well-known/.hidden", 404, ""},
+	{"/dir/.well-known/x", 404, ""},
+
+	{"/CON", 404, ""},
+	{"/nul.txt", 404, ""},
+	{"/com1.log", 404, ""},
+	{"/LPT%C2%B9", 404, ""},
+	{"/a.txt::$DATA", 404, ""},
+	{"/a.txt.", 404, ""},
+	{"/a.txt%20", 404, ""},
+	{"/PROGRA~1/", 404, ""},
+}
+
 // TestFilesPaths: SF01 to SF18, SF26, SF29 and their kind.
 func TestFilesPaths(t *testing.T) {
 	root := plant(t, paths)
 	open, all := serveFiles(t, &Files{Root: root}, nil), serveFiles(t, &Files{Root: root, Dotfiles: true}, nil)
-	for _, tt := range []struct {
-		target string
-		status int
-		want   string // the body, or the Location of a 301
-	}{
-		{"/a.txt", 200, "content of a"},
-		{"/a.txt?query=1", 200, "content of a"},
-		{"http://a/a.txt", 200, "content of a"},
-		{"/%61%2etxt", 200, "content of a"},
-		{"/dir/x.txt", 200, "content of x"},
-		{"/dir//x.txt", 200, "content of x"},
-		{"//a.txt", 200, "content of a"}, // S1
-		{"///dir//x.txt", 200, "content of x"},
-		{"//evil.example/../with/", 200, "<p>index"},
-		{"http://a//a.txt", 200, "content of a"},
-		{"/.well-known/acme-challenge/tok", 200, "token"}, // S5
-		{"/dir/../.well-known/acme-challenge/tok", 200, "token"},
-		{"/con", 200, "device"},
-		{"/aux.txt", 200, "device"},
-		{"/s.txt:$DATA", 200, "stream"},
-		{"/end.", 200, "dot"},
-		{"/blank%20", 200, "blank"},
-		{"/dir/./x.txt", 200, "content of x"},
-		{"/dir/../a.txt", 200, "content of a"},
-		{"/dir/%2e%2e/a.txt", 200, "content of a"},
-		{"/dir/sub/../../a.txt", 200, "content of a"},
-		{"/a%20b+c&d.txt", 200, "odd name"},
-		{"/%C3%BCml%C3%A4ut.txt", 200, "umlaut"},
-		{"/%ff.bin", 200, "no UTF-8"},
-		{"/x:y.txt", 200, "colon"},
-		{"/a..b", 200, "dots within"},
-		{"/line%0Afeed", 200, "feed"},
-		{"/semi;colon", 200, "semi"},
-		{"/ok", 200, "content of a"},
-		{"/dir/up", 200, "content of a"},
-		{"/linkdir/x.txt", 200, "content of x"},
-		{"/with/", 200, "<p>index"},
-		{"/with/.", 200, "<p>index"},
-		{"/with/sub/..", 200, "<p>index"},
-
-		{"/dir", 301, "/dir/"},
-		{"/dir?sort=size", 301, "/dir/?sort=size"},
-		{`/dir?a\b`, 301, "/dir/?a%5Cb"},
-		{"/dir/sub", 301, "/dir/sub/"},
-		{"/dir//sub", 301, "/dir/sub/"},
-		{"//dir", 301, "/dir/"}, // S1
-		{"/linkdir", 301, "/linkdir/"},
-		{"/%64ir", 301, "/dir/"},
-
-		{"/..", 400, ""},
-		{"/../secret", 400, ""},
-		{"/../../../../etc/hostname", 400, ""},
-		{"/%2e%2e/secret", 400, ""},
-		{"/.%2E/secret", 400, ""},
-		{"/dir/../../secret", 400, ""},
-		{"/dir/..%2f..%2fsecret", 400, ""},
-		{"/..;/secret", 400, ""},
-		{"/dir/..;a=b/a.txt", 400, ""},
-		{"/.;/a.txt", 400, ""},
-		{"/%2e%2e%3b/secret", 400, ""},
-		{"/..%5csecret", 400, ""},
-		{"/a%5cb", 400, ""},
-		{`/..\secret`, 400, ""},
-		{`/\evil.example`, 400, ""},
-		{"/dir%2fx.txt", 400, ""},
-		{"/dir%2Fx.txt", 400, ""},
-		{"/a.txt%00.html", 400, ""},
-		{"/%00", 400, ""},
-		{"//evil.example/../..", 400, ""},
-		{"/%2e%2e/%2e%2e/", 400, ""},
-		{"http://a/../secret", 400, ""},
-		{"http://a//etc/hostname", 404, ""},
-		{"/%zz", 400, ""},
-
-		{"/%252e%252e/secret", 200, "literal"}, // a file literally named %2e%2e
-		{"/%25252e%25252e/secret", 404, ""},
-		{"/%c0%ae%c0%ae/secret", 404, ""},
-		{"/%e0%80%ae%e0%80%ae/secret", 404, ""},
-		{"/%u002e%u002e/secret", 400, ""},
-		{"/link", 404, ""},
-		{"/rootlink", 404, ""},
-		{"/rootlink/etc/hostname", 404, ""},
-		{"/loop", 404, ""},
-		{"/loop/x", 404, ""},
-		{"/dangling", 404, ""},
-		{"/dir/nothing", 404, ""},
-		{"/a.txt/", 404, ""},
-		{"/a.txt/.", 404, ""},
-		{"/a.txt/x", 404, ""},
-		{"/" + strings.Repeat("n", 5000), 404, ""},
-		{"/" + strings.Repeat("d/", 3000), 404, ""},
-
-		{"/.env", 404, ""},
-		{"/%2eenv", 404, ""},
-		{"/.git/config", 404, ""},
-		{"/dir/.hidden", 404, ""},
-		{"/dir/../.env", 404, ""},
-		{"/...", 404, ""},
-		{"/.well-known/.hidden", 404, ""},
-		{"/dir/.well-known/x", 404, ""},
-
-		{"/CON", 404, ""},
-		{"/nul.txt", 404, ""},
-		{"/com1.log", 404, ""},
-		{"/LPT%C2%B9", 404, ""},
-		{"/a.txt::$DATA", 404, ""},
-		{"/a.txt.", 404, ""},
-		{"/a.txt%20", 404, ""},
-		{"/PROGRA~1/", 404, ""},
-	} {
+	for _, tt := range pathsOfFiles {
 		r := ask(t, open, "GET "+tt.target)
 		got := r.body
 		if r.Status == 301 {
@@ -373,37 +375,39 @@ func gunzip(t *testing.T, s string) string {
 // TestFilesGzip: who gets what compressed.
 func TestFilesGzip(t *testing.T) { warmAndCold(t, testFilesGzip) }
 
+var codings = []struct {
+	start, accept string
+	coded         bool
+}{
+	{"GET /big.txt", "gzip", true},
+	{"GET /big.txt", "deflate, GZIP;q=0.5, br", true},
+	{"GET /big.txt", "x-gzip", true},
+	{"GET /big.txt", "*", true},
+	{"GET /big.txt", "identity, gzip;q=1.0", true},
+	{"GET /big.txt", "gzip ; Q = 0.001", true},
+	{"GET /mid.html", "gzip", true},
+	{"GET /x.svg", "gzip", true},
+	{"HEAD /big.txt", "gzip", true},
+	{"GET /big.txt", "", false},
+	{"GET /big.txt", "gzip;q=0", false},
+	{"GET /big.txt", "gzip;q=0.000, *", false},
+	{"GET /big.txt", "*;q=0", false},
+	{"GET /big.txt", "identity;q=1, gzip;q=0.5", false},
+	{"GET /big.txt", "gzip;q=nan", false},
+	{"GET /big.txt", "gzip;q=2", false},
+	{"GET /big.txt", "gzip;q=0x1p-1", false},
+	{"GET /big.txt", "gzip;q=1e-1", false},
+	{"GET /big.txt", "gzip;level=9", false},
+	{"GET /big.txt", "br, deflate", false},
+	{"GET /big.txt HTTP/1.0", "gzip", false},
+	{"GET /small.css", "gzip", false},
+	{"GET /noise.bin", "gzip", false},
+}
+
 func testFilesGzip(t *testing.T) {
 	root := plant(t, tree{"big.txt": longText, "mid.html": longText[:3000], "small.css": longText[:1399], "noise.bin": string(noise), "x.svg": longText[:1400]})
 	addr := serveFiles(t, &Files{Root: root}, nil)
-	for _, tt := range []struct {
-		start, accept string
-		coded         bool
-	}{
-		{"GET /big.txt", "gzip", true},
-		{"GET /big.txt", "deflate, GZIP;q=0.5, br", true},
-		{"GET /big.txt", "x-gzip", true},
-		{"GET /big.txt", "*", true},
-		{"GET /big.txt", "identity, gzip;q=1.0", true},
-		{"GET /big.txt", "gzip ; Q = 0.001", true},
-		{"GET /mid.html", "gzip", true},
-		{"GET /x.svg", "gzip", true},
-		{"HEAD /big.txt", "gzip", true},
-		{"GET /big.txt", "", false},
-		{"GET /big.txt", "gzip;q=0", false},
-		{"GET /big.txt", "gzip;q=0.000, *", false},
-		{"GET /big.txt", "*;q=0", false},
-		{"GET /big.txt", "identity;q=1, gzip;q=0.5", false},
-		{"GET /big.txt", "gzip;q=nan", false},
-		{"GET /big.txt", "gzip;q=2", false},
-		{"GET /big.txt", "gzip;q=0x1p-1", false},
-		{"GET /big.txt", "gzip;q=1e-1", false},
-		{"GET /big.txt", "gzip;level=9", false},
-		{"GET /big.txt", "br, deflate", false},
-		{"GET /big.txt HTTP/1.0", "gzip", false},
-		{"GET /small.css", "gzip", false},
-		{"GET /noise.bin", "gzip", false},
-	} {
+	for _, tt := range codings {
 		r := ask(t, addr, tt.start, "Accept-Encoding: "+tt.accept)
 		name, _, _ := strings.Cut(strings.Fields(tt.start)[1][1:], " ")
 		want, err := root.ReadFile(name)

@@ -82,34 +82,36 @@ func TestFollowURL(t *testing.T) {
 	}
 }
 
+var followed = []struct {
+	status           int
+	method           string
+	p                Redirects
+	want             string
+	location, body   string
+	trusted, refused bool
+}{
+	{status: 301, method: "POST", want: "GET"},
+	{status: 302, method: "POST", want: "GET"},
+	{status: 303, method: "POST", want: "GET"},
+	{status: 303, method: "PUT", want: "GET"},
+	{status: 303, method: "HEAD", want: "HEAD", body: "tea"},
+	{status: 301, method: "PUT", want: "PUT", body: "tea"},
+	{status: 302, method: "DELETE", want: "DELETE", body: "tea"},
+	{status: 307, method: "POST", want: "POST", body: "tea"},
+	{status: 308, method: "POST", want: "POST", body: "tea"},
+	{status: 301, method: "POST", p: Redirects{Keep301: true}, want: "POST", body: "tea"},
+	{status: 302, method: "POST", p: Redirects{Keep302: true}, want: "POST", body: "tea"},
+	{status: 303, method: "POST", p: Redirects{Keep303: true}, want: "POST", body: "tea"},
+	{status: 303, method: "POST", location: "http://b/", want: "GET"},
+	{status: 307, method: "POST", location: "http://b/", refused: true},
+	{status: 307, method: "POST", location: "https://a/", refused: true},
+	{status: 308, method: "POST", location: "http://a:81/", refused: true},
+	{status: 307, method: "POST", p: Redirects{Trusted: true}, location: "http://b/", want: "POST", body: "tea"},
+}
+
 // What becomes of method and body (HC31, RFC 9110 §15.4).
 func TestFollowMethod(t *testing.T) {
-	for _, tt := range []struct {
-		status           int
-		method           string
-		p                Redirects
-		want             string
-		location, body   string
-		trusted, refused bool
-	}{
-		{status: 301, method: "POST", want: "GET"},
-		{status: 302, method: "POST", want: "GET"},
-		{status: 303, method: "POST", want: "GET"},
-		{status: 303, method: "PUT", want: "GET"},
-		{status: 303, method: "HEAD", want: "HEAD", body: "tea"},
-		{status: 301, method: "PUT", want: "PUT", body: "tea"},
-		{status: 302, method: "DELETE", want: "DELETE", body: "tea"},
-		{status: 307, method: "POST", want: "POST", body: "tea"},
-		{status: 308, method: "POST", want: "POST", body: "tea"},
-		{status: 301, method: "POST", p: Redirects{Keep301: true}, want: "POST", body: "tea"},
-		{status: 302, method: "POST", p: Redirects{Keep302: true}, want: "POST", body: "tea"},
-		{status: 303, method: "POST", p: Redirects{Keep303: true}, want: "POST", body: "tea"},
-		{status: 303, method: "POST", location: "http://b/", want: "GET"},
-		{status: 307, method: "POST", location: "http://b/", refused: true},
-		{status: 307, method: "POST", location: "https://a/", refused: true},
-		{status: 308, method: "POST", location: "http://a:81/", refused: true},
-		{status: 307, method: "POST", p: Redirects{Trusted: true}, location: "http://b/", want: "POST", body: "tea"},
-	} {
+	for _, tt := range followed {
 		body := strings.NewReader("tea")
 		r := &Request{Method: tt.method, Body: body, ContentLength: 3,
 			Header: Header{{"Content-Type", "text/plain"}, {"Expect", "100-continue"}, {"Content-MD5", "x"}, {"A", "b"}}}

@@ -373,89 +373,85 @@ type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("boom") }
 
+var answered = []struct {
+	name    string
+	request string
+	handler Handler
+	want    string
+	closed  bool
+}{
+	{"nil handler", getEmpty, nil, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false},
+	{"no answer", getEmpty, func(x *Exchange) {},
+		"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\nConnection: close\r\n\r\nInternal Server Error: no answer\n", true},
+	{"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", ok, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false},
+	{"HEAD of a known length", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+		func(x *Exchange) { x.Respond(200, Header{{"Content-Length", "77"}}, nil) }, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", false},
+	{"HEAD of a stream", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+		send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("x")} }), "HTTP/1.1 200 OK\r\n\r\n", false},
+	{"HEAD gone wrong", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: banana\r\n\r\n", ok,
+		"HTTP/1.1 417 Expectation Failed\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 56\r\nConnection: close\r\n\r\n", true},
+	{"204", getEmpty, func(x *Exchange) { x.Respond(204, nil, []byte("never")) }, noContent, false},
+	{"304", getEmpty, func(x *Exchange) { x.Respond(304, Header{{"ETag", `"a"`}}, nil) }, "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n", false},
+	{"304 with a length", getEmpty, func(x *Exchange) { x.Respond(304, Header{{"Content-Length", "77"}}, nil) }, "HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n\r\n", false},
+	{"fields kept, framing ours", getEmpty,
+		func(x *Exchange) {
+			x.Respond(200, Header{{"x-A", "1"}, {"content-length", "99"}, {"Transfer-Encoding", "gzip"}, {"X-a", "2\r\n3"}, {"B\n", ""}}, []byte("ok"))
+		}, "HTTP/1.1 200 OK\r\nx-A: 1\r\nX-a: 2  3\r\nContent-Length: 2\r\n\r\nok", false},
+	{"close asked by the client", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", ok, ok2Close, true},
+	{"close asked by the handler", getEmpty, func(x *Exchange) { x.Respond(200, Header{{"connection", "a, Close"}}, nil) },
+		"HTTP/1.1 200 OK\r\nconnection: a, Close\r\nContent-Length: 0\r\n\r\n", true},
+	{"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", ok, ok2Close, true},
+	{"HTTP/1.0 keep-alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ok,
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok", false},
+	{"HTTP/1.0 stream", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+		send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("ok")} }),
+		"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", true},
+	{"a second expectation", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: banana\r\n\r\n", ok,
+		"HTTP/1.1 417 Expectation Failed\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 56\r\nConnection: close\r\n\r\n", true},
+	{"HTTP/1.0 has no Expect", "GET / HTTP/1.0\r\nExpect: banana\r\n\r\n", ok, ok2Close, true},
+	{"stream in chunks, with a trailer", getEmpty, send(func() *Response {
+		return &Response{Status: 200, Reason: "Fine", Header: Header{{"Trailer", "X"}}, Body: iotest.OneByteReader(strings.NewReader("ok")), Trailer: Header{{"X", "y"}}}
+	}), "HTTP/1.1 200 Fine\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\nX: y\r\n\r\n", false},
+	{"EOF with the data", getEmpty, send(func() *Response {
+		return &Response{Status: 200, Body: iotest.DataErrReader(strings.NewReader("ok"))}
+	}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
+	{"empty stream", getEmpty, send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("")} }),
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+	{"length in the header", getEmpty, send(func() *Response {
+		return &Response{Status: 200, Header: Header{{"Content-Length", "2"}}, Body: strings.NewReader("okay")}
+	}), ok2, false},
+	{"no body", getEmpty, send(func() *Response { return &Response{Status: 404} }), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false},
+	{"as it was read", getEmpty, send(func() *Response { return &Response{Status: 404, Body: noBody{}} }), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false},
+	{"body too short", getEmpty, send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("o"), ContentLength: 2} }), "", true},
+	{"body empty", getEmpty, send(func() *Response { return &Response{Status: 200, Body: strings.NewReader(""), ContentLength: 2} }), "", true},
+	{"long body too short", getEmpty, send(func() *Response {
+		return &Response{Status: 200, Body: strings.NewReader("o"), ContentLength: 20000}
+	}), "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\no", true},
+	{"body breaks", getEmpty, send(func() *Response {
+		return &Response{Status: 200, Body: io.MultiReader(strings.NewReader("o"), iotest.ErrReader(errors.New("broken")))}
+	}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n", true},
+	{"long body", getEmpty, func(x *Exchange) { x.Respond(200, nil, bytes.Repeat([]byte("x"), 20000)) },
+		"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 20000), false},
+	{"long head", getEmpty, send(func() *Response {
+		return &Response{Status: 200, Header: Header{{"A", strings.Repeat("a", 40000)}}, Body: strings.NewReader("ok")}
+	}), "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 40000) + "\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
+	{"101 and nothing", getEmpty, func(x *Exchange) { x.Respond(101, Header{{"Upgrade", "x"}, {"Connection", "upgrade"}}, nil) },
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", true},
+	{"unread body that is short", post + "Content-Length: 3\r\n\r\nabc", ok, ok2, false},
+	{"unread body that is long", post + "Content-Length: 65537\r\n\r\n", ok, ok2Close, true},
+	{"unread chunks", chunked + "0\r\n\r\n", ok, ok2Close, true},
+	{"expected body that is not asked for", post + "Content-Length: 3\r\nExpect: 100-Continue\r\n\r\n", ok, ok2Close, true},
+	{"expectation without a body", "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", ok, ok2, false},
+	{"body read after the answer", post + "Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc", func(x *Exchange) {
+		ok(x)
+		io.ReadAll(x.Request.Body)
+	}, ok2Close, true},
+	{"not HTTP", "\x16\x03", ok, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 36\r\nConnection: close\r\n\r\nBad Request: malformed request line\n", true},
+}
+
 // One exchange after another: what is sent and what comes back.
 func TestAnswers(t *testing.T) {
-	broken := errors.New("broken")
-	file := tempFile(t, 20000)
-	for _, tt := range []struct {
-		name    string
-		request string
-		handler Handler
-		want    string
-		closed  bool
-	}{
-		{"nil handler", getEmpty, nil, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false},
-		{"no answer", getEmpty, func(x *Exchange) {},
-			"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\nConnection: close\r\n\r\nInternal Server Error: no answer\n", true},
-		{"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", ok, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false},
-		{"HEAD of a known length", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
-			func(x *Exchange) { x.Respond(200, Header{{"Content-Length", "77"}}, nil) }, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", false},
-		{"HEAD of a stream", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
-			send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("x")} }), "HTTP/1.1 200 OK\r\n\r\n", false},
-		{"HEAD gone wrong", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: banana\r\n\r\n", ok,
-			"HTTP/1.1 417 Expectation Failed\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 56\r\nConnection: close\r\n\r\n", true},
-		{"204", getEmpty, func(x *Exchange) { x.Respond(204, nil, []byte("never")) }, noContent, false},
-		{"304", getEmpty, func(x *Exchange) { x.Respond(304, Header{{"ETag", `"a"`}}, nil) }, "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n", false},
-		{"304 with a length", getEmpty, func(x *Exchange) { x.Respond(304, Header{{"Content-Length", "77"}}, nil) }, "HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n\r\n", false},
-		{"fields kept, framing ours", getEmpty,
-			func(x *Exchange) {
-				x.Respond(200, Header{{"x-A", "1"}, {"content-length", "99"}, {"Transfer-Encoding", "gzip"}, {"X-a", "2\r\n3"}, {"B\n", ""}}, []byte("ok"))
-			}, "HTTP/1.1 200 OK\r\nx-A: 1\r\nX-a: 2  3\r\nContent-Length: 2\r\n\r\nok", false},
-		{"close asked by the client", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", ok, ok2Close, true},
-		{"close asked by the handler", getEmpty, func(x *Exchange) { x.Respond(200, Header{{"connection", "a, Close"}}, nil) },
-			"HTTP/1.1 200 OK\r\nconnection: a, Close\r\nContent-Length: 0\r\n\r\n", true},
-		{"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", ok, ok2Close, true},
-		{"HTTP/1.0 keep-alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ok,
-			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok", false},
-		{"HTTP/1.0 stream", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-			send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("ok")} }),
-			"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", true},
-		{"a second expectation", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: banana\r\n\r\n", ok,
-			"HTTP/1.1 417 Expectation Failed\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 56\r\nConnection: close\r\n\r\n", true},
-		{"HTTP/1.0 has no Expect", "GET / HTTP/1.0\r\nExpect: banana\r\n\r\n", ok, ok2Close, true},
-		{"stream in chunks, with a trailer", getEmpty, send(func() *Response {
-			return &Response{Status: 200, Reason: "Fine", Header: Header{{"Trailer", "X"}}, Body: iotest.OneByteReader(strings.NewReader("ok")), Trailer: Header{{"X", "y"}}}
-		}), "HTTP/1.1 200 Fine\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\nX: y\r\n\r\n", false},
-		{"EOF with the data", getEmpty, send(func() *Response {
-			return &Response{Status: 200, Body: iotest.DataErrReader(strings.NewReader("ok"))}
-		}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
-		{"empty stream", getEmpty, send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("")} }),
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
-		{"length in the header", getEmpty, send(func() *Response {
-			return &Response{Status: 200, Header: Header{{"Content-Length", "2"}}, Body: strings.NewReader("okay")}
-		}), ok2, false},
-		{"no body", getEmpty, send(func() *Response { return &Response{Status: 404} }), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false},
-		{"as it was read", getEmpty, send(func() *Response { return &Response{Status: 404, Body: noBody{}} }), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false},
-		{"body too short", getEmpty, send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("o"), ContentLength: 2} }), "", true},
-		{"body empty", getEmpty, send(func() *Response { return &Response{Status: 200, Body: strings.NewReader(""), ContentLength: 2} }), "", true},
-		{"long body too short", getEmpty, send(func() *Response {
-			return &Response{Status: 200, Body: strings.NewReader("o"), ContentLength: 20000}
-		}), "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\no", true},
-		{"body breaks", getEmpty, send(func() *Response {
-			return &Response{Status: 200, Body: io.MultiReader(strings.NewReader("o"), iotest.ErrReader(broken))}
-		}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n", true},
-		{"long body", getEmpty, func(x *Exchange) { x.Respond(200, nil, bytes.Repeat([]byte("x"), 20000)) },
-			"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 20000), false},
-		{"long head", getEmpty, send(func() *Response {
-			return &Response{Status: 200, Header: Header{{"A", strings.Repeat("a", 40000)}}, Body: strings.NewReader("ok")}
-		}), "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 40000) + "\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
-		{"file over a pipe", getEmpty, send(func() *Response {
-			file.Seek(0, io.SeekStart)
-			return &Response{Status: 200, Body: file, ContentLength: 20000}
-		}), "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + content(20000), false},
-		{"101 and nothing", getEmpty, func(x *Exchange) { x.Respond(101, Header{{"Upgrade", "x"}, {"Connection", "upgrade"}}, nil) },
-			"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", true},
-		{"unread body that is short", post + "Content-Length: 3\r\n\r\nabc", ok, ok2, false},
-		{"unread body that is long", post + "Content-Length: 65537\r\n\r\n", ok, ok2Close, true},
-		{"unread chunks", chunked + "0\r\n\r\n", ok, ok2Close, true},
-		{"expected body that is not asked for", post + "Content-Length: 3\r\nExpect: 100-Continue\r\n\r\n", ok, ok2Close, true},
-		{"expectation without a body", "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", ok, ok2, false},
-		{"body read after the answer", post + "Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc", func(x *Exchange) {
-			ok(x)
-			io.ReadAll(x.Request.Body)
-		}, ok2Close, true},
-		{"not HTTP", "\x16\x03", ok, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 36\r\nConnection: close\r\n\r\nBad Request: malformed request line\n", true},
-	} {
+	for _, tt := range answered {
 		t.Run(tt.name, func(t *testing.T) {
 			converse(t, &Server{Handler: tt.handler}, func(k *conversation) {
 				k.send(tt.request)
@@ -468,6 +464,16 @@ func TestAnswers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Over a pipe there is no sendfile.
+func TestAnswerFile(t *testing.T) {
+	file := tempFile(t, 20000)
+	converse(t, &Server{Handler: send(func() *Response { return &Response{Status: 200, Body: file, ContentLength: 20000} })}, func(k *conversation) {
+		k.send(getEmpty)
+		k.want("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + content(20000))
+		k.wantIdle()
+	})
 }
 
 func TestExpectContinue(t *testing.T) {
@@ -688,6 +694,9 @@ func TestShutdown(t *testing.T) {
 		takenOver.Close()
 		all.Wait()
 	})
+}
+
+func TestShutdownWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{Handler: func(x *Exchange) { time.Sleep(time.Second); ok(x) }}
 		client, server := net.Pipe()

@@ -51,65 +51,67 @@ func TestParseWhereRefuses(t *testing.T) {
 	}
 }
 
+var wheres = []struct {
+	raw, scheme                     string
+	network, address, host, request string // what is dialed, Host and target
+	credentials                     string
+	err                             error
+}{
+	{"http://a", "", "tcp", "a:80", "a", "/", "", nil},
+	{"WSS://A:443/x?y#z", "", "tcp", "a:443", "a", "/x?y", "", nil},
+	{"ws://a:443", "", "tcp", "a:443", "a:443", "/", "", nil},
+	{"a:8080", "ws", "tcp", "a:8080", "a:8080", "/", "", nil},
+	{"a", "http", "tcp", "a:80", "a", "/", "", nil},
+	{"a/x?u=http://b/", "http", "tcp", "a:80", "a", "/x?u=http://b/", "", nil},
+	{"a:80/x?u=http://b/", "http", "tcp", "a:80", "a", "/x?u=http://b/", "", nil},
+	{"http://[fe80::1%eth0]:81/", "", "tcp", "[fe80::1%eth0]:81", "[fe80::1]:81", "/", "", nil},
+	{"http://[FE80::1%25eth0]/", "", "tcp", "[fe80::1%eth0]:80", "[fe80::1]", "/", "", nil},
+	{"http://u@a/", "", "tcp", "a:80", "a", "/", "u:", nil},
+	{"http://u:p:q%40%zz@a/", "", "tcp", "a:80", "a", "/", "u:p:q@%zz", nil},
+	{"http://@a/", "", "tcp", "a:80", "a", "/", "", nil},
+	{"http://:p@a/", "", "tcp", "a:80", "a", "/", ":p", nil},
+	{"http://a/100%?%&%2", "", "tcp", "a:80", "a", "/100%?%&%2", "", nil},
+	{"http://a/?filter={}|^`\"<>[]", "", "tcp", "a:80", "a", "/?filter={}|^`\"<>[]", "", nil},
+	{`http://a/b\c?d\e`, "", "tcp", "a:80", "a", "/b%5Cc?d%5Ce", "", nil}, // GB
+	{"http://a/é?q=é", "", "tcp", "a:80", "a", "/%C3%A9?q=%C3%A9", "", nil},
+	{"http://a?q", "", "tcp", "a:80", "a", "/?q", "", nil},
+	{"HTTP://EXAMPLE.com:0080/A", "", "tcp", "example.com:80", "example.com", "/A", "", nil},
+	{"http://a:65535/", "", "tcp", "a:65535", "a:65535", "/", "", nil},
+	{"http://a:/", "", "tcp", "a:80", "a", "/", "", nil},
+	{"http://[0:0:0:0:0:0:0:1]/", "", "tcp", "[::1]:80", "[::1]", "/", "", nil},
+	{"http://a_b-c.example./", "", "tcp", "a_b-c.example.:80", "a_b-c.example.", "/", "", nil},
+	{"http://a/.././b", "", "tcp", "a:80", "a", "/.././b", "", nil},
+	{"tcp://a:1", "", "tcp", "a:1", "a:1", "", "", nil},
+	{"tcp:[::1]:1/", "", "tcp", "[::1]:1", "[::1]:1", "", "", nil},
+	{"tls:a:1", "ws", "tcp", "a:1", "a:1", "", "", nil},
+	{"udp:127.0.0.1:53", "ws", "udp", "127.0.0.1:53", "127.0.0.1:53", "", "", nil},
+	{"line://a:7", "", "tcp", "a:7", "a:7", "", "", nil},
+	{"unix:/run/a b.sock", "ws", "unix", "/run/a b.sock", "localhost", "", "", nil},
+	{"unix:///run/x", "", "unix", "/run/x", "localhost", "", "", nil},
+	{"unixgram:x", "", "unixgram", "x", "localhost", "", "", nil},
+	{"ws+unix:/run/x", "", "unix", "/run/x", "localhost", "/", "", nil},
+	{"ws+unix:/run/x:/chat?y", "", "unix", "/run/x", "localhost", "/chat?y", "", nil},
+	{"socks5h://u:p@a", "", "tcp", "a:1080", "a", "/", "u:p", nil},
+
+	{"a:8080", "", "", "", "", "", "", ErrURL},
+	{"http:a", "", "", "", "", "", "", ErrURL},
+	{"tcp://a", "", "", "", "", "", "", ErrURL},
+	{"tcp://a:0", "", "", "", "", "", "", ErrURL},
+	{"tcp://a:1/x", "", "", "", "", "", "", ErrURL},
+	{"udp://u@a:1", "", "", "", "", "", "", ErrURL},
+	{"unix:", "", "", "", "", "", "", ErrURL},
+	{"unix:/a\x00b", "", "", "", "", "", "", ErrURL},
+	{"ws+unix:/a:/b\nc", "", "", "", "", "", "", ErrURL},
+	{`http://a\b/`, "", "", "", "", "", "", ErrURL},
+	{"http://a\u212a/", "", "", "", "", "", "", ErrURL},
+	{"http://u%0a@a/", "", "", "", "", "", "", ErrURL},
+	{"http://a/b c", "http", "", "", "", "", "", ErrURL},
+	{"ftp://a/", "http", "", "", "", "", "", ErrScheme},
+}
+
 // The one reader of all that is dialed.
 func TestParseWhere(t *testing.T) {
-	for _, tt := range []struct {
-		raw, scheme                     string
-		network, address, host, request string // what is dialed, Host and target
-		credentials                     string
-		err                             error
-	}{
-		{"http://a", "", "tcp", "a:80", "a", "/", "", nil},
-		{"WSS://A:443/x?y#z", "", "tcp", "a:443", "a", "/x?y", "", nil},
-		{"ws://a:443", "", "tcp", "a:443", "a:443", "/", "", nil},
-		{"a:8080", "ws", "tcp", "a:8080", "a:8080", "/", "", nil},
-		{"a", "http", "tcp", "a:80", "a", "/", "", nil},
-		{"a/x?u=http://b/", "http", "tcp", "a:80", "a", "/x?u=http://b/", "", nil},
-		{"a:80/x?u=http://b/", "http", "tcp", "a:80", "a", "/x?u=http://b/", "", nil},
-		{"http://[fe80::1%eth0]:81/", "", "tcp", "[fe80::1%eth0]:81", "[fe80::1]:81", "/", "", nil},
-		{"http://[FE80::1%25eth0]/", "", "tcp", "[fe80::1%eth0]:80", "[fe80::1]", "/", "", nil},
-		{"http://u@a/", "", "tcp", "a:80", "a", "/", "u:", nil},
-		{"http://u:p:q%40%zz@a/", "", "tcp", "a:80", "a", "/", "u:p:q@%zz", nil},
-		{"http://@a/", "", "tcp", "a:80", "a", "/", "", nil},
-		{"http://:p@a/", "", "tcp", "a:80", "a", "/", ":p", nil},
-		{"http://a/100%?%&%2", "", "tcp", "a:80", "a", "/100%?%&%2", "", nil},
-		{"http://a/?filter={}|^`\"<>[]", "", "tcp", "a:80", "a", "/?filter={}|^`\"<>[]", "", nil},
-		{`http://a/b\c?d\e`, "", "tcp", "a:80", "a", "/b%5Cc?d%5Ce", "", nil}, // GB
-		{"http://a/é?q=é", "", "tcp", "a:80", "a", "/%C3%A9?q=%C3%A9", "", nil},
-		{"http://a?q", "", "tcp", "a:80", "a", "/?q", "", nil},
-		{"HTTP://EXAMPLE.com:0080/A", "", "tcp", "example.com:80", "example.com", "/A", "", nil},
-		{"http://a:65535/", "", "tcp", "a:65535", "a:65535", "/", "", nil},
-		{"http://a:/", "", "tcp", "a:80", "a", "/", "", nil},
-		{"http://[0:0:0:0:0:0:0:1]/", "", "tcp", "[::1]:80", "[::1]", "/", "", nil},
-		{"http://a_b-c.example./", "", "tcp", "a_b-c.example.:80", "a_b-c.example.", "/", "", nil},
-		{"http://a/.././b", "", "tcp", "a:80", "a", "/.././b", "", nil},
-		{"tcp://a:1", "", "tcp", "a:1", "a:1", "", "", nil},
-		{"tcp:[::1]:1/", "", "tcp", "[::1]:1", "[::1]:1", "", "", nil},
-		{"tls:a:1", "ws", "tcp", "a:1", "a:1", "", "", nil},
-		{"udp:127.0.0.1:53", "ws", "udp", "127.0.0.1:53", "127.0.0.1:53", "", "", nil},
-		{"line://a:7", "", "tcp", "a:7", "a:7", "", "", nil},
-		{"unix:/run/a b.sock", "ws", "unix", "/run/a b.sock", "localhost", "", "", nil},
-		{"unix:///run/x", "", "unix", "/run/x", "localhost", "", "", nil},
-		{"unixgram:x", "", "unixgram", "x", "localhost", "", "", nil},
-		{"ws+unix:/run/x", "", "unix", "/run/x", "localhost", "/", "", nil},
-		{"ws+unix:/run/x:/chat?y", "", "unix", "/run/x", "localhost", "/chat?y", "", nil},
-		{"socks5h://u:p@a", "", "tcp", "a:1080", "a", "/", "u:p", nil},
-
-		{"a:8080", "", "", "", "", "", "", ErrURL},
-		{"http:a", "", "", "", "", "", "", ErrURL},
-		{"tcp://a", "", "", "", "", "", "", ErrURL},
-		{"tcp://a:0", "", "", "", "", "", "", ErrURL},
-		{"tcp://a:1/x", "", "", "", "", "", "", ErrURL},
-		{"udp://u@a:1", "", "", "", "", "", "", ErrURL},
-		{"unix:", "", "", "", "", "", "", ErrURL},
-		{"unix:/a\x00b", "", "", "", "", "", "", ErrURL},
-		{"ws+unix:/a:/b\nc", "", "", "", "", "", "", ErrURL},
-		{`http://a\b/`, "", "", "", "", "", "", ErrURL},
-		{"http://a\u212a/", "", "", "", "", "", "", ErrURL},
-		{"http://u%0a@a/", "", "", "", "", "", "", ErrURL},
-		{"http://a/b c", "http", "", "", "", "", "", ErrURL},
-		{"ftp://a/", "http", "", "", "", "", "", ErrScheme},
-	} {
+	for _, tt := range wheres {
 		w, err := ParseWhere(tt.raw, tt.scheme)
 		if !errors.Is(err, tt.err) {
 			t.Errorf("ParseWhere(%q, %q): %v, want %v", tt.raw, tt.scheme, err, tt.err)

@@ -506,7 +506,9 @@ func TestSocketsOverTCP(t *testing.T) {
 	if got := ask(t, long, string(message)+"GET / HTTP/1.1\r\n\r\n"); got != string(message) {
 		t.Errorf("before a message too long: %q", got)
 	}
+}
 
+func TestSocketsOverIPv6(t *testing.T) {
 	ln, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
 		t.Skip("no IPv6")

@@ -220,19 +220,10 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 		}
 		var frame []byte // the input from the frame's header on, if that is there
 		if !c.inFrame {
-			h, n, err := ParseHeader(c.p)
-			if err != nil || n == 0 {
+			frame = c.p
+			if err := c.begin(); err != nil || !c.inFrame {
 				return m, false, err
 			}
-			frame = c.p
-			c.p = c.p[n:]
-			if c.cfg.Tap != nil && !(h.Opcode.IsControl() && h.PayloadLen <= maxControl) {
-				c.cfg.Tap(true, h, nil)
-			}
-			if err := c.asm.Check(h); err != nil {
-				return m, false, showInput(err, frame)
-			}
-			c.inFrame = true
 		} else if len(c.p) == 0 {
 			return m, false, nil
 		}
@@ -266,6 +257,24 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 			return m, true, nil
 		}
 	}
+}
+
+// begin takes the next frame's header from the input, if it is all there.
+func (c *Conn) begin() error {
+	h, n, err := ParseHeader(c.p)
+	if err != nil || n == 0 {
+		return err
+	}
+	frame := c.p
+	c.p = c.p[n:]
+	if c.cfg.Tap != nil && !(h.Opcode.IsControl() && h.PayloadLen <= maxControl) {
+		c.cfg.Tap(true, h, nil)
+	}
+	if err := c.asm.Check(h); err != nil {
+		return showInput(err, frame)
+	}
+	c.inFrame = true
+	return nil
 }
 
 // timeMessage sees to it that slow runs while a message is incomplete; part says that

@@ -398,43 +398,47 @@ func TestDialCheck(t *testing.T) {
 	}
 }
 
+func moved(location string) step {
+	return answer("HTTP/1.1 302 Found\r\nLocation: " + location + "\r\nContent-Length: 0\r\n\r\n")
+}
+
+var opens = answer(good(""))
+
+var redirects = []struct {
+	name  string
+	url   string
+	max   int
+	opt   DialOptions
+	steps []step
+	want  []string // address, Host, target and how many fields of secrets
+	err   error
+}{
+	{"WC06 not asked for", "ws://a/x", 0, DialOptions{}, []step{moved("/y")}, []string{"a:80 a /x 8"}, ErrStatus},
+	{"on the same server", "ws://a/x/y?q", 1, DialOptions{}, []step{moved("z?r"), opens}, []string{"a:80 a /x/y?q 8", "a:80 a /x/z?r 8"}, nil},
+	{"an http URL, its port said", "ws://a/", 1, DialOptions{}, []step{moved("http://A:80/y#f"), opens}, []string{"a:80 a / 8", "a:80 a /y 8"}, nil},
+	{"on another port", "ws://a/", 1, DialOptions{}, []step{moved("ws://a:81/"), opens}, []string{"a:80 a / 8", "a:81 a:81 / 1"}, nil},
+	{"on another host", "ws://a/", 1, DialOptions{Host: "virtual"}, []step{moved("//b/"), opens}, []string{"a:80 virtual / 8", "b:80 b / 1"}, nil},
+	{"and back again", "ws://a/", 5, DialOptions{}, []step{moved("//b/"), moved("//a/"), opens}, []string{"a:80 a / 8", "b:80 b / 1", "a:80 a / 1"}, nil},
+	{"on another host, trusted", "ws://a/", 1, DialOptions{TrustRedirects: true}, []step{moved("//b/"), opens}, []string{"a:80 a / 8", "b:80 b / 8"}, nil},
+	{"with a stronger scheme", "ws://a/", 1, DialOptions{}, []step{moved("https://a/"), opens}, []string{"a:80 a / 8", "a:443 a / 1"}, nil},
+	{"to a Unix socket", "ws://a/", 1, DialOptions{}, []step{moved("ws+unix:///run/e.sock")}, []string{"a:80 a / 8"}, ErrRedirect},
+	{"to another Unix socket", "ws+unix:/s", 1, DialOptions{}, []step{moved("ws+unix:///t")}, []string{"/s localhost / 8"}, ErrRedirect},
+	{"with a backslash, which to some is a slash", "ws://a/", 1, DialOptions{}, []step{moved(`//a\\@b/`)}, []string{"a:80 a / 8"}, ErrRedirect},
+	{"with percent signs", "ws://a/5?%", 2, DialOptions{}, []step{moved("?6%"), moved("/7?8%zz"), opens}, []string{"a:80 a /5?% 8", "a:80 a /5?6% 8", "a:80 a /7?8%zz 8"}, nil},
+	{"through a Unix socket", "ws+unix:/s:/x", 2, DialOptions{}, []step{moved("y"), moved("ws://b/"), opens}, []string{"/s localhost /x 8", "/s localhost /y 8", "b:80 b / 1"}, nil},
+	{"with a weaker scheme", "wss://a/", 1, DialOptions{}, []step{moved("http://a/"), opens}, []string{"a:443 a / 8"}, ErrRedirect},
+	{"without end", "ws://a/", 3, DialOptions{}, []step{moved("/"), moved("/"), moved("/"), moved("/"), opens}, []string{"a:80 a / 8", "a:80 a / 8", "a:80 a / 8", "a:80 a / 8"}, ErrRedirect},
+	{"to a file", "ws://a/", 1, DialOptions{}, []step{moved("file:///etc/passwd")}, []string{"a:80 a / 8"}, ErrRedirect},
+	{"to nothing", "ws://a/", 1, DialOptions{}, []step{moved("ws://")}, []string{"a:80 a / 8"}, ErrRedirect},
+	{"to what is no URL", "ws://a/", 1, DialOptions{}, []step{moved("http://[::1")}, []string{"a:80 a / 8"}, ErrRedirect},
+	{"not a redirect", "ws://a/", 1, DialOptions{}, []step{answer("HTTP/1.1 304 Not Modified\r\nLocation: /y\r\n\r\n")}, []string{"a:80 a / 8"}, ErrStatus},
+	{"without a Location", "ws://a/", 1, DialOptions{}, []step{answer("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n")}, []string{"a:80 a / 8"}, ErrStatus},
+}
+
 func TestDialRedirects(t *testing.T) {
-	to := func(location string) step {
-		return answer("HTTP/1.1 302 Found\r\nLocation: " + location + "\r\nContent-Length: 0\r\n\r\n")
-	}
 	secrets := httpmini.Header{{Name: "Authorization", Value: "a"}, {Name: "Cookie", Value: "b"}, {Name: "Proxy-Authorization", Value: "c"}, {Name: "X-Api-Key", Value: "d"},
 		{Name: "X-Auth", Value: "e"}, {Name: "My-Token", Value: "f"}, {Name: "secretly", Value: "g"}, {Name: "Accept-Language", Value: "en"}}
-	open := answer(good(""))
-	for _, tt := range []struct {
-		name  string
-		url   string
-		max   int
-		opt   DialOptions
-		steps []step
-		want  []string // address, Host, target and how many fields of secrets
-		err   error
-	}{
-		{"WC06 not asked for", "ws://a/x", 0, DialOptions{}, []step{to("/y")}, []string{"a:80 a /x 8"}, ErrStatus},
-		{"on the same server", "ws://a/x/y?q", 1, DialOptions{}, []step{to("z?r"), open}, []string{"a:80 a /x/y?q 8", "a:80 a /x/z?r 8"}, nil},
-		{"an http URL, its port said", "ws://a/", 1, DialOptions{}, []step{to("http://A:80/y#f"), open}, []string{"a:80 a / 8", "a:80 a /y 8"}, nil},
-		{"on another port", "ws://a/", 1, DialOptions{}, []step{to("ws://a:81/"), open}, []string{"a:80 a / 8", "a:81 a:81 / 1"}, nil},
-		{"on another host", "ws://a/", 1, DialOptions{Host: "virtual"}, []step{to("//b/"), open}, []string{"a:80 virtual / 8", "b:80 b / 1"}, nil},
-		{"and back again", "ws://a/", 5, DialOptions{}, []step{to("//b/"), to("//a/"), open}, []string{"a:80 a / 8", "b:80 b / 1", "a:80 a / 1"}, nil},
-		{"on another host, trusted", "ws://a/", 1, DialOptions{TrustRedirects: true}, []step{to("//b/"), open}, []string{"a:80 a / 8", "b:80 b / 8"}, nil},
-		{"with a stronger scheme", "ws://a/", 1, DialOptions{}, []step{to("https://a/"), open}, []string{"a:80 a / 8", "a:443 a / 1"}, nil},
-		{"to a Unix socket", "ws://a/", 1, DialOptions{}, []step{to("ws+unix:///run/e.sock")}, []string{"a:80 a / 8"}, ErrRedirect},
-		{"to another Unix socket", "ws+unix:/s", 1, DialOptions{}, []step{to("ws+unix:///t")}, []string{"/s localhost / 8"}, ErrRedirect},
-		{"with a backslash, which to some is a slash", "ws://a/", 1, DialOptions{}, []step{to(`//a\\@b/`)}, []string{"a:80 a / 8"}, ErrRedirect},
-		{"with percent signs", "ws://a/5?%", 2, DialOptions{}, []step{to("?6%"), to("/7?8%zz"), open}, []string{"a:80 a /5?% 8", "a:80 a /5?6% 8", "a:80 a /7?8%zz 8"}, nil},
-		{"through a Unix socket", "ws+unix:/s:/x", 2, DialOptions{}, []step{to("y"), to("ws://b/"), open}, []string{"/s localhost /x 8", "/s localhost /y 8", "b:80 b / 1"}, nil},
-		{"with a weaker scheme", "wss://a/", 1, DialOptions{}, []step{to("http://a/"), open}, []string{"a:443 a / 8"}, ErrRedirect},
-		{"without end", "ws://a/", 3, DialOptions{}, []step{to("/"), to("/"), to("/"), to("/"), open}, []string{"a:80 a / 8", "a:80 a / 8", "a:80 a / 8", "a:80 a / 8"}, ErrRedirect},
-		{"to a file", "ws://a/", 1, DialOptions{}, []step{to("file:///etc/passwd")}, []string{"a:80 a / 8"}, ErrRedirect},
-		{"to nothing", "ws://a/", 1, DialOptions{}, []step{to("ws://")}, []string{"a:80 a / 8"}, ErrRedirect},
-		{"to what is no URL", "ws://a/", 1, DialOptions{}, []step{to("http://[::1")}, []string{"a:80 a / 8"}, ErrRedirect},
-		{"not a redirect", "ws://a/", 1, DialOptions{}, []step{answer("HTTP/1.1 304 Not Modified\r\nLocation: /y\r\n\r\n")}, []string{"a:80 a / 8"}, ErrStatus},
-		{"without a Location", "ws://a/", 1, DialOptions{}, []step{answer("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n")}, []string{"a:80 a / 8"}, ErrStatus},
-	} {
+	for _, tt := range redirects {
 		s := &script{t: t, steps: tt.steps}
 		tt.opt.Header, tt.opt.MaxRedirects = secrets, tt.max
 		tt.opt.TLS = func(_ context.Context, c net.Conn, name string) (net.Conn, error) { return c, nil }

@@ -17,58 +17,61 @@ import (
 	"socketsrv/wsproto"
 )
 
+func opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "tcp", Err: err}
+}
+
+func answered(status int) error {
+	return &wsproto.HandshakeError{Status: status, Response: &httpmini.Response{Status: status}, Err: errors.New("x")}
+}
+
+var errorCodes = []struct {
+	err  error
+	want int
+}{
+	{nil, 0},
+	{errors.New("anything"), 1},
+	{&fs.PathError{Op: "open", Path: "f", Err: syscall.ENOENT}, 1},
+	{&fs.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC}, 1}, // a file is not the peer
+	{Usagef("x"), 2},
+	{&net.DNSError{Err: "no such host", Name: "h", IsNotFound: true}, 6},
+	{opError("dial", &net.DNSError{Err: "no such host", Name: "h"}), 6},
+	{&net.DNSError{Err: "i/o timeout", IsTimeout: true}, 28},
+	{opError("dial", os.NewSyscallError("connect", syscall.ECONNREFUSED)), 7},
+	{opError("dial", os.NewSyscallError("connect", syscall.EHOSTUNREACH)), 7},
+	{opError("dial", os.NewSyscallError("connect", syscall.ETIMEDOUT)), 28},
+	{opError("dial", os.ErrDeadlineExceeded), 28},
+	{opError("read", os.ErrDeadlineExceeded), 28},
+	{opError("read", syscall.ECONNRESET), 56},
+	{opError("write", syscall.EPIPE), 55},
+	{opError("accept", syscall.EMFILE), 1},
+	{context.DeadlineExceeded, 28},
+	{context.Canceled, 1},
+	{io.EOF, 52},
+	{io.ErrUnexpectedEOF, 56},
+	{&wsproto.CloseError{Code: 1000}, 0},
+	{&wsproto.CloseError{Code: 1001}, 0},
+	{&wsproto.CloseError{Code: 1005}, 0},
+	{&wsproto.CloseError{Code: 1011}, 9},
+	{&wsproto.CloseError{Code: 4001, Reason: "Permission denied"}, 9},
+	{&wsproto.ProtocolError{Code: 1002, Err: wsproto.ErrMasking}, 11},
+	{&wsproto.ProtocolError{Code: 1009, Err: wsproto.ErrMessageTooBig}, 63},
+	{wsproto.ErrMessageCut, 56},
+	{wsproto.ErrPongTimeout, 28},
+	{answered(401), 22},
+	{answered(302), 22},
+	{answered(101), 11}, // an upgrade that breaks the rules
+	{&wsproto.HandshakeError{Err: opError("read", syscall.ECONNRESET)}, 56},
+	{&wsproto.HandshakeError{Err: context.DeadlineExceeded}, 28},
+	{&httpmini.Error{Status: 502, Err: errors.New("x")}, 11},
+	{tlsconf.ErrTLS, 35},
+	{tlsconf.ErrCertificate, 60},
+	{&Failure{ExitExpect, nil}, 10},
+	{&Failure{ExitRead, io.EOF}, 26},
+}
+
 func TestExitCode(t *testing.T) {
-	op := func(op string, err error) error {
-		return &net.OpError{Op: op, Net: "tcp", Err: err}
-	}
-	answer := func(status int) error {
-		return &wsproto.HandshakeError{Status: status, Response: &httpmini.Response{Status: status}, Err: errors.New("x")}
-	}
-	tests := []struct {
-		err  error
-		want int
-	}{
-		{nil, 0},
-		{errors.New("anything"), 1},
-		{&fs.PathError{Op: "open", Path: "f", Err: syscall.ENOENT}, 1},
-		{&fs.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC}, 1}, // a file is not the peer
-		{Usagef("x"), 2},
-		{&net.DNSError{Err: "no such host", Name: "h", IsNotFound: true}, 6},
-		{op("dial", &net.DNSError{Err: "no such host", Name: "h"}), 6},
-		{&net.DNSError{Err: "i/o timeout", IsTimeout: true}, 28},
-		{op("dial", os.NewSyscallError("connect", syscall.ECONNREFUSED)), 7},
-		{op("dial", os.NewSyscallError("connect", syscall.EHOSTUNREACH)), 7},
-		{op("dial", os.NewSyscallError("connect", syscall.ETIMEDOUT)), 28},
-		{op("dial", os.ErrDeadlineExceeded), 28},
-		{op("read", os.ErrDeadlineExceeded), 28},
-		{op("read", syscall.ECONNRESET), 56},
-		{op("write", syscall.EPIPE), 55},
-		{op("accept", syscall.EMFILE), 1},
-		{context.DeadlineExceeded, 28},
-		{context.Canceled, 1},
-		{io.EOF, 52},
-		{io.ErrUnexpectedEOF, 56},
-		{&wsproto.CloseError{Code: 1000}, 0},
-		{&wsproto.CloseError{Code: 1001}, 0},
-		{&wsproto.CloseError{Code: 1005}, 0},
-		{&wsproto.CloseError{Code: 1011}, 9},
-		{&wsproto.CloseError{Code: 4001, Reason: "Permission denied"}, 9},
-		{&wsproto.ProtocolError{Code: 1002, Err: wsproto.ErrMasking}, 11},
-		{&wsproto.ProtocolError{Code: 1009, Err: wsproto.ErrMessageTooBig}, 63},
-		{wsproto.ErrMessageCut, 56},
-		{wsproto.ErrPongTimeout, 28},
-		{answer(401), 22},
-		{answer(302), 22},
-		{answer(101), 11}, // an upgrade that breaks the rules
-		{&wsproto.HandshakeError{Err: op("read", syscall.ECONNRESET)}, 56},
-		{&wsproto.HandshakeError{Err: context.DeadlineExceeded}, 28},
-		{&httpmini.Error{Status: 502, Err: errors.New("x")}, 11},
-		{tlsconf.ErrTLS, 35},
-		{tlsconf.ErrCertificate, 60},
-		{&Failure{ExitExpect, nil}, 10},
-		{&Failure{ExitRead, io.EOF}, 26},
-	}
-	for _, tt := range tests {
+	for _, tt := range errorCodes {
 		for _, err := range []error{tt.err, fmt.Errorf("connect ws://h: %w", tt.err)} {
 			if tt.err == nil {
 				err = nil

@@ -18,61 +18,64 @@ func words(line string) (w []string) {
 	return w
 }
 
+var fetched = spoken{name: "fetch", n: 3, d: time.Second, size: 64 << 10, port: "80", pick: "one", args: []string{"u"}}
+
+func fetchWith(change func(s *spoken)) spoken {
+	s := fetched
+	change(&s)
+	return s
+}
+
+var commandLines = []struct {
+	line string
+	want spoken
+}{
+	{"", spoken{name: "dump"}},
+	{"-tcp-port 4000", spoken{name: "dump"}},
+	{"dump", spoken{name: "dump"}},
+	{"-echo", spoken{name: "echo"}},
+	{"--echo", spoken{name: "echo"}},
+	{"echo", spoken{name: "echo"}},
+	{"echo -tcp-port=off --ws-port=0", spoken{name: "echo"}},
+	{"fetch u", fetched},
+	{"fetch u -c 5", fetchWith(func(s *spoken) { s.n = 5 })},
+	{"fetch -c=5 u", fetchWith(func(s *spoken) { s.n = 5 })},
+	{"fetch --c 5 u", fetchWith(func(s *spoken) { s.n = 5 })},
+	{"fetch -count=-5 u", fetchWith(func(s *spoken) { s.n = -5 })},
+	{"fetch -count -5 u", fetchWith(func(s *spoken) { s.n = -5 })},
+	{"fetch --count 5 u", fetchWith(func(s *spoken) { s.n = 5 })},
+	{"fetch -c5 u", fetchWith(func(s *spoken) { s.n = 5 })},
+	{"fetch -sSc5 u", fetchWith(func(s *spoken) { s.on, s.loud, s.n = true, true, 5 })},
+	{"fetch -sSc 5 u", fetchWith(func(s *spoken) { s.on, s.loud, s.n = true, true, 5 })},
+	{"fetch -sS u", fetchWith(func(s *spoken) { s.on, s.loud = true, true })},
+	{"fetch -sSL u", fetchWith(func(s *spoken) { s.on, s.loud = true, true })},
+	{"fetch -XPOST u", fetchWith(func(s *spoken) { s.request = "POST" })},
+	{"fetch -X=POST u", fetchWith(func(s *spoken) { s.request = "POST" })},
+	{"fetch -sX POST u", fetchWith(func(s *spoken) { s.on, s.request = true, "POST" })},
+	{"fetch -mhello u -m a=b -m=c", fetchWith(func(s *spoken) { s.words = []string{"hello", "a=b", "c"} })},
+	{"fetch -m -s u", fetchWith(func(s *spoken) { s.words = []string{"-s"} })}, // a value may look like a flag
+	{"fetch -m -- u", fetchWith(func(s *spoken) { s.words = []string{"--"} })},
+	{"fetch -s=false u", fetched},
+	{"fetch -s -s=0 u", fetched},
+	{"fetch -silent=true u", fetchWith(func(s *spoken) { s.on = true })},
+	{"fetch -list a,b u -list=c", fetchWith(func(s *spoken) { s.list = []string{"a", "b", "c"} })},
+	{"fetch -pick two u", fetchWith(func(s *spoken) { s.pick = "two" })},
+	{"fetch -w 500ms u", fetchWith(func(s *spoken) { s.d = 500 * time.Millisecond })},
+	{"fetch -w 2 u", fetchWith(func(s *spoken) { s.d = 2 * time.Second })},
+	{"fetch -size 16M u", fetchWith(func(s *spoken) { s.size = 16 << 20 })},
+	{"fetch -p off u", fetchWith(func(s *spoken) { s.port = "off" })},
+	{"fetch -p 0 u", fetchWith(func(s *spoken) { s.port = "0" })},
+	{"fetch -p 00080 u", fetched},
+	{"fetch -p4000 u", fetchWith(func(s *spoken) { s.port = "4000" })},
+	{"fetch u d", fetchWith(func(s *spoken) { s.args = []string{"u", "d"} })},
+	{"fetch -- -u -s", fetchWith(func(s *spoken) { s.args = []string{"-u", "-s"} })},
+	{"fetch - -5", fetchWith(func(s *spoken) { s.args = []string{"-", "-5"} })}, // a dash alone and numbers are arguments
+	{"fetch -HName:_value -HA:b -SsHC:d u", fetchWith(func(s *spoken) { s.on, s.loud = true, true })},
+	{"send u f g h", spoken{name: "send", args: []string{"u", "f", "g", "h"}}},
+}
+
 func TestCommandLine(t *testing.T) {
-	fetch := spoken{name: "fetch", n: 3, d: time.Second, size: 64 << 10, port: "80", pick: "one", args: []string{"u"}}
-	with := func(change func(s *spoken)) spoken {
-		s := fetch
-		change(&s)
-		return s
-	}
-	tests := []struct {
-		line string
-		want spoken
-	}{
-		{"", spoken{name: "dump"}},
-		{"-tcp-port 4000", spoken{name: "dump"}},
-		{"dump", spoken{name: "dump"}},
-		{"-echo", spoken{name: "echo"}},
-		{"--echo", spoken{name: "echo"}},
-		{"echo", spoken{name: "echo"}},
-		{"echo -tcp-port=off --ws-port=0", spoken{name: "echo"}},
-		{"fetch u", fetch},
-		{"fetch u -c 5", with(func(s *spoken) { s.n = 5 })},
-		{"fetch -c=5 u", with(func(s *spoken) { s.n = 5 })},
-		{"fetch --c 5 u", with(func(s *spoken) { s.n = 5 })},
-		{"fetch -count=-5 u", with(func(s *spoken) { s.n = -5 })},
-		{"fetch -count -5 u", with(func(s *spoken) { s.n = -5 })},
-		{"fetch --count 5 u", with(func(s *spoken) { s.n = 5 })},
-		{"fetch -c5 u", with(func(s *spoken) { s.n = 5 })},
-		{"fetch -sSc5 u", with(func(s *spoken) { s.on, s.loud, s.n = true, true, 5 })},
-		{"fetch -sSc 5 u", with(func(s *spoken) { s.on, s.loud, s.n = true, true, 5 })},
-		{"fetch -sS u", with(func(s *spoken) { s.on, s.loud = true, true })},
-		{"fetch -sSL u", with(func(s *spoken) { s.on, s.loud = true, true })},
-		{"fetch -XPOST u", with(func(s *spoken) { s.request = "POST" })},
-		{"fetch -X=POST u", with(func(s *spoken) { s.request = "POST" })},
-		{"fetch -sX POST u", with(func(s *spoken) { s.on, s.request = true, "POST" })},
-		{"fetch -mhello u -m a=b -m=c", with(func(s *spoken) { s.words = []string{"hello", "a=b", "c"} })},
-		{"fetch -m -s u", with(func(s *spoken) { s.words = []string{"-s"} })}, // a value may look like a flag
-		{"fetch -m -- u", with(func(s *spoken) { s.words = []string{"--"} })},
-		{"fetch -s=false u", fetch},
-		{"fetch -s -s=0 u", fetch},
-		{"fetch -silent=true u", with(func(s *spoken) { s.on = true })},
-		{"fetch -list a,b u -list=c", with(func(s *spoken) { s.list = []string{"a", "b", "c"} })},
-		{"fetch -pick two u", with(func(s *spoken) { s.pick = "two" })},
-		{"fetch -w 500ms u", with(func(s *spoken) { s.d = 500 * time.Millisecond })},
-		{"fetch -w 2 u", with(func(s *spoken) { s.d = 2 * time.Second })},
-		{"fetch -size 16M u", with(func(s *spoken) { s.size = 16 << 20 })},
-		{"fetch -p off u", with(func(s *spoken) { s.port = "off" })},
-		{"fetch -p 0 u", with(func(s *spoken) { s.port = "0" })},
-		{"fetch -p 00080 u", fetch},
-		{"fetch -p4000 u", with(func(s *spoken) { s.port = "4000" })},
-		{"fetch u d", with(func(s *spoken) { s.args = []string{"u", "d"} })},
-		{"fetch -- -u -s", with(func(s *spoken) { s.args = []string{"-u", "-s"} })},
-		{"fetch - -5", with(func(s *spoken) { s.args = []string{"-", "-5"} })}, // a dash alone and numbers are arguments
-		{"fetch -HName:_value -HA:b -SsHC:d u", with(func(s *spoken) { s.on, s.loud = true, true })},
-		{"send u f g h", spoken{name: "send", args: []string{"u", "f", "g", "h"}}},
-	}
-	for _, tt := range tests {
+	for _, tt := range commandLines {
 		var got spoken
 		code, stdout, stderr := runTable(testTable(&got), words(tt.line)...)
 		if code != 0 || stdout != "" || stderr != "" || !reflect.DeepEqual(got, tt.want) {

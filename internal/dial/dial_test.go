@@ -355,67 +355,69 @@ const banner = "220 hello"
 
 const connectHead = "CONNECT example.com:80 HTTP/1.1\r\nHost: example.com:80\r\n"
 
+const exampleName = "0b 6578616d706c652e636f6d 0050" // example.com, 80
+
+var proxied = []struct {
+	name   string
+	proxy  string
+	target string
+	talk   []string
+	code   int
+	err    string
+}{
+	{"http", "http://p", "example.com:80",
+		[]string{text(">", connectHead+"\r\n"), text("<", "HTTP/1.1 200 Connection established\r\n\r\n")}, 0, ""},
+	{"http, the peer speaks first", "http://p", "example.com:80",
+		[]string{text(">", connectHead+"\r\n"), text("<", "HTTP/1.1 200 OK\r\nX: y\r\n\r\n"+banner)}, 0, ""},
+	{"http with a user", "http://me:a%40b@p", "example.com:80",
+		[]string{text(">", connectHead+"Proxy-Authorization: Basic bWU6YUBi\r\n\r\n"), text("<", "HTTP/1.0 200 OK\r\n\r\n")}, 0, ""},
+	{"http, IPv6", "http://p", "[fd00::9]:80",
+		[]string{text(">", "CONNECT [fd00::9]:80 HTTP/1.1\r\nHost: [fd00::9]:80\r\n\r\n"), text("<", "HTTP/1.1 200 OK\r\n\r\n")}, 0, ""},
+	{"http refused", "http://me:secret@p", "example.com:80",
+		[]string{text(">", connectHead+"Proxy-Authorization: Basic bWU6c2VjcmV0\r\n\r\n"), text("<", "HTTP/1.1 407 No\r\n\r\n")},
+		cli.ExitReceive, "proxy p:1080: refused the connection: 407 No"},
+	{"http 403", "http://p", "example.com:80",
+		[]string{text(">", connectHead+"\r\n"), text("<", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")},
+		cli.ExitReceive, "proxy p:1080: refused the connection: 403 Forbidden"},
+	{"http closes", "http://p", "example.com:80",
+		[]string{text(">", connectHead+"\r\n"), "close"}, cli.ExitReceive, "proxy p:1080: closed the connection without an answer"},
+	{"http speaks no HTTP", "http://p", "example.com:80",
+		[]string{text(">", connectHead+"\r\n"), text("<", "SSH-2.0-OpenSSH_9\r\n\r\n")}, cli.ExitProtocol, ""},
+	{"socks5", "socks5://p", "example.com:80",
+		[]string{">05 01 00", "<05 00", ">05 01 00 03" + exampleName, "<05 00 00 01 7f000001 0050"}, 0, ""},
+	{"socks5, answers with a name", "socks5://p", "example.com:80",
+		[]string{">05 01 00", "<05 00", ">05 01 00 03" + exampleName, "<05 00 00 03" + exampleName}, 0, ""},
+	{"socks5, IPv4", "socks5://p", "10.1.2.3:80",
+		[]string{">05 01 00", "<05 00", ">05 01 00 01 0a010203 0050", "<05 00 00 01 7f000001 0050"}, 0, ""},
+	{"socks5, IPv6", "socks5://p", "[fd00::9]:80",
+		[]string{">05 01 00", "<05 00", ">05 01 00 04 fd000000000000000000000000000009 0050", "<05 00 00 04 fd000000000000000000000000000009 0050"}, 0, ""},
+	{"socks5 with a user (RFC 1929)", "socks5://me:pw@p", "example.com:80",
+		[]string{">05 02 00 02", "<05 02", ">01 02 6d65 02 7077", "<01 00", ">05 01 00 03" + exampleName, "<05 00 00 01 7f000001 0050"}, 0, ""},
+	{"socks5, user not needed", "socks5://me:pw@p", "example.com:80",
+		[]string{">05 02 00 02", "<05 00", ">05 01 00 03" + exampleName, "<05 00 00 01 7f000001 0050"}, 0, ""},
+	{"socks5, user refused", "socks5://me:pw@p", "example.com:80",
+		[]string{">05 02 00 02", "<05 02", ">01 02 6d65 02 7077", "<01 01"}, cli.ExitConnect, "proxy p:1080: refuses the user or the password"},
+	{"socks5, no method", "socks5://p", "example.com:80",
+		[]string{">05 01 00", "<05 ff"}, cli.ExitConnect, "proxy p:1080: wants another way to log in"},
+	{"socks5 wants a password, there is none", "socks5://p", "example.com:80",
+		[]string{">05 01 00", "<05 02"}, cli.ExitConnect, "proxy p:1080: wants another way to log in"},
+	{"socks5, connection refused", "socks5://p", "example.com:80",
+		[]string{">05 01 00", "<05 00", ">05 01 00 03" + exampleName, "<05 05 00 01"}, cli.ExitConnect, "proxy p:1080: connection refused"},
+	{"socks5, error unheard of", "socks5://p", "example.com:80",
+		[]string{">05 01 00", "<05 00", ">05 01 00 03" + exampleName, "<05 63 00 01"}, cli.ExitConnect, "proxy p:1080: error 99"},
+	{"socks5, address unheard of", "socks5://p", "example.com:80",
+		[]string{">05 01 00", "<05 00", ">05 01 00 03" + exampleName, "<05 00 00 07"}, cli.ExitFailure, "proxy p:1080: does not answer as SOCKS5 does"},
+	{"not socks", "socks5://p", "example.com:80", []string{">05 01 00", text("<", "HT")}, cli.ExitFailure, "proxy p:1080: does not answer as SOCKS5 does"},
+	{"socks4", "socks5://p", "example.com:80",
+		[]string{">05 01 00", "<05 00", ">05 01 00 03" + exampleName, "<04 00 00 01"}, cli.ExitFailure, "proxy p:1080: does not answer as SOCKS5 does"},
+	{"socks5, name too long", "socks5://p", strings.Repeat("a", 256) + ":80",
+		[]string{">05 01 00", "<05 00"}, cli.ExitFailure, "proxy p:1080: the name of the host is longer than 255 bytes"},
+	{"silence", "socks5://p", "example.com:80", []string{">05 01 00", "silence"}, cli.ExitTimeout, "proxy p:1080: context deadline exceeded"},
+	{"silence", "http://p", "example.com:80", []string{text(">", connectHead+"\r\n"), "silence"}, cli.ExitTimeout, "proxy p:1080: context deadline exceeded"},
+}
+
 func TestThroughProxy(t *testing.T) {
-	const name = "0b 6578616d706c652e636f6d 0050" // example.com, 80
-	tests := []struct {
-		name   string
-		proxy  string
-		target string
-		talk   []string
-		code   int
-		err    string
-	}{
-		{"http", "http://p", "example.com:80",
-			[]string{text(">", connectHead+"\r\n"), text("<", "HTTP/1.1 200 Connection established\r\n\r\n")}, 0, ""},
-		{"http, the peer speaks first", "http://p", "example.com:80",
-			[]string{text(">", connectHead+"\r\n"), text("<", "HTTP/1.1 200 OK\r\nX: y\r\n\r\n"+banner)}, 0, ""},
-		{"http with a user", "http://me:a%40b@p", "example.com:80",
-			[]string{text(">", connectHead+"Proxy-Authorization: Basic bWU6YUBi\r\n\r\n"), text("<", "HTTP/1.0 200 OK\r\n\r\n")}, 0, ""},
-		{"http, IPv6", "http://p", "[fd00::9]:80",
-			[]string{text(">", "CONNECT [fd00::9]:80 HTTP/1.1\r\nHost: [fd00::9]:80\r\n\r\n"), text("<", "HTTP/1.1 200 OK\r\n\r\n")}, 0, ""},
-		{"http refused", "http://me:secret@p", "example.com:80",
-			[]string{text(">", connectHead+"Proxy-Authorization: Basic bWU6c2VjcmV0\r\n\r\n"), text("<", "HTTP/1.1 407 No\r\n\r\n")},
-			cli.ExitReceive, "proxy p:1080: refused the connection: 407 No"},
-		{"http 403", "http://p", "example.com:80",
-			[]string{text(">", connectHead+"\r\n"), text("<", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")},
-			cli.ExitReceive, "proxy p:1080: refused the connection: 403 Forbidden"},
-		{"http closes", "http://p", "example.com:80",
-			[]string{text(">", connectHead+"\r\n"), "close"}, cli.ExitReceive, "proxy p:1080: closed the connection without an answer"},
-		{"http speaks no HTTP", "http://p", "example.com:80",
-			[]string{text(">", connectHead+"\r\n"), text("<", "SSH-2.0-OpenSSH_9\r\n\r\n")}, cli.ExitProtocol, ""},
-		{"socks5", "socks5://p", "example.com:80",
-			[]string{">05 01 00", "<05 00", ">05 01 00 03" + name, "<05 00 00 01 7f000001 0050"}, 0, ""},
-		{"socks5, answers with a name", "socks5://p", "example.com:80",
-			[]string{">05 01 00", "<05 00", ">05 01 00 03" + name, "<05 00 00 03" + name}, 0, ""},
-		{"socks5, IPv4", "socks5://p", "10.1.2.3:80",
-			[]string{">05 01 00", "<05 00", ">05 01 00 01 0a010203 0050", "<05 00 00 01 7f000001 0050"}, 0, ""},
-		{"socks5, IPv6", "socks5://p", "[fd00::9]:80",
-			[]string{">05 01 00", "<05 00", ">05 01 00 04 fd000000000000000000000000000009 0050", "<05 00 00 04 fd000000000000000000000000000009 0050"}, 0, ""},
-		{"socks5 with a user (RFC 1929)", "socks5://me:pw@p", "example.com:80",
-			[]string{">05 02 00 02", "<05 02", ">01 02 6d65 02 7077", "<01 00", ">05 01 00 03" + name, "<05 00 00 01 7f000001 0050"}, 0, ""},
-		{"socks5, user not needed", "socks5://me:pw@p", "example.com:80",
-			[]string{">05 02 00 02", "<05 00", ">05 01 00 03" + name, "<05 00 00 01 7f000001 0050"}, 0, ""},
-		{"socks5, user refused", "socks5://me:pw@p", "example.com:80",
-			[]string{">05 02 00 02", "<05 02", ">01 02 6d65 02 7077", "<01 01"}, cli.ExitConnect, "proxy p:1080: refuses the user or the password"},
-		{"socks5, no method", "socks5://p", "example.com:80",
-			[]string{">05 01 00", "<05 ff"}, cli.ExitConnect, "proxy p:1080: wants another way to log in"},
-		{"socks5 wants a password, there is none", "socks5://p", "example.com:80",
-			[]string{">05 01 00", "<05 02"}, cli.ExitConnect, "proxy p:1080: wants another way to log in"},
-		{"socks5, connection refused", "socks5://p", "example.com:80",
-			[]string{">05 01 00", "<05 00", ">05 01 00 03" + name, "<05 05 00 01"}, cli.ExitConnect, "proxy p:1080: connection refused"},
-		{"socks5, error unheard of", "socks5://p", "example.com:80",
-			[]string{">05 01 00", "<05 00", ">05 01 00 03" + name, "<05 63 00 01"}, cli.ExitConnect, "proxy p:1080: error 99"},
-		{"socks5, address unheard of", "socks5://p", "example.com:80",
-			[]string{">05 01 00", "<05 00", ">05 01 00 03" + name, "<05 00 00 07"}, cli.ExitFailure, "proxy p:1080: does not answer as SOCKS5 does"},
-		{"not socks", "socks5://p", "example.com:80", []string{">05 01 00", text("<", "HT")}, cli.ExitFailure, "proxy p:1080: does not answer as SOCKS5 does"},
-		{"socks4", "socks5://p", "example.com:80",
-			[]string{">05 01 00", "<05 00", ">05 01 00 03" + name, "<04 00 00 01"}, cli.ExitFailure, "proxy p:1080: does not answer as SOCKS5 does"},
-		{"socks5, name too long", "socks5://p", strings.Repeat("a", 256) + ":80",
-			[]string{">05 01 00", "<05 00"}, cli.ExitFailure, "proxy p:1080: the name of the host is longer than 255 bytes"},
-		{"silence", "socks5://p", "example.com:80", []string{">05 01 00", "silence"}, cli.ExitTimeout, "proxy p:1080: context deadline exceeded"},
-		{"silence", "http://p", "example.com:80", []string{text(">", connectHead+"\r\n"), "silence"}, cli.ExitTimeout, "proxy p:1080: context deadline exceeded"},
-	}
-	for _, tt := range tests {
+	for _, tt := range proxied {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { throughProxy(t, tt.proxy, tt.target, tt.talk, tt.code, tt.err) })
 		})

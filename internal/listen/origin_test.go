@@ -11,54 +11,56 @@ import (
 	"socketsrv/wsproto"
 )
 
+var basic = "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("me:pw"))
+
+var whoMay = []struct {
+	flags  string
+	any    bool
+	addr   net.Addr
+	host   string
+	fields string
+	status int
+	body   string
+}{
+	{"", false, loopback, "127.0.0.1:8008", "", 101, ""},
+	{"", false, loopback, "127.0.0.1:8008", "Origin: http://127.0.0.1:8008", 101, ""},
+	{"", false, loopback, "127.0.0.1:8008", "Origin: http://localhost:3000", 101, ""},
+	{"", false, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 403, "-origin"},
+	{"", false, loopback, "127.0.0.1:8008", "Origin: null", 403, "-origin"},
+	{"", false, loopback, "127.0.0.1:8008", "Origin: https://127.0.0.1:8008", 403, "-origin"},
+	{"", true, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 101, ""},
+	{"-origin http://good.example", true, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 403, "-origin"},
+	{"-origin http://good.example", false, loopback, "127.0.0.1:8008", "Origin: http://good.example", 101, ""},
+	{"-origin *", false, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 101, ""},
+	{"-origin a,good.example", false, loopback, "127.0.0.1:8008", "Origin: http://good.example", 101, ""},
+	{"", true, loopback, "evil.example", "", 403, "-allow-host"},
+	{"", true, loopback, "localhost:8008", "", 101, ""},
+	{"", true, loopback, "[::1]:8008", "", 101, ""},
+	{"", true, loopback, "dev.localhost", "", 101, ""},
+	{"-allow-host my.example", true, loopback, "my.example:8008", "", 101, ""},
+	{"-allow-host *", true, loopback, "evil.example", "", 101, ""},
+	{"", true, everybody, "evil.example", "", 101, ""},
+	{"", true, &net.UnixAddr{Name: "/s", Net: "unix"}, "evil.example", "", 101, ""},
+	{"-auth me:pw", true, loopback, "localhost", "", 401, ""},
+	{"-auth me:pw", true, loopback, "localhost", basic, 101, ""},
+	{"-auth me:other", true, loopback, "localhost", basic, 401, ""},
+	{"-auth me:pw", true, loopback, "localhost", "Authorization: Basic !!!", 401, ""},
+	{"-auth me:pw", true, loopback, "localhost", "Authorization: Bearer me:pw", 401, ""},
+	{"-token t0k", true, loopback, "localhost", "Authorization: Bearer t0k", 101, ""},
+	{"-token t0k", true, loopback, "localhost", "Authorization: bearer  t0k", 101, ""},
+	{"-token t0k", true, loopback, "localhost", "Authorization: Bearer t0", 401, ""},
+	{"-token pw", true, loopback, "localhost", basic, 101, ""}, // the only way of a browser
+	{"-token pw2", true, loopback, "localhost", basic, 401, ""},
+	{"-token me", true, loopback, "localhost", basic, 401, ""},
+	{"-token t0k -auth me:pw", true, loopback, "localhost", basic, 101, ""},
+	{"-token t0k -auth me:pw", true, loopback, "localhost", "Authorization: Bearer t0k", 101, ""},
+	{"-http-authorization-header x", true, loopback, "localhost", "", 101, ""}, // closed later
+}
+
 // TestWhoMayConnect has the policy of origins, hosts and passwords, as the answers
 // to handshakes (S16, S17, S22, BC09).
 func TestWhoMayConnect(t *testing.T) {
-	basic := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("me:pw"))
-	tests := []struct {
-		flags  string
-		any    bool
-		addr   net.Addr
-		host   string
-		fields string
-		status int
-		body   string
-	}{
-		{"", false, loopback, "127.0.0.1:8008", "", 101, ""},
-		{"", false, loopback, "127.0.0.1:8008", "Origin: http://127.0.0.1:8008", 101, ""},
-		{"", false, loopback, "127.0.0.1:8008", "Origin: http://localhost:3000", 101, ""},
-		{"", false, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 403, "-origin"},
-		{"", false, loopback, "127.0.0.1:8008", "Origin: null", 403, "-origin"},
-		{"", false, loopback, "127.0.0.1:8008", "Origin: https://127.0.0.1:8008", 403, "-origin"},
-		{"", true, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 101, ""},
-		{"-origin http://good.example", true, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 403, "-origin"},
-		{"-origin http://good.example", false, loopback, "127.0.0.1:8008", "Origin: http://good.example", 101, ""},
-		{"-origin *", false, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 101, ""},
-		{"-origin a,good.example", false, loopback, "127.0.0.1:8008", "Origin: http://good.example", 101, ""},
-		{"", true, loopback, "evil.example", "", 403, "-allow-host"},
-		{"", true, loopback, "localhost:8008", "", 101, ""},
-		{"", true, loopback, "[::1]:8008", "", 101, ""},
-		{"", true, loopback, "dev.localhost", "", 101, ""},
-		{"-allow-host my.example", true, loopback, "my.example:8008", "", 101, ""},
-		{"-allow-host *", true, loopback, "evil.example", "", 101, ""},
-		{"", true, everybody, "evil.example", "", 101, ""},
-		{"", true, &net.UnixAddr{Name: "/s", Net: "unix"}, "evil.example", "", 101, ""},
-		{"-auth me:pw", true, loopback, "localhost", "", 401, ""},
-		{"-auth me:pw", true, loopback, "localhost", basic, 101, ""},
-		{"-auth me:other", true, loopback, "localhost", basic, 401, ""},
-		{"-auth me:pw", true, loopback, "localhost", "Authorization: Basic !!!", 401, ""},
-		{"-auth me:pw", true, loopback, "localhost", "Authorization: Bearer me:pw", 401, ""},
-		{"-token t0k", true, loopback, "localhost", "Authorization: Bearer t0k", 101, ""},
-		{"-token t0k", true, loopback, "localhost", "Authorization: bearer  t0k", 101, ""},
-		{"-token t0k", true, loopback, "localhost", "Authorization: Bearer t0", 401, ""},
-		{"-token pw", true, loopback, "localhost", basic, 101, ""}, // the only way of a browser
-		{"-token pw2", true, loopback, "localhost", basic, 401, ""},
-		{"-token me", true, loopback, "localhost", basic, 401, ""},
-		{"-token t0k -auth me:pw", true, loopback, "localhost", basic, 101, ""},
-		{"-token t0k -auth me:pw", true, loopback, "localhost", "Authorization: Bearer t0k", 101, ""},
-		{"-http-authorization-header x", true, loopback, "localhost", "", 101, ""}, // closed later
-	}
-	for _, tt := range tests {
+	for _, tt := range whoMay {
 		w := serverWS(t, tt.any, strings.Fields(tt.flags)...)
 		req := &httpmini.Request{Method: "GET", Target: "/", Minor: 1, Header: httpmini.Header{
 			{Name: "Host", Value: tt.host}, {Name: "Upgrade", Value: "websocket"}, {Name: "Connection", Value: "Upgrade"},

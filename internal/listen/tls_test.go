@@ -38,6 +38,18 @@ func secured(t *testing.T, addr string, flags ...string) (string, error) {
 	return string(b), err
 }
 
+// greet says hello to whoever comes, until ln is closed.
+func greet(ln net.Listener) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		io.WriteString(c, "hello")
+		c.Close()
+	}
+}
+
 // TestTLSFlags has servers and clients with flags that fit each other, or do not.
 func TestTLSFlags(t *testing.T) {
 	if !tlsconf.Available {
@@ -46,16 +58,7 @@ func TestTLSFlags(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	look := func(o opened) error {
-		go func() {
-			for {
-				c, err := o.ln.Accept()
-				if err != nil {
-					return
-				}
-				io.WriteString(c, "hello")
-				c.Close()
-			}
-		}()
+		go greet(o.ln)
 		addr := o.ln.Addr().String()
 		for _, tt := range []struct {
 			flags string
@@ -84,12 +87,7 @@ func TestTLSFlags(t *testing.T) {
 		t.Fatalf("exit %d, %q", code, stderr)
 	}
 	code, _, again := open(t, nil, func(o opened) error {
-		go func() {
-			if c, err := o.ln.Accept(); err == nil {
-				io.WriteString(c, "hello")
-				c.Close()
-			}
-		}()
+		go greet(o.ln)
 		got, err := secured(t, o.ln.Addr().String(), "-pin", said[1])
 		if got != "hello" {
 			t.Errorf("with the fingerprint that was printed: %q, %v", got, err)

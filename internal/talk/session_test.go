@@ -201,125 +201,129 @@ func (s *scene) ends(t *testing.T, code int, text string, links ...string) {
 
 func closed(code wsproto.StatusCode) error { return &wsproto.CloseError{Code: code} }
 
-func TestSession(t *testing.T) {
-	asPerson := func(s *scene) { s.Person, s.Hold, s.Linger, s.Reconnect = true, true, 0, true }
-	again := func(s *scene) { s.Reconnect, s.Hold = true, true }
-	for _, tt := range []struct {
-		name   string
-		change func(s *scene)
-		play   func(s *scene)
-		code   int
-		text   string
-		links  []string
-	}{
-		{"lines, an answer, the end", func(s *scene) {}, func(s *scene) {
-			s.does("a", "<ask", "b", io.EOF)
-			time.Sleep(time.Second)
-			s.peerEnds(closed(1000))
-		}, 0, "", []string{"send a|send answer|send b|end 1000 |close"}},
-		{"the peer closes with a code", func(s *scene) {}, func(s *scene) { s.does("a"); s.peerEnds(closed(4001)) }, 9, "code 4001", []string{"send a|close"}},
-		{"what was read and not sent is missing", func(s *scene) {}, func(s *scene) {
-			l := s.links[0]
-			l.mu.Lock()
-			l.full = make(chan struct{})
-			l.mu.Unlock()
-			s.does("abc", "de", "f", io.EOF)
-			s.peerEnds(closed(1000))
-		}, 55, "not delivered: 6 of 6 bytes", []string{"close"}},
-		{"the input cannot be read", func(s *scene) {}, func(s *scene) {
-			s.does("a", cli.Fail(cli.ExitRead, errors.New("line 2: too long")))
-			time.Sleep(time.Second)
-			s.peerEnds(closed(1000))
-		}, 26, "line 2: too long", []string{"send a|end 1000 |close"}},
-		{"lines wait for the next connection", again, func(s *scene) {
-			s.does("a")
-			l := s.links[0]
-			l.mu.Lock()
-			l.fail = errors.New("broken pipe")
-			l.mu.Unlock()
-			s.does("b", "c")
-			s.peerEnds(io.EOF)
-			time.Sleep(2 * time.Second)
-			s.does(io.EOF)
-			time.Sleep(time.Second)
-			s.peerEnds(closed(1000))
-		}, 0, "", []string{"send a|close", "send b|send c|end 1000 |close"}},
-		{"-resend, and counts over connections", func(s *scene) {
-			again(s)
-			s.Next, s.Count, s.Opening = nil, 2, []wsproto.Message{{Data: []byte("sub")}}
-		}, func(s *scene) {
-			s.does("<1")
-			s.refuse = 2
-			s.peerEnds(closed(1001))
-			time.Sleep(10 * time.Second)
-			s.does("<2")
-			s.peerEnds(closed(1000))
-		}, 0, "", []string{"send sub|close", "send sub|end 1000 |close"}},
-		{"nothing more to send while offline", again, func(s *scene) {
-			s.refuse = 1000
-			s.peerEnds(io.EOF)
-			s.does(io.EOF)
-		}, 0, "", []string{"close"}},
-		{"-for", func(s *scene) { s.For = time.Minute }, func(s *scene) {
-			time.Sleep(time.Minute)
-			synctest.Wait()
-			s.peerEnds(closed(1000))
-		}, 0, "", []string{"end 1000 |close"}},
-		{"-for while offline", func(s *scene) { again(s); s.For = time.Minute }, func(s *scene) { s.refuse = 1000; s.peerEnds(io.EOF) }, 0, "", []string{"close"}},
-		{"-timeout", func(s *scene) { s.Timeout = 2 * time.Second }, func(s *scene) { s.does("<a") }, 28, "time is up: 2s, messages received: 1",
-			[]string{"end 1001 |close"}},
-		{"-timeout while offline", func(s *scene) { again(s); s.Timeout = 2 * time.Second }, func(s *scene) { s.refuse = 1000; s.peerEnds(io.EOF) }, 28, "time is up: 2s",
-			[]string{"close"}},
-		{"-wait", func(s *scene) { s.refuse, s.Wait = 3, time.Minute }, func(s *scene) { time.Sleep(10 * time.Second); s.peerEnds(closed(1000)) }, 0, "",
-			[]string{"close"}},
-		{"-wait in vain", func(s *scene) { s.refuse, s.Wait = 1000, time.Minute }, func(s *scene) {}, 7, "refused", nil},
-		{"-timeout in -wait", func(s *scene) { s.refuse, s.Wait, s.Timeout = 1000, time.Minute, time.Second }, func(s *scene) {}, 28, "time is up: 1s", nil},
-		{"a match", func(s *scene) { s.Expect = true }, func(s *scene) { s.does("a", "<match"); s.peerEnds(closed(1000)) }, 0, "", []string{"send a|end 1000 |close"}},
-		{"a stream in pieces", func(s *scene) {
-			s.Rules, s.Target = stream, dial.Target{Scheme: "tcp"}
-			s.Target, _ = dial.ParseTarget("tcp://h:1", "none")
-		}, func(s *scene) {
-			s.does(strings.Repeat("x", piece)+"y", io.EOF)
-			s.peerEnds(io.EOF)
-		}, 0, "", []string{"send " + strings.Repeat("x", piece) + "|send y|end 1000 |close"}},
-		{"the system holds some, and then no more", func(s *scene) { s.Rules, s.Target = stream, dial.Target{Scheme: "tcp"} }, func(s *scene) {
-			l := s.links[0]
-			l.mu.Lock()
-			l.held = 1
-			l.mu.Unlock()
-			s.does("ab", io.EOF)
-			s.peerEnds(io.EOF)
-			time.Sleep(20 * time.Second)
-			l.mu.Lock()
-			l.held = 0
-			l.mu.Unlock()
-		}, 0, "", []string{"send ab|end 1000 |close"}},
-		{"nobody listens, then somebody does, then nobody", func(s *scene) { s.Rules, s.Target = udp, dial.Target{Scheme: "udp"} }, func(s *scene) {
-			s.does("a")
-			s.peerEnds(cli.Fail(cli.ExitConnect, dial.ErrUnheard))
-			s.does("b", "<c")
-			s.peerEnds(cli.Fail(cli.ExitConnect, dial.ErrUnheard))
-			s.does(io.EOF)
-		}, 7, "nobody listens", []string{"send a|send b|close"}},
+func asPerson(s *scene) { s.Person, s.Hold, s.Linger, s.Reconnect = true, true, 0, true }
 
-		{"a person types, and leaves", asPerson, func(s *scene) {
-			s.does("a", term.ErrTooLong, func(l dial.Link) error { return s.Send(l, wsproto.Message{Data: []byte("b")}) }, io.EOF)
-			s.peerEnds(closed(1000))
-		}, 0, "", []string{"send a|send b|end 1000 |close"}},
-		{"a person is not connected", asPerson, func(s *scene) {
-			s.refuse = 1
-			s.peerEnds(closed(1001))
-			s.does("lost")
-			time.Sleep(5 * time.Second)
-			s.does("a", io.EOF)
-			s.peerEnds(io.EOF)
-		}, 0, "", []string{"close", "send a|end 1000 |close"}},
-		{"a person leaves with a code", asPerson, func(s *scene) {
-			s.does(func(dial.Link) error { s.Leave(4001, "bye"); return nil })
-			s.peerEnds(closed(4001))
-		}, 0, "", []string{"end 4001 bye|close"}},
-		{"Ctrl-C", asPerson, func(s *scene) { s.does(term.ErrInterrupted) }, 130, "", []string{"end 1001 |close"}},
-	} {
+func again(s *scene) { s.Reconnect, s.Hold = true, true }
+
+var sessions = []struct {
+	name   string
+	change func(s *scene)
+	play   func(s *scene)
+	code   int
+	text   string
+	links  []string
+}{
+	{"lines, an answer, the end", func(s *scene) {}, func(s *scene) {
+		s.does("a", "<ask", "b", io.EOF)
+		time.Sleep(time.Second)
+		s.peerEnds(closed(1000))
+	}, 0, "", []string{"send a|send answer|send b|end 1000 |close"}},
+	{"the peer closes with a code", func(s *scene) {}, func(s *scene) { s.does("a"); s.peerEnds(closed(4001)) }, 9, "code 4001", []string{"send a|close"}},
+	{"what was read and not sent is missing", func(s *scene) {}, func(s *scene) {
+		l := s.links[0]
+		l.mu.Lock()
+		l.full = make(chan struct{})
+		l.mu.Unlock()
+		s.does("abc", "de", "f", io.EOF)
+		s.peerEnds(closed(1000))
+	}, 55, "not delivered: 6 of 6 bytes", []string{"close"}},
+	{"the input cannot be read", func(s *scene) {}, func(s *scene) {
+		s.does("a", cli.Fail(cli.ExitRead, errors.New("line 2: too long")))
+		time.Sleep(time.Second)
+		s.peerEnds(closed(1000))
+	}, 26, "line 2: too long", []string{"send a|end 1000 |close"}},
+	{"lines wait for the next connection", again, func(s *scene) {
+		s.does("a")
+		l := s.links[0]
+		l.mu.Lock()
+		l.fail = errors.New("broken pipe")
+		l.mu.Unlock()
+		s.does("b", "c")
+		s.peerEnds(io.EOF)
+		time.Sleep(2 * time.Second)
+		s.does(io.EOF)
+		time.Sleep(time.Second)
+		s.peerEnds(closed(1000))
+	}, 0, "", []string{"send a|close", "send b|send c|end 1000 |close"}},
+	{"-resend, and counts over connections", func(s *scene) {
+		again(s)
+		s.Next, s.Count, s.Opening = nil, 2, []wsproto.Message{{Data: []byte("sub")}}
+	}, func(s *scene) {
+		s.does("<1")
+		s.refuse = 2
+		s.peerEnds(closed(1001))
+		time.Sleep(10 * time.Second)
+		s.does("<2")
+		s.peerEnds(closed(1000))
+	}, 0, "", []string{"send sub|close", "send sub|end 1000 |close"}},
+	{"nothing more to send while offline", again, func(s *scene) {
+		s.refuse = 1000
+		s.peerEnds(io.EOF)
+		s.does(io.EOF)
+	}, 0, "", []string{"close"}},
+	{"-for", func(s *scene) { s.For = time.Minute }, func(s *scene) {
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		s.peerEnds(closed(1000))
+	}, 0, "", []string{"end 1000 |close"}},
+	{"-for while offline", func(s *scene) { again(s); s.For = time.Minute }, func(s *scene) { s.refuse = 1000; s.peerEnds(io.EOF) }, 0, "", []string{"close"}},
+	{"-timeout", func(s *scene) { s.Timeout = 2 * time.Second }, func(s *scene) { s.does("<a") }, 28, "time is up: 2s, messages received: 1",
+		[]string{"end 1001 |close"}},
+	{"-timeout while offline", func(s *scene) { again(s); s.Timeout = 2 * time.Second }, func(s *scene) { s.refuse = 1000; s.peerEnds(io.EOF) }, 28, "time is up: 2s",
+		[]string{"close"}},
+	{"-wait", func(s *scene) { s.refuse, s.Wait = 3, time.Minute }, func(s *scene) { time.Sleep(10 * time.Second); s.peerEnds(closed(1000)) }, 0, "",
+		[]string{"close"}},
+	{"-wait in vain", func(s *scene) { s.refuse, s.Wait = 1000, time.Minute }, func(s *scene) {}, 7, "refused", nil},
+	{"-timeout in -wait", func(s *scene) { s.refuse, s.Wait, s.Timeout = 1000, time.Minute, time.Second }, func(s *scene) {}, 28, "time is up: 1s", nil},
+	{"a match", func(s *scene) { s.Expect = true }, func(s *scene) { s.does("a", "<match"); s.peerEnds(closed(1000)) }, 0, "", []string{"send a|end 1000 |close"}},
+	{"a stream in pieces", func(s *scene) {
+		s.Rules, s.Target = stream, dial.Target{Scheme: "tcp"}
+		s.Target, _ = dial.ParseTarget("tcp://h:1", "none")
+	}, func(s *scene) {
+		s.does(strings.Repeat("x", piece)+"y", io.EOF)
+		s.peerEnds(io.EOF)
+	}, 0, "", []string{"send " + strings.Repeat("x", piece) + "|send y|end 1000 |close"}},
+	{"the system holds some, and then no more", func(s *scene) { s.Rules, s.Target = stream, dial.Target{Scheme: "tcp"} }, func(s *scene) {
+		l := s.links[0]
+		l.mu.Lock()
+		l.held = 1
+		l.mu.Unlock()
+		s.does("ab", io.EOF)
+		s.peerEnds(io.EOF)
+		time.Sleep(20 * time.Second)
+		l.mu.Lock()
+		l.held = 0
+		l.mu.Unlock()
+	}, 0, "", []string{"send ab|end 1000 |close"}},
+	{"nobody listens, then somebody does, then nobody", func(s *scene) { s.Rules, s.Target = udp, dial.Target{Scheme: "udp"} }, func(s *scene) {
+		s.does("a")
+		s.peerEnds(cli.Fail(cli.ExitConnect, dial.ErrUnheard))
+		s.does("b", "<c")
+		s.peerEnds(cli.Fail(cli.ExitConnect, dial.ErrUnheard))
+		s.does(io.EOF)
+	}, 7, "nobody listens", []string{"send a|send b|close"}},
+
+	{"a person types, and leaves", asPerson, func(s *scene) {
+		s.does("a", term.ErrTooLong, func(l dial.Link) error { return s.Send(l, wsproto.Message{Data: []byte("b")}) }, io.EOF)
+		s.peerEnds(closed(1000))
+	}, 0, "", []string{"send a|send b|end 1000 |close"}},
+	{"a person is not connected", asPerson, func(s *scene) {
+		s.refuse = 1
+		s.peerEnds(closed(1001))
+		s.does("lost")
+		time.Sleep(5 * time.Second)
+		s.does("a", io.EOF)
+		s.peerEnds(io.EOF)
+	}, 0, "", []string{"close", "send a|end 1000 |close"}},
+	{"a person leaves with a code", asPerson, func(s *scene) {
+		s.does(func(dial.Link) error { s.Leave(4001, "bye"); return nil })
+		s.peerEnds(closed(4001))
+	}, 0, "", []string{"end 4001 bye|close"}},
+	{"Ctrl-C", asPerson, func(s *scene) { s.does(term.ErrInterrupted) }, 130, "", []string{"end 1001 |close"}},
+}
+
+func TestSession(t *testing.T) {
+	for _, tt := range sessions {
 		t.Run(tt.name, func(t *testing.T) {
 			inScene(t, tt.change, func(s *scene) {
 				tt.play(s)

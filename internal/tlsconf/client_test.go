@@ -21,6 +21,16 @@ import (
 	"time"
 )
 
+// colons writes a pin as openssl writes fingerprints.
+func colons(pin string) string {
+	digits := strings.ToUpper(strings.TrimPrefix(pin, "sha256:"))
+	var parts []string
+	for ; digits != ""; digits = digits[2:] {
+		parts = append(parts, digits[:2])
+	}
+	return "sha256:" + strings.Join(parts, ":")
+}
+
 // TestClientVerifies: what must be accepted is, what must not is refused with
 // ErrCertificate before a byte of a request is sent (TS10, TS11, TS13, TS14).
 func TestClientVerifies(t *testing.T) {
@@ -46,14 +56,6 @@ func TestClientVerifies(t *testing.T) {
 	keyPin := "sha256//" + base64.StdEncoding.EncodeToString(sum[:])
 	weakCert, weakKey := a.issue("weak", rsa1024, nil)
 	trust := Options{CA: a.file}
-	colons := func(pin string) string {
-		digits := strings.ToUpper(strings.TrimPrefix(pin, "sha256:"))
-		var parts []string
-		for ; digits != ""; digits = digits[2:] {
-			parts = append(parts, digits[:2])
-		}
-		return "sha256:" + strings.Join(parts, ":")
-	}
 	for _, tt := range []struct {
 		name   string
 		server *Config

@@ -313,6 +313,24 @@ type wrapped struct{ net.Conn }
 
 func (w wrapped) NetConn() net.Conn { return w.Conn }
 
+// handshakes are what makes a server do one.
+var handshakes = map[string]func(nc net.Conn) error{
+	"Read":  func(nc net.Conn) error { _, err := io.ReadFull(nc, make([]byte, 2)); return err },
+	"Write": func(nc net.Conn) error { _, err := io.WriteString(nc, "hi"); return err },
+	"HandshakeContext": func(nc net.Conn) error {
+		return nc.(interface{ HandshakeContext(context.Context) error }).HandshakeContext(context.Background())
+	},
+	"all": func(nc net.Conn) error {
+		var wg sync.WaitGroup
+		errs := make([]error, 3)
+		wg.Go(func() { _, errs[0] = io.ReadFull(nc, make([]byte, 2)) })
+		wg.Go(func() { _, errs[1] = io.WriteString(nc, "hi") })
+		wg.Go(func() { errs[2] = nc.(interface{ Handshake() error }).Handshake() })
+		wg.Wait()
+		return errors.Join(errs...)
+	},
+}
+
 // TestListen: the handshake is done by the first Read, the first Write or
 // HandshakeContext, whichever comes first, also when they come at once.
 func TestListen(t *testing.T) {
@@ -324,22 +342,7 @@ func TestListen(t *testing.T) {
 	tlsLn := server.Listen(ln)
 	defer tlsLn.Close()
 	client := mustClient(t, Options{Pin: server.Fingerprint()})
-	for name, use := range map[string]func(nc net.Conn) error{
-		"Read":  func(nc net.Conn) error { _, err := io.ReadFull(nc, make([]byte, 2)); return err },
-		"Write": func(nc net.Conn) error { _, err := io.WriteString(nc, "hi"); return err },
-		"HandshakeContext": func(nc net.Conn) error {
-			return nc.(interface{ HandshakeContext(context.Context) error }).HandshakeContext(t.Context())
-		},
-		"all": func(nc net.Conn) error {
-			var wg sync.WaitGroup
-			errs := make([]error, 3)
-			wg.Go(func() { _, errs[0] = io.ReadFull(nc, make([]byte, 2)) })
-			wg.Go(func() { _, errs[1] = io.WriteString(nc, "hi") })
-			wg.Go(func() { errs[2] = nc.(interface{ Handshake() error }).Handshake() })
-			wg.Wait()
-			return errors.Join(errs...)
-		},
-	} {
+	for name, use := range handshakes {
 		cc, err := net.Dial("tcp", ln.Addr().String())
 		if err != nil {
 			t.Fatal(err)

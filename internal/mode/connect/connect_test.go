@@ -50,98 +50,102 @@ func runOver(serve func(nc net.Conn), stdin io.Reader, args ...string) kit.Ran {
 	return kit.Ran{Code: code, Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start)}
 }
 
+const exitURL = "ws://h:1/"
+
+var hiFrame = kit.WSFrame(wsproto.OpText, "hi")
+
+var exits = []struct {
+	name   string
+	serve  func(net.Conn)
+	args   string
+	stdin  string
+	code   int
+	stdout string
+	stderr string // a part of it
+}{
+	{"echo", kit.WSEcho, exitURL + " -m hello -count 1", "", 0, "hello\n", "connected to ws://h:1/\n"},
+	{"quiet", kit.WSEcho, exitURL + " -m hello -count 1 -q", "", 0, "hello\n", ""},
+	{"bare host", kit.WSEcho, "h:1 -m hello -count 1", "", 0, "hello\n", "connected to ws://h:1"},
+	{"lines", kit.WSEcho, exitURL, "a\n\nb\r\nc", 0, "a\n\nb\nc\n", ""},
+	{"nothing to send", kit.WSEcho, exitURL, "", 0, "", ""},
+	{"binary is dumped", kit.WSEcho, exitURL + " -m-binary 00ff41", "", 0, "3 bytes\n00000000  00 ff 41                                          |..A|\n", ""},
+	{"binary with -b", kit.WSEcho, exitURL + " -b", "a\nb\n", 0, "a\nb\n", ""},
+	{"binary with -raw", kit.WSEcho, exitURL + " -raw -m-binary 00ff -m a", "", 0, "\x00\xffa\n", ""},
+	{"text with ESC to a pipe", kit.WSEcho, exitURL + " -m \x1b[2J", "", 0, "\x1b[2J\n", ""},
+	{"-format text", kit.WSEcho, exitURL + " -format text -m \x1b[2J", "", 0, "\\x1b[2J\n", ""},
+	{"@@ is one @", kit.WSEcho, exitURL + " -m @@x", "", 0, "@x\n", ""},
+	{"-m @- is stdin", kit.WSEcho, exitURL + " -m @-", "a\nb", 0, "a\nb\n", ""},
+	{"match", kit.WSEcho, exitURL + " -m abc -m xyz -expect ^x", "", 0, "abc\nxyz\n", ""},
+	{"match among the first two", kit.WSEcho, exitURL + " -m abc -m xyz -expect ^a -count 2", "", 0, "abc\nxyz\n", ""},
+	{"enough", kit.WSRaw(kit.GoodAnswer(hiFrame+hiFrame+hiFrame), kit.DrainPeer), exitURL + " -count 2", "", 0, "hi\nhi\n", ""},
+	{"enough, whatever comes then", kit.WSRaw(kit.GoodAnswer(hiFrame+kit.CloseFrame(4001, "")), kit.DrainPeer), exitURL + " -count 1", "", 0, "hi\n", ""},
+	{"no match", kit.WSEcho, exitURL + " -m abc -m xyz -expect q -count 2", "", 10, "abc\nxyz\n", "none of 2 messages matches"},
+	{"too few", kit.WSRaw(kit.GoodAnswer(hiFrame+kit.CloseFrame(1000, "")), kit.DrainPeer), exitURL + " -count 2", "", 10, "hi\n", "messages received: 1, expected: 2"},
+	{"closed before a match", kit.WSRaw(kit.GoodAnswer(hiFrame+kit.CloseFrame(1001, "bye")), kit.DrainPeer), exitURL + " -expect q", "", 10, "hi\n", "code 1001 reason \"bye\""},
+
+	{"WC16 close 1000, stream left open", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1000, "")), kit.DrainPeer), exitURL, "", 0, "", "connection closed: code 1000\n"},
+	{"close 1001", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1001, "")), kit.DrainPeer), exitURL, "", 0, "", "connection closed: code 1001\n"},
+	{"close without a code", kit.WSRaw(kit.GoodAnswer(kit.WSFrame(wsproto.OpClose, "")), kit.DrainPeer), exitURL, "", 0, "", "connection closed: no code\n"},
+	{"WC18 close 4001", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "Permission denied")), kit.DrainPeer), exitURL, "", 9, "",
+		"socketsrv: connection closed: code 4001 reason \"Permission denied\"\n"},
+	{"WC18 when something is expected", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "")), kit.DrainPeer), exitURL + " -count 1", "", 9, "", "code 4001\n"},
+	{"WC18 with -q", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "")), kit.DrainPeer), exitURL + " -q", "", 9, "", "code 4001\n"},
+	{"WC19 hostile reason", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4000, "ok\n[info] fake\x1b[2J")), kit.DrainPeer), exitURL, "", 9, "",
+		`reason "ok\n[info] fake\x1b[2J"` + "\n"},
+	{"WC19 hostile reason, good code", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1000, "ok\n[info] fake\x1b[2J")), kit.DrainPeer), exitURL, "", 0, "",
+		`reason "ok\n[info] fake\x1b[2J"` + "\n"},
+
+	{"WC01 wrong Accept", kit.WSRaw(func(string) string { return kit.GoodAnswer("")("x") }, kit.DrainPeer), exitURL, "", 11, "", "Sec-WebSocket-Accept"},
+	{"WC02 no Upgrade", kit.WSRaw(func(k string) string { return strings.Replace(kit.GoodAnswer("")(k), "Upgrade: websocket\r\n", "", 1) }, kit.DrainPeer), exitURL, "", 11, "", "no Upgrade"},
+	{"WC02 no Connection", kit.WSRaw(func(k string) string { return strings.Replace(kit.GoodAnswer("")(k), "Connection: Upgrade\r\n", "", 1) }, kit.DrainPeer), exitURL, "", 11, "", "no Connection"},
+	{"WC02 no Accept", kit.WSRaw(kit.RawText("HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), kit.DrainPeer), exitURL, "", 11, "", "Sec-WebSocket-Accept"},
+	{"WC02 Accept twice", kit.WSRaw(kit.WithField("Sec-WebSocket-Accept: x"), kit.DrainPeer), exitURL, "", 11, "", "Sec-WebSocket-Accept"},
+	{"WC03 extension not offered", kit.WSRaw(kit.WithField("Sec-WebSocket-Extensions: foo"), kit.DrainPeer), exitURL, "", 11, "", "extension"},
+	{"WC03 compression with -x", kit.WSRaw(kit.WithField("Sec-WebSocket-Extensions: permessage-deflate"), kit.DrainPeer), exitURL + " -x", "", 11, "", "extension"},
+	{"WC04 subprotocol not offered", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: a"), kit.DrainPeer), exitURL + " -subprotocol b", "", 11, "", "subprotocol"},
+	{"WC04 two subprotocols", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"), kit.DrainPeer), exitURL + " -subprotocol a,b", "", 11, "", "subprotocol"},
+	{"WC05 401", kit.WSRaw(kit.RawText("HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\n\x1b[2J"), kit.DrainPeer), exitURL, "", 22, "", "401 Unauthorized"},
+	{"WC05 401 with -v", kit.WSRaw(kit.RawText("HTTP/1.1 401 Unauthorized\r\nX: y\x1b\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), kit.DrainPeer), exitURL + " -v", "", 11, "", ""},
+	{"WC05 503 with -v", kit.WSRaw(kit.RawText("HTTP/1.1 503 Busy\r\nX: y\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), kit.DrainPeer), exitURL + " -v", "", 22, "",
+		"< HTTP/1.1 503 Busy\n< X: y\n< Content-Length: 6\na\n\\x1b[2J\n"},
+	{"WC05 200", kit.WSRaw(kit.RawText("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL, "", 22, "", "200 OK"},
+	{"WC06 302", kit.WSRaw(kit.RawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL, "", 22, "", "302 Found; -L follows to ws://h/\n"},
+	{"WC06 302 without end", kit.WSRaw(kit.RawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL + " -L", "", 47, "", "more than 10"},
+	{"WC07 endless head", kit.WSRaw(kit.RawText("HTTP/1.1 101 S\r\n"+strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1000)), kit.DrainPeer), exitURL, "", 11, "", ""},
+	{"WC08 a frame behind the head", kit.WSRaw(kit.GoodAnswer(hiFrame+kit.CloseFrame(1000, "")), kit.DrainPeer), exitURL, "", 0, "hi\n", ""},
+	{"WC08 byte by byte", bytewise(kit.GoodAnswer(hiFrame + kit.CloseFrame(1000, ""))), exitURL, "", 0, "hi\n", ""},
+	{"WC10 masked", kit.WSRaw(kit.GoodAnswer("\x81\x81\x00\x00\x00\x00a"), kit.DrainPeer), exitURL, "", 11, "", "masking"},
+	{"WC11 2^63-1 bytes", kit.WSRaw(kit.GoodAnswer("\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"), kit.DrainPeer), exitURL, "", 63, "", "larger than the limit"},
+	{"WC11 2^63 bytes", kit.WSRaw(kit.GoodAnswer("\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"), kit.DrainPeer), exitURL, "", 11, "", "payload length"},
+	{"WC13 endless fragments", kit.WSRaw(kit.GoodAnswer("\x01\x00"+strings.Repeat("\x00\x00", 140000)), kit.DrainPeer), exitURL, "", 11, "", "fragments"},
+	{"-max-message", kit.WSRaw(kit.GoodAnswer(hiFrame), kit.DrainPeer), exitURL + " -max-message 1", "", 63, "", "larger than the limit"},
+	{"WC15 cut in a message", kit.WSRaw(kit.GoodAnswer("\x81\x05hel"), nil), exitURL, "", 56, "", "in the middle"},
+	{"cut between messages", kit.WSRaw(kit.GoodAnswer(hiFrame), nil), exitURL, "", 56, "hi\n", "code 1006"},
+	{"bad UTF-8", kit.WSRaw(kit.GoodAnswer(kit.WSFrame(wsproto.OpText, "\xff")), kit.DrainPeer), exitURL, "", 11, "", "UTF-8"},
+	{"no HTTP", kit.WSRaw(kit.RawText("SSH-2.0-x\r\n"), kit.DrainPeer), exitURL, "", 11, "", ""},
+	{"nothing", kit.WSRaw(kit.RawText(""), nil), exitURL, "", 52, "", ""},
+
+	{"refused", nil, exitURL, "", 7, "", "connection refused"},
+	{"no such name", kit.WSEcho, "ws://nowhere/", "", 6, "", "no such host"},
+	{"TLS fails", kit.WSRaw(kit.RawText("no TLS"), kit.DrainPeer), "wss://h/", "", 35, "", ""},
+	{"stdin is not UTF-8", kit.WSEcho, exitURL, "a\n\xff\n", 26, "a\n", "stdin, line 2: it is not UTF-8"},
+	{"line too long", kit.WSEcho, exitURL + " -max-message 3", "abc\nabcd\n", 26, "abc\n", "stdin, line 2: longer than 3 bytes"},
+	{"no file", kit.WSEcho, exitURL + " -m @/nowhere/at/all", "", 26, "", "no such file"},
+
+	{"no URL", nil, "", "", 2, "", "missing argument URL"},
+	{"a scheme of others", nil, "ftp://h/", "", 2, "", "want a URL"},
+	{"fragment", nil, exitURL + "#x", "", 2, "", "fragment"},
+	{"bad expression", nil, exitURL + " -expect [", "", 2, "", "want a regular expression"},
+	{"bad hex", nil, exitURL + " -m-binary 0g", "", 2, "", "not a hexadecimal digit"},
+	{"text that is not UTF-8", nil, exitURL + " -m \xff", "", 2, "", "want UTF-8"},
+	{"-reply and -exec", nil, exitURL + " -reply a -exec b", "", 2, "", "exclude each other"},
+	{"WC22 field with a control character", nil, exitURL + " -H A:\x01", "", 2, "", "control characters"},
+	{"WC22 empty Host", nil, exitURL + " -H Host:", "", 2, "", "Host"},
+}
+
 // TestConnectExit has every exit code, and the cases of hostile servers (WC).
 func TestConnectExit(t *testing.T) {
-	const url = "ws://h:1/"
-	hi := kit.WSFrame(wsproto.OpText, "hi")
-	for _, tt := range []struct {
-		name   string
-		serve  func(net.Conn)
-		args   string
-		stdin  string
-		code   int
-		stdout string
-		stderr string // a part of it
-	}{
-		{"echo", kit.WSEcho, url + " -m hello -count 1", "", 0, "hello\n", "connected to ws://h:1/\n"},
-		{"quiet", kit.WSEcho, url + " -m hello -count 1 -q", "", 0, "hello\n", ""},
-		{"bare host", kit.WSEcho, "h:1 -m hello -count 1", "", 0, "hello\n", "connected to ws://h:1"},
-		{"lines", kit.WSEcho, url, "a\n\nb\r\nc", 0, "a\n\nb\nc\n", ""},
-		{"nothing to send", kit.WSEcho, url, "", 0, "", ""},
-		{"binary is dumped", kit.WSEcho, url + " -m-binary 00ff41", "", 0, "3 bytes\n00000000  00 ff 41                                          |..A|\n", ""},
-		{"binary with -b", kit.WSEcho, url + " -b", "a\nb\n", 0, "a\nb\n", ""},
-		{"binary with -raw", kit.WSEcho, url + " -raw -m-binary 00ff -m a", "", 0, "\x00\xffa\n", ""},
-		{"text with ESC to a pipe", kit.WSEcho, url + " -m \x1b[2J", "", 0, "\x1b[2J\n", ""},
-		{"-format text", kit.WSEcho, url + " -format text -m \x1b[2J", "", 0, "\\x1b[2J\n", ""},
-		{"@@ is one @", kit.WSEcho, url + " -m @@x", "", 0, "@x\n", ""},
-		{"-m @- is stdin", kit.WSEcho, url + " -m @-", "a\nb", 0, "a\nb\n", ""},
-		{"match", kit.WSEcho, url + " -m abc -m xyz -expect ^x", "", 0, "abc\nxyz\n", ""},
-		{"match among the first two", kit.WSEcho, url + " -m abc -m xyz -expect ^a -count 2", "", 0, "abc\nxyz\n", ""},
-		{"enough", kit.WSRaw(kit.GoodAnswer(hi+hi+hi), kit.DrainPeer), url + " -count 2", "", 0, "hi\nhi\n", ""},
-		{"enough, whatever comes then", kit.WSRaw(kit.GoodAnswer(hi+kit.CloseFrame(4001, "")), kit.DrainPeer), url + " -count 1", "", 0, "hi\n", ""},
-		{"no match", kit.WSEcho, url + " -m abc -m xyz -expect q -count 2", "", 10, "abc\nxyz\n", "none of 2 messages matches"},
-		{"too few", kit.WSRaw(kit.GoodAnswer(hi+kit.CloseFrame(1000, "")), kit.DrainPeer), url + " -count 2", "", 10, "hi\n", "messages received: 1, expected: 2"},
-		{"closed before a match", kit.WSRaw(kit.GoodAnswer(hi+kit.CloseFrame(1001, "bye")), kit.DrainPeer), url + " -expect q", "", 10, "hi\n", "code 1001 reason \"bye\""},
-
-		{"WC16 close 1000, stream left open", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1000, "")), kit.DrainPeer), url, "", 0, "", "connection closed: code 1000\n"},
-		{"close 1001", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1001, "")), kit.DrainPeer), url, "", 0, "", "connection closed: code 1001\n"},
-		{"close without a code", kit.WSRaw(kit.GoodAnswer(kit.WSFrame(wsproto.OpClose, "")), kit.DrainPeer), url, "", 0, "", "connection closed: no code\n"},
-		{"WC18 close 4001", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "Permission denied")), kit.DrainPeer), url, "", 9, "",
-			"socketsrv: connection closed: code 4001 reason \"Permission denied\"\n"},
-		{"WC18 when something is expected", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "")), kit.DrainPeer), url + " -count 1", "", 9, "", "code 4001\n"},
-		{"WC18 with -q", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "")), kit.DrainPeer), url + " -q", "", 9, "", "code 4001\n"},
-		{"WC19 hostile reason", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4000, "ok\n[info] fake\x1b[2J")), kit.DrainPeer), url, "", 9, "",
-			`reason "ok\n[info] fake\x1b[2J"` + "\n"},
-		{"WC19 hostile reason, good code", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1000, "ok\n[info] fake\x1b[2J")), kit.DrainPeer), url, "", 0, "",
-			`reason "ok\n[info] fake\x1b[2J"` + "\n"},
-
-		{"WC01 wrong Accept", kit.WSRaw(func(string) string { return kit.GoodAnswer("")("x") }, kit.DrainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
-		{"WC02 no Upgrade", kit.WSRaw(func(k string) string { return strings.Replace(kit.GoodAnswer("")(k), "Upgrade: websocket\r\n", "", 1) }, kit.DrainPeer), url, "", 11, "", "no Upgrade"},
-		{"WC02 no Connection", kit.WSRaw(func(k string) string { return strings.Replace(kit.GoodAnswer("")(k), "Connection: Upgrade\r\n", "", 1) }, kit.DrainPeer), url, "", 11, "", "no Connection"},
-		{"WC02 no Accept", kit.WSRaw(kit.RawText("HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), kit.DrainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
-		{"WC02 Accept twice", kit.WSRaw(kit.WithField("Sec-WebSocket-Accept: x"), kit.DrainPeer), url, "", 11, "", "Sec-WebSocket-Accept"},
-		{"WC03 extension not offered", kit.WSRaw(kit.WithField("Sec-WebSocket-Extensions: foo"), kit.DrainPeer), url, "", 11, "", "extension"},
-		{"WC03 compression with -x", kit.WSRaw(kit.WithField("Sec-WebSocket-Extensions: permessage-deflate"), kit.DrainPeer), url + " -x", "", 11, "", "extension"},
-		{"WC04 subprotocol not offered", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: a"), kit.DrainPeer), url + " -subprotocol b", "", 11, "", "subprotocol"},
-		{"WC04 two subprotocols", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"), kit.DrainPeer), url + " -subprotocol a,b", "", 11, "", "subprotocol"},
-		{"WC05 401", kit.WSRaw(kit.RawText("HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\n\x1b[2J"), kit.DrainPeer), url, "", 22, "", "401 Unauthorized"},
-		{"WC05 401 with -v", kit.WSRaw(kit.RawText("HTTP/1.1 401 Unauthorized\r\nX: y\x1b\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), kit.DrainPeer), url + " -v", "", 11, "", ""},
-		{"WC05 503 with -v", kit.WSRaw(kit.RawText("HTTP/1.1 503 Busy\r\nX: y\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), kit.DrainPeer), url + " -v", "", 22, "",
-			"< HTTP/1.1 503 Busy\n< X: y\n< Content-Length: 6\na\n\\x1b[2J\n"},
-		{"WC05 200", kit.WSRaw(kit.RawText("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), url, "", 22, "", "200 OK"},
-		{"WC06 302", kit.WSRaw(kit.RawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), url, "", 22, "", "302 Found; -L follows to ws://h/\n"},
-		{"WC06 302 without end", kit.WSRaw(kit.RawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), url + " -L", "", 47, "", "more than 10"},
-		{"WC07 endless head", kit.WSRaw(kit.RawText("HTTP/1.1 101 S\r\n"+strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1000)), kit.DrainPeer), url, "", 11, "", ""},
-		{"WC08 a frame behind the head", kit.WSRaw(kit.GoodAnswer(hi+kit.CloseFrame(1000, "")), kit.DrainPeer), url, "", 0, "hi\n", ""},
-		{"WC08 byte by byte", bytewise(kit.GoodAnswer(hi + kit.CloseFrame(1000, ""))), url, "", 0, "hi\n", ""},
-		{"WC10 masked", kit.WSRaw(kit.GoodAnswer("\x81\x81\x00\x00\x00\x00a"), kit.DrainPeer), url, "", 11, "", "masking"},
-		{"WC11 2^63-1 bytes", kit.WSRaw(kit.GoodAnswer("\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"), kit.DrainPeer), url, "", 63, "", "larger than the limit"},
-		{"WC11 2^63 bytes", kit.WSRaw(kit.GoodAnswer("\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"), kit.DrainPeer), url, "", 11, "", "payload length"},
-		{"WC13 endless fragments", kit.WSRaw(kit.GoodAnswer("\x01\x00"+strings.Repeat("\x00\x00", 140000)), kit.DrainPeer), url, "", 11, "", "fragments"},
-		{"-max-message", kit.WSRaw(kit.GoodAnswer(hi), kit.DrainPeer), url + " -max-message 1", "", 63, "", "larger than the limit"},
-		{"WC15 cut in a message", kit.WSRaw(kit.GoodAnswer("\x81\x05hel"), nil), url, "", 56, "", "in the middle"},
-		{"cut between messages", kit.WSRaw(kit.GoodAnswer(hi), nil), url, "", 56, "hi\n", "code 1006"},
-		{"bad UTF-8", kit.WSRaw(kit.GoodAnswer(kit.WSFrame(wsproto.OpText, "\xff")), kit.DrainPeer), url, "", 11, "", "UTF-8"},
-		{"no HTTP", kit.WSRaw(kit.RawText("SSH-2.0-x\r\n"), kit.DrainPeer), url, "", 11, "", ""},
-		{"nothing", kit.WSRaw(kit.RawText(""), nil), url, "", 52, "", ""},
-
-		{"refused", nil, url, "", 7, "", "connection refused"},
-		{"no such name", kit.WSEcho, "ws://nowhere/", "", 6, "", "no such host"},
-		{"TLS fails", kit.WSRaw(kit.RawText("no TLS"), kit.DrainPeer), "wss://h/", "", 35, "", ""},
-		{"stdin is not UTF-8", kit.WSEcho, url, "a\n\xff\n", 26, "a\n", "stdin, line 2: it is not UTF-8"},
-		{"line too long", kit.WSEcho, url + " -max-message 3", "abc\nabcd\n", 26, "abc\n", "stdin, line 2: longer than 3 bytes"},
-		{"no file", kit.WSEcho, url + " -m @/nowhere/at/all", "", 26, "", "no such file"},
-
-		{"no URL", nil, "", "", 2, "", "missing argument URL"},
-		{"a scheme of others", nil, "ftp://h/", "", 2, "", "want a URL"},
-		{"fragment", nil, url + "#x", "", 2, "", "fragment"},
-		{"bad expression", nil, url + " -expect [", "", 2, "", "want a regular expression"},
-		{"bad hex", nil, url + " -m-binary 0g", "", 2, "", "not a hexadecimal digit"},
-		{"text that is not UTF-8", nil, url + " -m \xff", "", 2, "", "want UTF-8"},
-		{"-reply and -exec", nil, url + " -reply a -exec b", "", 2, "", "exclude each other"},
-		{"WC22 field with a control character", nil, url + " -H A:\x01", "", 2, "", "control characters"},
-		{"WC22 empty Host", nil, url + " -H Host:", "", 2, "", "Host"},
-	} {
+	for _, tt := range exits {
 		t.Run(tt.name, func(t *testing.T) {
 			if strings.HasPrefix(tt.args, "wss:") && !tlsconf.Available {
 				t.Skip("this build has no TLS")

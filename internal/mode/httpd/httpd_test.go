@@ -64,61 +64,63 @@ func webAsk(t testing.TB, method, url, body string, fields ...string) webReply {
 	return webReply{res, string(b)}
 }
 
+var httpdFiles = []struct {
+	flags, method, target string
+	fields                []string
+	status                int
+	body, field           string // part of it, and a field that must be there
+}{
+	{"", "GET", "/a.txt", nil, 200, "0123456789", "Content-Type: text/plain; charset=utf-8"},
+	{"", "GET", "/a.txt?x", nil, 200, "0123456789", "X-Content-Type-Options: nosniff"},
+	{"", "HEAD", "/a.txt", nil, 200, "", "Accept-Ranges: bytes"},
+	{"", "GET", "/a.txt", []string{"Range: bytes=2-4"}, 206, "234", "Content-Range: bytes 2-4/10"},
+	{"", "GET", "/sub", nil, 301, "", "Location: /sub/"},
+	{"", "GET", "/sub/", nil, 200, "<p>index", "Content-Type: text/html; charset=utf-8"},
+	{"", "GET", "/", nil, 200, `href="./a.txt"`, "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+	{"", "GET", "/../a.txt", nil, 400, "", ""},
+	{"", "GET", "/.env", nil, 404, "", ""},
+	{"", "PUT", "/new", nil, 405, "", "Allow: GET, HEAD, OPTIONS"},
+	{"", "POST", "/", nil, 405, "", "Allow: GET, HEAD, OPTIONS"},
+	{"", "BREW", "/", nil, 501, "", ""},
+	{"", "OPTIONS", "/", nil, 204, "", "Allow: GET, HEAD, OPTIONS"},
+	{"", "GET", "/big.txt", []string{"Accept-Encoding: gzip"}, 200, "\x1f\x8b", "Content-Encoding: gzip"},
+	{"-no-gzip", "GET", "/big.txt", []string{"Accept-Encoding: gzip"}, 200, "text\n", "Content-Length: 10000"},
+	{"-no-list", "GET", "/", nil, 403, "", ""},
+	{"-no-list", "GET", "/sub/", nil, 200, "<p>index", ""},
+	{"-dotfiles", "GET", "/.env", nil, 200, "hidden", ""},
+	{"-header X-A:b -header Cache-Control:no-store", "GET", "/missing", nil, 404, "", "Cache-Control: no-store"},
+	{"-header X-A:b -header Cache-Control:no-store", "GET", "/a.txt", nil, 200, "", "X-A: b"},
+	{"-upload", "OPTIONS", "/", nil, 204, "", "Allow: GET, HEAD, OPTIONS, PUT, POST"},
+	{"-upload", "DELETE", "/a.txt", nil, 405, "", "Allow: GET, HEAD, OPTIONS, PUT, POST"},
+	{"-cors", "GET", "/a.txt", []string{"Origin: http://a.example"}, 200, "0123456789", "Access-Control-Allow-Origin: *"},
+	{"-cors", "GET", "/missing", nil, 404, "", "Access-Control-Allow-Origin: *"},
+	{"-cors", "OPTIONS", "/", nil, 204, "", "Allow: GET, HEAD, OPTIONS"},
+	{"-cors -auth me:pw", "OPTIONS", "/", []string{"Origin: http://a", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: x-a"}, 204, "", "Access-Control-Allow-Headers: x-a"},
+	{"-cors -auth me:pw", "OPTIONS", "/", nil, 401, "", "Access-Control-Allow-Origin: *"},
+	{"-cors -auth me:pw", "OPTIONS", "/", []string{"Host: evil.example", "Origin: http://a", "Access-Control-Request-Method: GET"}, 403, "", ""},
+	{"-auth me:pw", "GET", "/a.txt", nil, 401, "", `WWW-Authenticate: Basic realm="socketsrv"`},
+	{"-auth me:pw", "GET", "/a.txt", []string{"Authorization: Basic bWU6cHc="}, 200, "0123456789", ""},
+	{"-auth me:pw", "GET", "/a.txt", []string{"Authorization: Basic bWU6cFc="}, 401, "", ""},
+	{"-auth me:pw", "GET", "/a.txt", []string{"Authorization: Bearer pw"}, 401, "", ""},
+	{"-token tk", "GET", "/a.txt", []string{"Authorization: Bearer tk"}, 200, "0123456789", ""},
+	{"", "GET", "/a.txt", []string{"Host: evil.example"}, 403, "-allow-host", ""},
+	{"", "GET", "/a.txt", []string{"Host: localhost:1"}, 200, "0123456789", ""},
+	{"", "GET", "/a.txt", []string{"Host: "}, 200, "0123456789", ""},
+	{"-header Content-Type:a/b", "GET", "/a.txt", nil, 200, "0123456789", "Content-Type: a/b"},
+	{"-header Content-Type:a/b -auth me:pw", "GET", "/a.txt", nil, 401, "", "Content-Type: a/b"},
+	{"-header Content-Type:a/b -D", "GET", "/a.txt", nil, 200, "OK", "Content-Type: a/b"},
+	{"-allow-host lab.example", "GET", "/a.txt", []string{"Host: lab.example"}, 200, "0123456789", ""},
+	{"-origin http://good.example", "GET", "/a.txt", []string{"Origin: http://bad.example"}, 403, "-origin", ""},
+	{"-redirect_url http://x.example/y", "GET", "/any", nil, 301, "", "Location: http://x.example/y"},
+	{"-L -redirect_url ws://x.example/", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, 301, "", "Location: ws://x.example/"},
+	{"-D", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, 200, "OK", ""},
+	{"", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 12"}, 426, "", "Upgrade: websocket"},
+	{"-L -redirect_url /y", "POST", "/any", nil, 301, "", "Location: /y"},
+}
+
 func TestHttpdFiles(t *testing.T) {
 	dir := kit.WebRoot(t, map[string]string{"a.txt": "0123456789", "sub/index.html": "<p>index", "sub2/x": "x", ".env": "hidden", "big.txt": strings.Repeat("text\n", 2000)})
-	for _, tt := range []struct {
-		flags, method, target string
-		fields                []string
-		status                int
-		body, field           string // part of it, and a field that must be there
-	}{
-		{"", "GET", "/a.txt", nil, 200, "0123456789", "Content-Type: text/plain; charset=utf-8"},
-		{"", "GET", "/a.txt?x", nil, 200, "0123456789", "X-Content-Type-Options: nosniff"},
-		{"", "HEAD", "/a.txt", nil, 200, "", "Accept-Ranges: bytes"},
-		{"", "GET", "/a.txt", []string{"Range: bytes=2-4"}, 206, "234", "Content-Range: bytes 2-4/10"},
-		{"", "GET", "/sub", nil, 301, "", "Location: /sub/"},
-		{"", "GET", "/sub/", nil, 200, "<p>index", "Content-Type: text/html; charset=utf-8"},
-		{"", "GET", "/", nil, 200, `href="./a.txt"`, "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
-		{"", "GET", "/../a.txt", nil, 400, "", ""},
-		{"", "GET", "/.env", nil, 404, "", ""},
-		{"", "PUT", "/new", nil, 405, "", "Allow: GET, HEAD, OPTIONS"},
-		{"", "POST", "/", nil, 405, "", "Allow: GET, HEAD, OPTIONS"},
-		{"", "BREW", "/", nil, 501, "", ""},
-		{"", "OPTIONS", "/", nil, 204, "", "Allow: GET, HEAD, OPTIONS"},
-		{"", "GET", "/big.txt", []string{"Accept-Encoding: gzip"}, 200, "\x1f\x8b", "Content-Encoding: gzip"},
-		{"-no-gzip", "GET", "/big.txt", []string{"Accept-Encoding: gzip"}, 200, "text\n", "Content-Length: 10000"},
-		{"-no-list", "GET", "/", nil, 403, "", ""},
-		{"-no-list", "GET", "/sub/", nil, 200, "<p>index", ""},
-		{"-dotfiles", "GET", "/.env", nil, 200, "hidden", ""},
-		{"-header X-A:b -header Cache-Control:no-store", "GET", "/missing", nil, 404, "", "Cache-Control: no-store"},
-		{"-header X-A:b -header Cache-Control:no-store", "GET", "/a.txt", nil, 200, "", "X-A: b"},
-		{"-upload", "OPTIONS", "/", nil, 204, "", "Allow: GET, HEAD, OPTIONS, PUT, POST"},
-		{"-upload", "DELETE", "/a.txt", nil, 405, "", "Allow: GET, HEAD, OPTIONS, PUT, POST"},
-		{"-cors", "GET", "/a.txt", []string{"Origin: http://a.example"}, 200, "0123456789", "Access-Control-Allow-Origin: *"},
-		{"-cors", "GET", "/missing", nil, 404, "", "Access-Control-Allow-Origin: *"},
-		{"-cors", "OPTIONS", "/", nil, 204, "", "Allow: GET, HEAD, OPTIONS"},
-		{"-cors -auth me:pw", "OPTIONS", "/", []string{"Origin: http://a", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: x-a"}, 204, "", "Access-Control-Allow-Headers: x-a"},
-		{"-cors -auth me:pw", "OPTIONS", "/", nil, 401, "", "Access-Control-Allow-Origin: *"},
-		{"-cors -auth me:pw", "OPTIONS", "/", []string{"Host: evil.example", "Origin: http://a", "Access-Control-Request-Method: GET"}, 403, "", ""},
-		{"-auth me:pw", "GET", "/a.txt", nil, 401, "", `WWW-Authenticate: Basic realm="socketsrv"`},
-		{"-auth me:pw", "GET", "/a.txt", []string{"Authorization: Basic bWU6cHc="}, 200, "0123456789", ""},
-		{"-auth me:pw", "GET", "/a.txt", []string{"Authorization: Basic bWU6cFc="}, 401, "", ""},
-		{"-auth me:pw", "GET", "/a.txt", []string{"Authorization: Bearer pw"}, 401, "", ""},
-		{"-token tk", "GET", "/a.txt", []string{"Authorization: Bearer tk"}, 200, "0123456789", ""},
-		{"", "GET", "/a.txt", []string{"Host: evil.example"}, 403, "-allow-host", ""},
-		{"", "GET", "/a.txt", []string{"Host: localhost:1"}, 200, "0123456789", ""},
-		{"", "GET", "/a.txt", []string{"Host: "}, 200, "0123456789", ""},
-		{"-header Content-Type:a/b", "GET", "/a.txt", nil, 200, "0123456789", "Content-Type: a/b"},
-		{"-header Content-Type:a/b -auth me:pw", "GET", "/a.txt", nil, 401, "", "Content-Type: a/b"},
-		{"-header Content-Type:a/b -D", "GET", "/a.txt", nil, 200, "OK", "Content-Type: a/b"},
-		{"-allow-host lab.example", "GET", "/a.txt", []string{"Host: lab.example"}, 200, "0123456789", ""},
-		{"-origin http://good.example", "GET", "/a.txt", []string{"Origin: http://bad.example"}, 403, "-origin", ""},
-		{"-redirect_url http://x.example/y", "GET", "/any", nil, 301, "", "Location: http://x.example/y"},
-		{"-L -redirect_url ws://x.example/", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, 301, "", "Location: ws://x.example/"},
-		{"-D", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, 200, "OK", ""},
-		{"", "GET", "/", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 12"}, 426, "", "Upgrade: websocket"},
-		{"-L -redirect_url /y", "POST", "/any", nil, 301, "", "Location: /y"},
-	} {
+	for _, tt := range httpdFiles {
 		p := kit.Background(t, Mode, append(strings.Fields(tt.flags), "-port", "0", dir)...)
 		base := "http://" + p.Addr("http")
 		r := webAskPath(t, tt.method, base, tt.target, tt.fields...)
@@ -230,8 +232,10 @@ $`
 	if p.Stdout.String() != "" || p.Stderr.String() != "" {
 		t.Errorf("-q: %q, %q", p.Stdout, p.Stderr)
 	}
+}
 
-	p = kit.Background(t, Mode, "-port", "0", "-json", dir)
+func TestHttpdEvents(t *testing.T) {
+	p := kit.Background(t, Mode, "-port", "0", "-json", kit.WebRoot(t, map[string]string{"a.txt": "0123456789"}))
 	webAskPath(t, "GET", "http://"+p.Addr("http"), "/a.txt?x", "User-Agent: a\xffb", "Range: bytes=0-3")
 	p.Stop()
 	var events []map[string]any

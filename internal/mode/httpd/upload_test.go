@@ -28,93 +28,95 @@ import (
 
 const form = "Content-Type: multipart/form-data; boundary=B"
 
+var uploaded = []struct {
+	flags, method, target, body string
+	fields                      []string
+	status                      int
+	changed                     map[string]string // beside start
+}{
+	{"", "PUT", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
+	{"", "PUT", "/empty", "", nil, 201, map[string]string{"empty": ""}},
+	{"", "POST", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
+	{"", "POST", "/new.txt", "a=b", []string{"Content-Type: application/x-www-form-urlencoded"}, 201, map[string]string{"new.txt": "a=b"}},
+	{"", "PUT", "/sub/new%20name.txt?x", "content", nil, 201, map[string]string{"sub/new name.txt": "content"}},
+	{"", "PUT", "/sub/../new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
+	{"", "PUT", "/d%C3%A9j%C3%A0.txt", "content", nil, 201, map[string]string{"déjà.txt": "content"}},
+	{"-max-upload 7", "PUT", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
+	{"-max-upload 6", "PUT", "/new.txt", "content", nil, 413, nil},
+	{"-max-upload 6", "PUT", "/new.txt", "7\r\ncontent\r\n0\r\n\r\n", []string{"Transfer-Encoding: chunked"}, 413, nil},
+	{"-max-upload 7", "PUT", "/new.txt", "7\r\ncontent\r\n0\r\n\r\n", []string{"Transfer-Encoding: chunked"}, 201, map[string]string{"new.txt": "content"}},
+
+	{"-max-upload 9223372036854775807", "PUT", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
+	{"-max-upload 0", "PUT", "/new.txt", "", nil, 201, map[string]string{"new.txt": ""}},
+	{"-max-upload 0", "PUT", "/new.txt", "x", nil, 413, nil},
+
+	{"", "PUT", "/old.txt", "content", nil, 409, nil},
+	{"-overwrite", "PUT", "/old.txt", "content", nil, 200, map[string]string{"old.txt": "content"}},
+	{"-overwrite", "PUT", "/old.txt", "content", []string{"If-None-Match: *"}, 412, nil},
+	{"-overwrite", "PUT", "/old.txt", "content", []string{`If-Match: "x"`}, 412, nil},
+	{"-overwrite", "PUT", "/old.txt", "content", []string{"If-Match: *"}, 200, map[string]string{"old.txt": "content"}},
+	{"-overwrite", "PUT", "/new.txt", "content", []string{"If-Match: *"}, 412, nil},
+	{"", "PUT", "/new.txt", "content", []string{"If-None-Match: *"}, 201, map[string]string{"new.txt": "content"}},
+	{"", "PUT", "/sub", "content", nil, 409, nil},
+	{"-overwrite", "PUT", "/sub", "content", nil, 409, nil},
+	{"", "PUT", "/sub/", "content", nil, 409, nil},
+	{"", "PUT", "/", "content", nil, 409, nil},
+	{"", "PUT", "/missing/new.txt", "content", nil, 409, nil},
+	{"", "PUT", "/old.txt/new.txt", "content", nil, 409, nil},
+	{"", "POST", "/sub/", "content", nil, 400, nil},
+	{"", "PUT", "/new.txt", "content", []string{"Content-Range: bytes 0-6/7"}, 400, nil},
+	{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: gzip"}, 415, nil},
+	{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: identity"}, 201, map[string]string{"new.txt": "content"}},
+
+	{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: Identity"}, 201, map[string]string{"new.txt": "content"}},
+	{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: identity", "Content-Encoding: gzip"}, 415, nil},
+
+	{"", "PUT", "/../evil", "content", nil, 400, nil},
+	{"", "PUT", "/%2e%2e/evil", "content", nil, 400, nil},
+	{"", "PUT", "/out/evil", "content", nil, 409, nil}, // a link to the folder above
+	{"", "PUT", "/outfile", "content", nil, 409, nil},
+	{"-overwrite", "PUT", "/outfile", "content", nil, 200, map[string]string{"outfile": "content"}}, // the link is replaced, not followed
+	{"", "PUT", "/a%2fb", "content", nil, 400, nil},
+	{"", "PUT", "/a%5cb", "content", nil, 400, nil},
+	{"", "PUT", "/a%00b", "content", nil, 400, nil},
+	{"", "PUT", "/a%0ab", "content", nil, 400, nil},
+	{"", "PUT", "/a%ffb", "content", nil, 400, nil},
+	{"", "PUT", "/a%E2%80%AEb", "content", nil, 400, nil},
+	{"", "PUT", "/a:b", "content", nil, 201, map[string]string{"a:b": "content"}},
+	{"", "PUT", "/-rf", "content", nil, 400, nil},
+	{"", "PUT", "/.profile", "content", nil, 404, nil},
+	{"-dotfiles", "PUT", "/.profile", "content", nil, 400, nil},
+	{"", "PUT", "/con", "content", nil, 400, nil},
+	{"", "PUT", "/dot.", "content", nil, 400, nil},
+	{"", "PUT", "/" + strings.Repeat("n", 256), "content", nil, 400, nil},
+	{"", "PUT", "/" + strings.Repeat("n", 255), "content", nil, 201, map[string]string{strings.Repeat("n", 255): "content"}},
+
+	{"-auth me:pw", "PUT", "/new.txt", "content", nil, 401, nil},
+	{"-auth me:pw", "PUT", "/new.txt", "content", []string{"Authorization: Basic bWU6cHc="}, 201, map[string]string{"new.txt": "content"}},
+	{"", "PUT", "/new.txt", "content", []string{"Host: evil.example"}, 403, nil},
+	{"", "POST", "/new.txt", "content", []string{"Origin: http://evil.example"}, 403, nil},
+	{"-cors", "POST", "/new.txt", "content", []string{"Origin: http://evil.example"}, 403, nil},
+	{"", "POST", "/new.txt", "content", []string{"Origin: http://localhost:1"}, 201, map[string]string{"new.txt": "content"}},
+	{"-origin http://good.example", "POST", "/new.txt", "content", []string{"Origin: http://good.example"}, 201, map[string]string{"new.txt": "content"}},
+	{"-no-upload", "PUT", "/new.txt", "content", nil, 405, nil},
+
+	{"", "POST", "/sub/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\ncontent\r\n--B--\r\n", []string{form}, 201, map[string]string{"sub/a.txt": "content"}},
+	{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B\r\nContent-Disposition: form-data; name=f; filename=b.txt\r\n\r\ntwo\r\n--B--", []string{form}, 201, map[string]string{"a.txt": "one", "b.txt": "two"}},
+	{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B--", []string{form, "Accept: text/html"}, 303, map[string]string{"a.txt": "one"}},
+	{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B\r\nContent-Disposition: form-data; name=f; filename=old.txt\r\n\r\ntwo\r\n--B--", []string{form}, 409, nil},
+	{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B\r\nContent-Disposition: form-data; name=f; filename=../b\r\n\r\ntwo\r\n--B--", []string{form}, 400, nil},
+	{"", "POST", "/", strings.Repeat("--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n", 2) + "--B--", []string{form}, 400, nil},
+	{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none", []string{form}, 400, nil},
+	{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f\r\n\r\nno file\r\n--B--", []string{form}, 400, nil},
+	{"", "POST", "/new.txt", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B--", []string{form}, 400, nil},
+	{"", "POST", "/", "--B--", []string{"Content-Type: multipart/form-data"}, 400, nil},
+	{"-max-upload 90", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B--\r\n" + strings.Repeat(" ", 100), []string{form}, 413, nil},
+}
+
 // TestHttpdUpload: what is taken, what is refused, and what is there afterwards.
 func TestHttpdUpload(t *testing.T) {
 	start := map[string]string{"old.txt": "old", "sub/x": "x"}
-	for _, tt := range []struct {
-		flags, method, target, body string
-		fields                      []string
-		status                      int
-		changed                     map[string]string // beside start
-	}{
-		{"", "PUT", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
-		{"", "PUT", "/empty", "", nil, 201, map[string]string{"empty": ""}},
-		{"", "POST", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
-		{"", "POST", "/new.txt", "a=b", []string{"Content-Type: application/x-www-form-urlencoded"}, 201, map[string]string{"new.txt": "a=b"}},
-		{"", "PUT", "/sub/new%20name.txt?x", "content", nil, 201, map[string]string{"sub/new name.txt": "content"}},
-		{"", "PUT", "/sub/../new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
-		{"", "PUT", "/d%C3%A9j%C3%A0.txt", "content", nil, 201, map[string]string{"déjà.txt": "content"}},
-		{"-max-upload 7", "PUT", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
-		{"-max-upload 6", "PUT", "/new.txt", "content", nil, 413, nil},
-		{"-max-upload 6", "PUT", "/new.txt", "7\r\ncontent\r\n0\r\n\r\n", []string{"Transfer-Encoding: chunked"}, 413, nil},
-		{"-max-upload 7", "PUT", "/new.txt", "7\r\ncontent\r\n0\r\n\r\n", []string{"Transfer-Encoding: chunked"}, 201, map[string]string{"new.txt": "content"}},
-
-		{"-max-upload 9223372036854775807", "PUT", "/new.txt", "content", nil, 201, map[string]string{"new.txt": "content"}},
-		{"-max-upload 0", "PUT", "/new.txt", "", nil, 201, map[string]string{"new.txt": ""}},
-		{"-max-upload 0", "PUT", "/new.txt", "x", nil, 413, nil},
-
-		{"", "PUT", "/old.txt", "content", nil, 409, nil},
-		{"-overwrite", "PUT", "/old.txt", "content", nil, 200, map[string]string{"old.txt": "content"}},
-		{"-overwrite", "PUT", "/old.txt", "content", []string{"If-None-Match: *"}, 412, nil},
-		{"-overwrite", "PUT", "/old.txt", "content", []string{`If-Match: "x"`}, 412, nil},
-		{"-overwrite", "PUT", "/old.txt", "content", []string{"If-Match: *"}, 200, map[string]string{"old.txt": "content"}},
-		{"-overwrite", "PUT", "/new.txt", "content", []string{"If-Match: *"}, 412, nil},
-		{"", "PUT", "/new.txt", "content", []string{"If-None-Match: *"}, 201, map[string]string{"new.txt": "content"}},
-		{"", "PUT", "/sub", "content", nil, 409, nil},
-		{"-overwrite", "PUT", "/sub", "content", nil, 409, nil},
-		{"", "PUT", "/sub/", "content", nil, 409, nil},
-		{"", "PUT", "/", "content", nil, 409, nil},
-		{"", "PUT", "/missing/new.txt", "content", nil, 409, nil},
-		{"", "PUT", "/old.txt/new.txt", "content", nil, 409, nil},
-		{"", "POST", "/sub/", "content", nil, 400, nil},
-		{"", "PUT", "/new.txt", "content", []string{"Content-Range: bytes 0-6/7"}, 400, nil},
-		{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: gzip"}, 415, nil},
-		{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: identity"}, 201, map[string]string{"new.txt": "content"}},
-
-		{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: Identity"}, 201, map[string]string{"new.txt": "content"}},
-		{"", "PUT", "/new.txt", "content", []string{"Content-Encoding: identity", "Content-Encoding: gzip"}, 415, nil},
-
-		{"", "PUT", "/../evil", "content", nil, 400, nil},
-		{"", "PUT", "/%2e%2e/evil", "content", nil, 400, nil},
-		{"", "PUT", "/out/evil", "content", nil, 409, nil}, // a link to the folder above
-		{"", "PUT", "/outfile", "content", nil, 409, nil},
-		{"-overwrite", "PUT", "/outfile", "content", nil, 200, map[string]string{"outfile": "content"}}, // the link is replaced, not followed
-		{"", "PUT", "/a%2fb", "content", nil, 400, nil},
-		{"", "PUT", "/a%5cb", "content", nil, 400, nil},
-		{"", "PUT", "/a%00b", "content", nil, 400, nil},
-		{"", "PUT", "/a%0ab", "content", nil, 400, nil},
-		{"", "PUT", "/a%ffb", "content", nil, 400, nil},
-		{"", "PUT", "/a%E2%80%AEb", "content", nil, 400, nil},
-		{"", "PUT", "/a:b", "content", nil, 201, map[string]string{"a:b": "content"}},
-		{"", "PUT", "/-rf", "content", nil, 400, nil},
-		{"", "PUT", "/.profile", "content", nil, 404, nil},
-		{"-dotfiles", "PUT", "/.profile", "content", nil, 400, nil},
-		{"", "PUT", "/con", "content", nil, 400, nil},
-		{"", "PUT", "/dot.", "content", nil, 400, nil},
-		{"", "PUT", "/" + strings.Repeat("n", 256), "content", nil, 400, nil},
-		{"", "PUT", "/" + strings.Repeat("n", 255), "content", nil, 201, map[string]string{strings.Repeat("n", 255): "content"}},
-
-		{"-auth me:pw", "PUT", "/new.txt", "content", nil, 401, nil},
-		{"-auth me:pw", "PUT", "/new.txt", "content", []string{"Authorization: Basic bWU6cHc="}, 201, map[string]string{"new.txt": "content"}},
-		{"", "PUT", "/new.txt", "content", []string{"Host: evil.example"}, 403, nil},
-		{"", "POST", "/new.txt", "content", []string{"Origin: http://evil.example"}, 403, nil},
-		{"-cors", "POST", "/new.txt", "content", []string{"Origin: http://evil.example"}, 403, nil},
-		{"", "POST", "/new.txt", "content", []string{"Origin: http://localhost:1"}, 201, map[string]string{"new.txt": "content"}},
-		{"-origin http://good.example", "POST", "/new.txt", "content", []string{"Origin: http://good.example"}, 201, map[string]string{"new.txt": "content"}},
-		{"-no-upload", "PUT", "/new.txt", "content", nil, 405, nil},
-
-		{"", "POST", "/sub/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\ncontent\r\n--B--\r\n", []string{form}, 201, map[string]string{"sub/a.txt": "content"}},
-		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B\r\nContent-Disposition: form-data; name=f; filename=b.txt\r\n\r\ntwo\r\n--B--", []string{form}, 201, map[string]string{"a.txt": "one", "b.txt": "two"}},
-		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B--", []string{form, "Accept: text/html"}, 303, map[string]string{"a.txt": "one"}},
-		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B\r\nContent-Disposition: form-data; name=f; filename=old.txt\r\n\r\ntwo\r\n--B--", []string{form}, 409, nil},
-		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B\r\nContent-Disposition: form-data; name=f; filename=../b\r\n\r\ntwo\r\n--B--", []string{form}, 400, nil},
-		{"", "POST", "/", strings.Repeat("--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n", 2) + "--B--", []string{form}, 400, nil},
-		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none", []string{form}, 400, nil},
-		{"", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f\r\n\r\nno file\r\n--B--", []string{form}, 400, nil},
-		{"", "POST", "/new.txt", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B--", []string{form}, 400, nil},
-		{"", "POST", "/", "--B--", []string{"Content-Type: multipart/form-data"}, 400, nil},
-		{"-max-upload 90", "POST", "/", "--B\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\none\r\n--B--\r\n" + strings.Repeat(" ", 100), []string{form}, 413, nil},
-	} {
+	for _, tt := range uploaded {
 		dir := kit.WebRoot(t, start)
 		above := filepath.Dir(dir)
 		if err := errors.Join(os.Symlink("..", filepath.Join(dir, "out")), os.Symlink("../evil", filepath.Join(dir, "outfile"))); err != nil {

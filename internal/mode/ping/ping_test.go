@@ -73,20 +73,19 @@ func pongExcept(lost ...int) func(net.Conn) {
 	})
 }
 
-// TestPing has whole runs, in the time of a bubble.
-func TestPing(t *testing.T) {
-	const url = "ws://h:1/"
-	for _, tt := range []struct {
-		name   string
-		serve  func(net.Conn)
-		args   string
-		stdin  string
-		code   int
-		stdout string
-		stderr string // a part of it
-		took   time.Duration
-	}{
-		{"three", pongAfter(250 * time.Millisecond), url + " -c 3", "", 0, `
+const pingURL = "ws://h:1/"
+
+var pingRuns = []struct {
+	name   string
+	serve  func(net.Conn)
+	args   string
+	stdin  string
+	code   int
+	stdout string
+	stderr string // a part of it
+	took   time.Duration
+}{
+	{"three", pongAfter(250 * time.Millisecond), pingURL + " -c 3", "", 0, `
 PING ws://h:1/ (pipe), 56 bytes
 pong: seq=0 size=56 time=250.000 ms
 pong: seq=1 size=56 time=250.000 ms
@@ -96,12 +95,12 @@ pong: seq=2 size=56 time=250.000 ms
 3 sent, 3 received, 0% lost in 2.25s
 min/avg/max/p99 = 250.000/250.000/250.000/250.000 ms
 `, "", 2250 * time.Millisecond},
-		{"the next goes out before the first is answered", pongAfter(250 * time.Millisecond), url + " -c 3 -i 100ms -q", "", 0, `
+	{"the next goes out before the first is answered", pongAfter(250 * time.Millisecond), pingURL + " -c 3 -i 100ms -q", "", 0, `
 --- ws://h:1/ ---
 3 sent, 3 received, 0% lost in 450ms
 min/avg/max/p99 = 250.000/250.000/250.000/250.000 ms
 `, "", 450 * time.Millisecond},
-		{"one lost", pongExcept(1), url + " -c 3 -W 2s", "", 0, `
+	{"one lost", pongExcept(1), pingURL + " -c 3 -W 2s", "", 0, `
 PING ws://h:1/ (pipe), 56 bytes
 pong: seq=0 size=56 time=0.000 ms
 pong: seq=2 size=56 time=0.000 ms
@@ -111,7 +110,7 @@ no answer: seq=1 after 2s
 3 sent, 2 received, 33.33% lost in 4s
 min/avg/max/p99 = 0.000/0.000/0.000/0.000 ms
 `, "", 4 * time.Second},
-		{"late", pongAfter(3 * time.Second), url + " -c 2 -i 2s -W 2s", "", 0, `
+	{"late", pongAfter(3 * time.Second), pingURL + " -c 2 -i 2s -W 2s", "", 0, `
 PING ws://h:1/ (pipe), 56 bytes
 no answer: seq=0 after 2s
 pong: seq=0 size=56 time=3000.000 ms, late
@@ -121,7 +120,7 @@ no answer: seq=1 after 2s
 2 sent, 1 received, 50% lost in 4s
 min/avg/max/p99 = 3000.000/3000.000/3000.000/3000.000 ms
 `, "", 4 * time.Second},
-		{"nothing comes back", pongExcept(0, 1), url + " -c 2 -W 3s", "", 10, `
+	{"nothing comes back", pongExcept(0, 1), pingURL + " -c 2 -W 3s", "", 10, `
 PING ws://h:1/ (pipe), 56 bytes
 no answer: seq=0 after 3s
 no answer: seq=1 after 3s
@@ -129,12 +128,12 @@ no answer: seq=1 after 3s
 --- ws://h:1/ ---
 2 sent, 0 received, 100% lost in 4s
 `, "socketsrv: nothing came back\n", 4 * time.Second},
-		{"a duplicate, and what nobody asked for", ponging(func(c *wsproto.Conn, n int, p []byte) {
-			c.Pong([]byte("\x1b"))
-			c.Pong(p)
-			c.Pong(p)
-		}), url + " -c 1 -s 20", "", 0, "", "", 0},
-		{"-s 0", pongAfter(time.Millisecond), url + " -c 1 -s 0", "", 0, `
+	{"a duplicate, and what nobody asked for", ponging(func(c *wsproto.Conn, n int, p []byte) {
+		c.Pong([]byte("\x1b"))
+		c.Pong(p)
+		c.Pong(p)
+	}), pingURL + " -c 1 -s 20", "", 0, "", "", 0},
+	{"-s 0", pongAfter(time.Millisecond), pingURL + " -c 1 -s 0", "", 0, `
 PING ws://h:1/ (pipe), 0 bytes
 pong: seq=0 size=0 time=1.000 ms
 
@@ -142,7 +141,7 @@ pong: seq=0 size=0 time=1.000 ms
 1 sent, 1 received, 0% lost in 1ms
 min/avg/max/p99 = 1.000/1.000/1.000/1.000 ms
 `, "", time.Millisecond},
-		{"-stdin", kit.WSEcho, url + " -stdin", "a\x1b\n\n" + strings.Repeat("x", 126) + "\n" + strings.Repeat("y", 125), 0, `
+	{"-stdin", kit.WSEcho, pingURL + " -stdin", "a\x1b\n\n" + strings.Repeat("x", 126) + "\n" + strings.Repeat("y", 125), 0, `
 PING ws://h:1/ (pipe)
 pong: seq=0 size=2 time=0.000 ms: a\x1b
 pong: seq=1 size=0 time=0.000 ms: ` + `
@@ -152,14 +151,14 @@ pong: seq=2 size=125 time=0.000 ms: ` + strings.Repeat("y", 125) + `
 3 sent, 3 received, 0% lost in 0s
 min/avg/max/p99 = 0.000/0.000/0.000/0.000 ms
 `, "socketsrv: not sent: a ping has at most 125 bytes\n", 0},
-		{"-f waits for no interval", pongAfter(time.Millisecond), url + " -c 100 -f", "", 0, `
+	{"-f waits for no interval", pongAfter(time.Millisecond), pingURL + " -c 100 -f", "", 0, `
 PING ws://h:1/ (pipe), 56 bytes
 
 --- ws://h:1/ ---
 100 sent, 100 received, 0% lost in 100ms
 min/avg/max/p99 = 1.000/1.000/1.000/1.000 ms
 `, "", 100 * time.Millisecond},
-		{"-f with answers that take long", pongAfter(25 * time.Millisecond), url + " -c 4 -f -v", "", 0, `
+	{"-f with answers that take long", pongAfter(25 * time.Millisecond), pingURL + " -c 4 -f -v", "", 0, `
 PING ws://h:1/ (pipe), 56 bytes
 pong: seq=0 size=56 time=25.000 ms
 pong: seq=1 size=56 time=25.000 ms
@@ -170,15 +169,15 @@ pong: seq=3 size=56 time=25.000 ms
 4 sent, 4 received, 0% lost in 50ms
 min/avg/max/p99 = 25.000/25.000/25.000/25.000 ms
 `, "", 0},
-		{"closed by the peer", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "x\x1b")), kit.DrainPeer), url + " -c 2", "", 9, "", `socketsrv: connection closed: code 4001 reason "x\x1b"`, time.Second},
-		{"closed politely", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1000, "")), kit.DrainPeer), url + " -c 2", "", 1, "", "connection closed: code 1000", time.Second},
-		{"cut", kit.WSRaw(kit.GoodAnswer("\x8a\x01x"), nil), url + " -c 2", "", 56, "", "code 1006", 0},
-		{"masked", kit.WSRaw(kit.GoodAnswer("\x8a\x81\x00\x00\x00\x00x"), kit.DrainPeer), url + " -c 2", "", 11, "", "masking", time.Second},
-		{"no WebSocket", kit.WSRaw(kit.RawText("HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), url, "", 22, "", "404 N", 0},
-		{"refused", nil, url, "", 7, "", "connection refused", 0},
-		{"no such name", nil, "ws://nowhere/", "", 6, "", "no such host", 0},
+	{"closed by the peer", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "x\x1b")), kit.DrainPeer), pingURL + " -c 2", "", 9, "", `socketsrv: connection closed: code 4001 reason "x\x1b"`, time.Second},
+	{"closed politely", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1000, "")), kit.DrainPeer), pingURL + " -c 2", "", 1, "", "connection closed: code 1000", time.Second},
+	{"cut", kit.WSRaw(kit.GoodAnswer("\x8a\x01x"), nil), pingURL + " -c 2", "", 56, "", "code 1006", 0},
+	{"masked", kit.WSRaw(kit.GoodAnswer("\x8a\x81\x00\x00\x00\x00x"), kit.DrainPeer), pingURL + " -c 2", "", 11, "", "masking", time.Second},
+	{"no WebSocket", kit.WSRaw(kit.RawText("HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), pingURL, "", 22, "", "404 N", 0},
+	{"refused", nil, pingURL, "", 7, "", "connection refused", 0},
+	{"no such name", nil, "ws://nowhere/", "", 6, "", "no such host", 0},
 
-		{"tcp", kit.DrainPeer, "tcp://h:1 -c 2", "", 0, `
+	{"tcp", kit.DrainPeer, "tcp://h:1 -c 2", "", 0, `
 PING tcp://h:1 (h:1)
 connected: seq=0 time=0.000 ms
 connected: seq=1 time=0.000 ms
@@ -187,7 +186,7 @@ connected: seq=1 time=0.000 ms
 2 sent, 2 received, 0% lost in 1s
 min/avg/max/p99 = 0.000/0.000/0.000/0.000 ms
 `, "", time.Second},
-		{"tcp refused", nil, "tcp://h:1 -c 2", "", 7, `
+	{"tcp refused", nil, "tcp://h:1 -c 2", "", 7, `
 PING tcp://h:1 (h:1)
 no answer: seq=0: dial tcp: connection refused
 no answer: seq=1: dial tcp: connection refused
@@ -195,9 +194,9 @@ no answer: seq=1: dial tcp: connection refused
 --- tcp://h:1 ---
 2 sent, 0 received, 100% lost in 1s
 `, "", time.Second},
-		{"tcp, no such name", nil, "tcp://nowhere:1 -c 2", "", 6, "", "no such host", 0},
-		{"tls that says nothing", kit.DrainPeer, "tls://h:1 -c 1 -W 3s", "", 10, "", "nothing came back", 3 * time.Second},
-		{"http", headServer(true), "http://u:p@h/a?b -c 2 -H X:y", "", 0, `
+	{"tcp, no such name", nil, "tcp://nowhere:1 -c 2", "", 6, "", "no such host", 0},
+	{"tls that says nothing", kit.DrainPeer, "tls://h:1 -c 1 -W 3s", "", 10, "", "nothing came back", 3 * time.Second},
+	{"http", headServer(true), "http://u:p@h/a?b -c 2 -H X:y", "", 0, `
 PING http://u:xxxxx@h/a?b (h:80)
 answer: seq=0 time=5.000 ms status=404 Not There
 answer: seq=1 time=5.000 ms status=404 Not There
@@ -206,14 +205,14 @@ answer: seq=1 time=5.000 ms status=404 Not There
 2 sent, 2 received, 0% lost in 1.005s
 min/avg/max/p99 = 5.000/5.000/5.000/5.000 ms
 `, "", 1005 * time.Millisecond},
-		{"http without keep-alive", headServer(false), "http://h/ -c 2 -q -H Host:x", "", 0, `
+	{"http without keep-alive", headServer(false), "http://h/ -c 2 -q -H Host:x", "", 0, `
 --- http://h/ ---
 2 sent, 2 received, 0% lost in 1.005s
 min/avg/max/p99 = 5.000/5.000/5.000/5.000 ms
 `, "", 1005 * time.Millisecond},
-		{"http that says nothing", kit.DrainPeer, "http://h/ -c 1 -W 2s", "", 10, "", "nothing came back", 2 * time.Second},
-		{"http that is none", kit.WSRaw(kit.RawText("hello\n"), kit.DrainPeer), "http://h/ -c 1", "", 11, "", "", 0},
-		{"line", pongLines("pong"), "line://h:1 -c 2", "", 0, `
+	{"http that says nothing", kit.DrainPeer, "http://h/ -c 1 -W 2s", "", 10, "", "nothing came back", 2 * time.Second},
+	{"http that is none", kit.WSRaw(kit.RawText("hello\n"), kit.DrainPeer), "http://h/ -c 1", "", 11, "", "", 0},
+	{"line", pongLines("pong"), "line://h:1 -c 2", "", 0, `
 PING line://h:1 (h:1)
 pong: seq=0 time=0.000 ms
 pong: seq=1 time=0.000 ms
@@ -222,21 +221,25 @@ pong: seq=1 time=0.000 ms
 2 sent, 2 received, 0% lost in 1s
 min/avg/max/p99 = 0.000/0.000/0.000/0.000 ms
 `, "", time.Second},
-		{"line, something else comes", pongLines("x\x1b"), "line://h:1 -c 1", "", 11, `
+	{"line, something else comes", pongLines("x\x1b"), "line://h:1 -c 1", "", 11, `
 PING line://h:1 (h:1)
 no answer: seq=0: no pong came back but x\x1b
 
 --- line://h:1 ---
 1 sent, 0 received, 100% lost in 0s
 `, "", 0},
-		{"line, busy", kit.DrainPeer, "line://h:1 -c 1 -W 2s", "", 10, "", "", 2 * time.Second},
+	{"line, busy", kit.DrainPeer, "line://h:1 -c 1 -W 2s", "", 10, "", "", 2 * time.Second},
 
-		{"too large", nil, url + " -s 126", "", 2, "", "at most 125", 0},
-		{"-f and -stdin", nil, url + " -f -stdin", "", 2, "", "exclude each other", 0},
-		{"-f of tcp", nil, "tcp://h:1 -f", "", 2, "", "for ws and wss", 0},
-		{"udp", nil, "udp://h:1", "", 2, "", "want a URL", 0},
-		{"http without a host", nil, "http:///", "", 2, "", "want http://host", 0},
-	} {
+	{"too large", nil, pingURL + " -s 126", "", 2, "", "at most 125", 0},
+	{"-f and -stdin", nil, pingURL + " -f -stdin", "", 2, "", "exclude each other", 0},
+	{"-f of tcp", nil, "tcp://h:1 -f", "", 2, "", "for ws and wss", 0},
+	{"udp", nil, "udp://h:1", "", 2, "", "want a URL", 0},
+	{"http without a host", nil, "http:///", "", 2, "", "want http://host", 0},
+}
+
+// TestPing has whole runs, in the time of a bubble.
+func TestPing(t *testing.T) {
+	for _, tt := range pingRuns {
 		t.Run(tt.name, func(t *testing.T) {
 			if strings.HasPrefix(tt.args, "tls:") && !tlsconf.Available {
 				t.Skip("this build has no TLS")
