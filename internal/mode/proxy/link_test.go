@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/echo"
 	"socketsrv/internal/tlsconf"
@@ -91,32 +92,147 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestResets: a reset passes as one, both ways, shown or not; so does the end of TLS
-// without close_notify.
+// A breaker is one end of what a proxy passes, which may break.
+type breaker struct {
+	net.Conn
+	socket interface{ SetLinger(int) error } // below TLS
+}
+
+// breaks ends the connection by a reset.
+func (b *breaker) breaks() {
+	b.socket.SetLinger(0)
+	b.socket.(io.Closer).Close()
+}
+
+// secured makes nc one end of TLS.
+func secured(t *testing.T, nc net.Conn, client bool) *breaker {
+	t.Helper()
+	config, err := tlsconf.Server(tlsconf.Options{})
+	if client {
+		config, err = tlsconf.Client(tlsconf.Options{Insecure: true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &breaker{socket: nc.(*net.TCPConn)}
+	if client {
+		b.Conn, err = config.Client(t.Context(), nc, "localhost")
+	} else {
+		b.Conn, err = config.Handshake(t.Context(), nc)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	return b
+}
+
+// TestResets: a reset passes as one, both ways, with TLS or without, shown or not.
 func TestResets(t *testing.T) {
-	for _, flags := range []string{"", "-show"} {
-		conns := make(chan *net.TCPConn, 1)
+	for _, tt := range []struct{ flags, client, target string }{
+		{"", "tcp", "tcp"}, {"-show", "tcp", "tcp"}, {"", "tls", "tcp"}, {"", "tcp", "tls"}, {"-show", "tls", "tls"},
+	} {
+		if !tlsconf.Available && tt.client+tt.target != "tcptcp" {
+			continue
+		}
+		conns := make(chan *breaker, 1)
 		target := kit.ListenFor(t, "tcp", func(nc net.Conn) {
-			conns <- nc.(*net.TCPConn)
+			b := &breaker{nc, nc.(*net.TCPConn)}
+			if tt.target == "tls" {
+				b = secured(t, nc, false)
+			}
+			conns <- b
 			<-t.Context().Done()
 		})
-		p := kit.Background(t, Mode, append(strings.Fields(flags), "-listen", "tcp://127.0.0.1:0", "-remote_host", "tcp://"+target)...)
+		p := kit.Background(t, Mode, append(strings.Fields(tt.flags), "-k", "-listen", tt.client+"://127.0.0.1:0", "-remote_host", tt.target+"://"+target)...)
 		for _, byTarget := range []bool{false, true} {
-			client := kit.DialTCP(t, p.Addr("tcp"))
+			socket := kit.DialTCP(t, p.Addr(tt.client))
+			client := &breaker{socket, socket}
+			if tt.client == "tls" {
+				client = secured(t, socket, true)
+			}
 			breaks, hears := client, <-conns
 			if byTarget {
 				breaks, hears = hears, breaks
 			}
 			kit.Swap(t, breaks, "hello", "")
 			kit.Swap(t, hears, "", "hello")
-			breaks.SetLinger(0)
-			breaks.Close()
+			breaks.breaks()
 			if n, err := hears.Read(make([]byte, 9)); !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("%q, by the target: %t: %d bytes, %v; want a reset", flags, byTarget, n, err)
+				t.Errorf("%+v, by the target: %t: %d bytes, %v; want a reset", tt, byTarget, n, err)
 			}
 		}
 		p.Stderr.WaitFor(t, `client 0: client: .*reset`)
 		p.Stderr.WaitFor(t, `client 1: target: .*reset`)
+		p.Stop()
+	}
+}
+
+// TestCut: the end of TLS without close_notify is passed on as a reset, for what came
+// may be only a part.
+func TestCut(t *testing.T) {
+	if !tlsconf.Available {
+		t.Skip("this build leaves TLS out")
+	}
+	ends := make(chan error, 1)
+	target := kit.ListenFor(t, "tcp", func(nc net.Conn) {
+		_, err := io.ReadAll(nc)
+		ends <- err
+	})
+	p := kit.Background(t, Mode, "-listen", "tls://127.0.0.1:0", "-remote_host", "tcp://"+target)
+	socket := kit.DialTCP(t, p.Addr("tls"))
+	kit.Swap(t, secured(t, socket, true), "half of a messa", "")
+	socket.CloseWrite()
+	if err := <-ends; !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the target read to the end with %v, want a reset", err)
+	}
+	p.Stderr.WaitFor(t, `client 0: client: TLS ended without close_notify`)
+}
+
+// TestUnixBroken: a Unix socket knows no reset but of a peer that went without having
+// read all, which passes on as one.
+func TestUnixBroken(t *testing.T) {
+	conns := make(chan net.Conn, 1)
+	target := kit.ListenFor(t, "tcp", func(nc net.Conn) {
+		conns <- nc
+		<-t.Context().Done()
+	})
+	p := kit.Background(t, Mode, "-listen", "unix:"+filepath.Join(t.TempDir(), "p"), "-remote_host", "tcp://"+target)
+	client := dialStream(t, p.Addr("tcp"))
+	hears := <-conns
+	kit.Swap(t, client, "hello", "")
+	kit.Swap(t, hears, "more than is read", "hello")
+	client.Read(make([]byte, 4))
+	client.Close()
+	if n, err := hears.Read(make([]byte, 9)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the target read %d bytes, %v; want a reset", n, err)
+	}
+}
+
+// TestPlain: between sockets nothing stands that would keep the system from moving the
+// bytes itself.
+func TestPlain(t *testing.T) {
+	p := &proxy{}
+	for _, network := range []string{"tcp", "unix"} {
+		at := "127.0.0.1:0"
+		if network == "unix" {
+			at = filepath.Join(t.TempDir(), "s")
+		}
+		ln, err := net.Listen(network, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		nc := dialStream(t, strings.Replace(ln.Addr().String(), "/", "unix:/", 1))
+		accepted, err := accept.Limit(ln, 1, nil).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		for _, nc := range []net.Conn{nc, accepted} {
+			if got := fmt.Sprintf("%T", plain(p.stream(nc))); strings.ToLower(got) != "*net."+network+"conn" {
+				t.Errorf("%s: %T is copied as %s", network, nc, got)
+			}
+		}
 	}
 }
 
