@@ -13,10 +13,11 @@ type Limits struct {
 	Fields int // field lines; 100
 	Head   int // bytes in all; 32 KiB
 
-	Strict bool // a response is judged as a request is: nothing becomes one of its Faults
+	Strict  bool // a response is judged as a request is: nothing becomes one of its Faults
+	Lenient bool // of a request FaultLineEnd is one of its Faults
 }
 
-// Faults are what a response was forgiven: the rows of the table at the head of this
+// Faults are what a message was forgiven: the rows of the table at the head of this
 // package. Those of its body are there when it was read.
 type Faults uint8
 
@@ -65,6 +66,7 @@ type Request struct {
 	ContentLength  int64     // in bytes; -1: unknown until the body's end
 	Trailer        Header    // the fields after a chunked body, once Body has returned io.EOF
 	Raw            string    // the head as it was read, to the empty line; not sent
+	Faults         Faults    // what it was forgiven; see Limits.Lenient
 
 	followed int // redirects on the way to it
 }
@@ -123,6 +125,7 @@ func (s *scanner) request(br *bufio.Reader, text string) (*Request, error) {
 		Header: s.header(text),
 		Body:   noBody{},
 		Raw:    text,
+		Faults: s.faults,
 	}
 	f, err := s.framing(r.Header)
 	switch {

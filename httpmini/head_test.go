@@ -57,6 +57,8 @@ var requestVectors = []struct {
 		Request{Method: "GET", Target: "/", Minor: 1, Header: Header{{"Host", "[::1]:8080"}}}, ""},
 	{"escapes", "GET /a%20b%2F HTTP/1.1\r\nHost: a%41%42\r\n\r\n",
 		Request{Method: "GET", Target: "/a%20b%2F", Minor: 1, Header: Header{{"Host", "a%41%42"}}}, ""},
+	{"a query with percent signs that escape nothing (hw-39)", "GET /?q=100%&b=%zz HTTP/1.1\r\n" + hostA,
+		Request{Method: "GET", Target: "/?q=100%&b=%zz", Minor: 1, Header: Header{{"Host", "a"}}}, ""},
 	{"empty line before", "\r\nGET / HTTP/1.1\r\n" + hostA, Request{Method: "GET", Target: "/", Minor: 1, Header: Header{{"Host", "a"}}}, ""},
 	{"fields in order, case and number kept", "GET / HTTP/1.1\r\nhOST:a\r\nx: \t1 2\t \r\nX:\r\nx:\xff\r\n\r\n",
 		Request{Method: "GET", Target: "/", Minor: 1, Header: Header{{"hOST", "a"}, {"x", "1 2"}, {"X", ""}, {"x", "\xff"}}}, ""},

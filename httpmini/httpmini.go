@@ -32,7 +32,8 @@
 //
 // 400 and 502 are the status of an *Error, which has the bytes that are wrong and
 // what came of the head: a server can show what it refuses (Server.OnBadRequest),
-// and a client the answer that was none. Limits.Strict makes a client a strict one.
+// and a client the answer that was none. Limits.Strict makes a client a strict one,
+// Limits.Lenient has a server take the first row as a client does.
 //
 // Lengths are 64 bits wide on every system, and none of them is allocated for.
 package httpmini

@@ -63,7 +63,7 @@ func (s *scanner) fail(status int, err error, at int) error {
 
 // forgives notes the fault, or reports that it is none to be forgiven.
 func (s *scanner) forgives(fault Faults) bool {
-	if s.client && !s.lim.Strict {
+	if s.client && !s.lim.Strict || s.kind == requestHead && s.lim.Lenient && fault == FaultLineEnd {
 		s.faults |= fault
 		return true
 	}

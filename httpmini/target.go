@@ -56,7 +56,7 @@ func cutAbsolute(target string) (authority, rest string, ok bool) {
 }
 
 // validTarget accepts the form of request-target that belongs to the method
-// (RFC 9112 §3.2).
+// (RFC 9112 §3.2). A percent sign in the query may escape nothing, as clients send it.
 func validTarget(method, target string) bool {
 	if method == "CONNECT" {
 		return validAuthority(target, true)
@@ -72,7 +72,11 @@ func validTarget(method, target string) bool {
 		}
 		path = rest
 	}
-	return strings.IndexByte(path, '#') < 0 && validEscapes(path)
+	if strings.IndexByte(path, '#') >= 0 {
+		return false
+	}
+	path, _, _ = strings.Cut(path, "?")
+	return validEscapes(path)
 }
 
 func validEscapes(s string) bool {

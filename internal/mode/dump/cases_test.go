@@ -165,6 +165,15 @@ func TestCaseLenient(t *testing.T) {
 	d.want(`^X WebSocket connection #0: passed over: text is not valid UTF-8`)
 	d.do("send ws 0 on")
 	w.want(wsproto.OpText, "on")
+	for request, fault := range map[string]string{
+		strings.ReplaceAll(kit.Opening(), "\r\n", "\n"): "line does not end in CRLF",
+		kit.Opening("Sec-WebSocket-Protocol: a b"):      "malformed Sec-WebSocket-Protocol",
+	} {
+		if res, _ := kit.ExchangeHeads(t, d.ws, request); res.Status != 101 {
+			t.Errorf("%q is answered with %d", request, res.Status)
+		}
+		d.want(`^X handshake of ` + port + `: passed over: .*` + fault + `: GET .*\n`)
+	}
 	d.quit()
 }
 

@@ -71,13 +71,13 @@ func (d *dump) newWS(ctx context.Context, p *protocol, ln net.Listener) *wsServe
 				w.broken(&c.client, "passed over: ", err)
 			}
 		}
-		s.Accept.Lenient = func(err error) { w.con.Line("passed over: " + cli.ErrorText(err)) }
+		s.Accept.Lenient = func(error) {} // forgiven tells
 	}
 	greet := s.OnConnect
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) { w.connected(u, req, greet) }
 	s.OnMessage, s.OnDisconnect, s.OnFrame = w.message, w.disconnected, w.frame
 	w.server, w.accept = s, s.Accept
-	w.http = &httpmini.Server{Handler: w.handshake, HeadTimeout: d.listeners.HandshakeTimeout, OnBadRequest: w.unreadable, Log: func(err error) {
+	w.http = &httpmini.Server{Handler: w.handshake, Limits: httpmini.Limits{Lenient: d.lenient}, HeadTimeout: d.listeners.HandshakeTimeout, OnBadRequest: w.unreadable, Log: func(err error) {
 		if !cli.As[*httpmini.Error](err) { // else it is shown with its bytes
 			w.con.Error(err)
 		}
@@ -155,6 +155,9 @@ func (w *wsServer) handshake(x *httpmini.Exchange) {
 	for _, f := range req.Header {
 		w.con.Detail("  %s: %s", cli.Field(f.Name), cli.Field(cli.Concealed(f)))
 	}
+	if w.lenient {
+		w.forgiven(from, req)
+	}
 	w.server.ServeExchange(x)
 	if status := x.Status(); status == 101 || status == 200 { // 200 is the page
 		return
@@ -166,6 +169,16 @@ func (w *wsServer) handshake(x *httpmini.Exchange) {
 	}
 	w.con.Status("handshake of %s refused with %d: %s (%s %s)", from, x.Status(), reason, req.Method, cli.Field(req.Target))
 	w.con.Event(event.Event{Event: event.Error, Proto: w.proto, Client: -1, Peer: from, Path: req.Target, Code: x.Status(), Err: reason, Head: req.Raw})
+}
+
+// forgiven shows which rules a request breaks that -lenient passes over.
+func (w *wsServer) forgiven(from string, req *httpmini.Request) {
+	faults, opt := req.Faults.Errors(), w.accept
+	opt.Lenient = func(err error) { faults = append(faults, err) }
+	wsproto.Answer(req, opt)
+	for _, fault := range faults {
+		w.complain(from, 0, "passed over: "+cli.ErrorText(fault), req.Raw)
+	}
 }
 
 func (w *wsServer) connected(u *wsproto.User, req *httpmini.Request, greet func(*wsproto.User, *httpmini.Request)) {
