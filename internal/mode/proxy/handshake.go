@@ -352,8 +352,6 @@ func judge(res *httpmini.Response, key string, fields httpmini.Header) (deflate 
 	switch {
 	case res.Minor < 1, !h.HasToken("Upgrade", "websocket"), !h.HasToken("Connection", "Upgrade"):
 		return false, fmt.Errorf("%w: no upgrade to websocket", errAnswer)
-	case h.Has("Transfer-Encoding"), h.Has("Content-Length") && h.Get("Content-Length") != "0":
-		return false, fmt.Errorf("%w: it has a body", errAnswer)
 	case h.Count("Sec-WebSocket-Accept") != 1, h.Get("Sec-WebSocket-Accept") != wsproto.AcceptKey(key):
 		return false, fmt.Errorf("%w: Sec-WebSocket-Accept", errAnswer)
 	case len(chosen) > 1, len(chosen) == 1 && !slices.Contains(fields.List("Sec-WebSocket-Protocol"), chosen[0]):

@@ -189,6 +189,17 @@ func TestBadTargets(t *testing.T) {
 	}
 }
 
+// TestBodyOf101 is hw-19: what says that a 101 has a body says nothing (RFC 9112 §6.3).
+func TestBodyOf101(t *testing.T) {
+	for _, field := range []string{"Content-Length: 2147483647", "Content-Length: 00", "Transfer-Encoding: chunked"} {
+		f := kit.PlayTarget(t, kit.Switching(field), nil)
+		p := kit.Background(t, Mode, "-port", "0", "-remote_host", "ws://"+f.Addr)
+		if res, _ := kit.ExchangeHeads(t, p.Addr("ws"), kit.Opening()); res.Status != 101 || res.Header.Has("Content-Length") || res.Header.Has("Transfer-Encoding") {
+			t.Errorf("%s: %d %v", field, res.Status, res.Header)
+		}
+	}
+}
+
 // TestJudge: what a target agrees to was offered, parameter by parameter (RFC 7692 §7.1).
 func TestJudge(t *testing.T) {
 	const d = "permessage-deflate"
