@@ -149,7 +149,7 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 	if t.Datagrams() || t.Scheme == "unix" {
 		network = t.Scheme
 	}
-	nc, err := c.WS.For(env, t.Scheme)(ctx, network, t.Address)
+	nc, err := c.netDial(env, con, t.Scheme)(ctx, network, t.Address)
 	if err == nil && t.Scheme == "tls" {
 		nc, err = c.StartTLS(ctx, con, nc, t.Address)
 	}

@@ -197,9 +197,16 @@ func (p *Proxy) connect(conn net.Conn, host, port string) error {
 	case err != nil:
 		return err
 	case resp.Status/100 != 2:
-		return cli.Fail(cli.ExitReceive, fmt.Errorf("refused the connection: %d %s", resp.Status, event.Field(resp.Reason))) // curl's code
+		return cli.Fail(cli.ExitReceive, &refusal{resp}) // curl's code
 	}
 	return nil
+}
+
+// A refusal is what a proxy answers in place of a tunnel.
+type refusal struct{ *httpmini.Response }
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("refused the connection: %d %s", r.Status, event.Field(r.Reason))
 }
 
 // Authorization is the value of Proxy-Authorization (RFC 7617 §2) for a proxy with a

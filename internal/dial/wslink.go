@@ -115,7 +115,7 @@ func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Conso
 			c.showResponse(con, res, nil)
 			t.Shown = url
 		},
-		NetDial: c.WS.For(env, t.Scheme),
+		NetDial: c.netDial(env, con, t.Scheme),
 		Config:  cfg,
 		TLS: func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
 			return c.secure(ctx, con, nc, host)
@@ -142,6 +142,18 @@ func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Conso
 	con.Detail("TLS: %s", cmp.Or(tlsconf.State(conn.NetConn()), "none"))
 	c.opened(con, *t, conn, res)
 	return conn, nil
+}
+
+// netDial is For, which shows the answer of a proxy that refuses.
+func (c *Client) netDial(env *cli.Env, con *cli.Console, scheme string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := c.WS.For(env, scheme)
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := dial(ctx, network, address)
+		if r, ok := errors.AsType[*refusal](err); ok {
+			c.showResponse(con, r.Response, nil)
+		}
+		return nc, err
+	}
 }
 
 // dialFailure makes mistakes of the command line usage errors, and says which flag
