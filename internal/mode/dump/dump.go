@@ -39,6 +39,7 @@ var Mode = cli.Mode{
 		d := &dump{framing: linesrv.Framing{Kind: linesrv.KindNone}, eol: "lf", udpIdle: 5 * time.Minute, stall: cli.WriteStall}
 		d.listeners = listen.AddListeners(fs, "", "1234", "1234", "1235")
 		fs.Duration(&d.udpIdle, "udp-idle", "Forgets a UDP peer that was silent for D.")
+		fs.Switch(&d.longAnswers, "udp-long-answers", "Answers UDP by more than came, too: for a network where nobody forges addresses.")
 		fs.Group("Talking back")
 		fs.Choice(&d.eol, "eol", "Ends what send writes to TCP clients so.", "lf", "crlf", "none")
 		fs.Framing(&d.framing, "Cuts what TCP clients send into messages, and frames what is sent to them.")
@@ -70,11 +71,13 @@ type dump struct {
 	escapes   bool
 	batch     bool
 	lenient   bool
-	stall     time.Duration // what a client may take nothing for; negative: for ever
-	goal      goal
-	tls       *listen.TLS
-	ws        *listen.WebSocket
-	output    *cli.Output
+
+	longAnswers bool
+	stall       time.Duration // what a client may take nothing for; negative: for ever
+	goal        goal
+	tls         *listen.TLS
+	ws          *listen.WebSocket
+	output      *cli.Output
 	answers
 
 	con    *cli.Console

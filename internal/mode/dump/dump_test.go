@@ -735,6 +735,12 @@ func TestDumpReplyUDP(t *testing.T) {
 	if got := strings.Count(d.out.String(), "X "); got != 1 {
 		t.Errorf("it was said %d times", got)
 	}
+
+	d = startDump(t, nil, "-reply", "1234", "-tcp-port", "off", "-ws-port", "off", "-udp-long-answers") // B6
+	c = d.dial("udp")
+	c.send("?")
+	c.want("1234")
+	d.quit()
 }
 
 func needShell(t *testing.T) {

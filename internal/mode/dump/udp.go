@@ -236,15 +236,15 @@ func (u *udpServer) silent() (out []*udpClient) {
 	return out
 }
 
-// reply answers a message of size bytes, never with more than that: nobody knows
-// whether its source is true.
+// reply answers a message of size bytes. Nobody knows whether its source is true: more
+// than that goes back with -udp-long-answers only.
 func (u *udpServer) reply(c *udpClient, p []byte, size int) {
 	back, ok := u.answerTo(u.ctx, &c.client, wsproto.Message{Data: p}, cli.MaxDatagram, nil)
 	switch {
 	case !ok:
-	case len(back.Data) > size:
+	case len(back.Data) > size && !u.longAnswers:
 		if u.unanswered.Add(1) == 1 {
-			u.refuse(fmt.Sprintf("%v: not answered: %d bytes would answer %d, and UDP is answered by no more than came; further ones are only counted", c, len(back.Data), size))
+			u.refuse(fmt.Sprintf("%v: not answered: %d bytes would answer %d, which only -udp-long-answers does; further ones are only counted", c, len(back.Data), size))
 		}
 	default:
 		if u.post(c, back.Data, func() { u.sent(&c.client, "", back.Data) }) != nil {
