@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/rawio"
 )
 
@@ -162,8 +163,8 @@ func (r *Relay) Run() RelayEnd {
 		defer r.watchIdle().Stop()
 	}
 	var readers sync.WaitGroup
-	readers.Go(r.backend.run)
-	r.client.run()
+	readers.Go(func() { r.guard(r.backend.run) })
+	r.guard(r.client.run)
 	readers.Wait()
 	r.client.leave()
 	r.backend.leave()
@@ -180,6 +181,13 @@ func (r *Relay) Run() RelayEnd {
 	r.end.Messages = r.messages()
 	r.end.Bytes = r.client.bytes.Load() + r.backend.bytes.Load()
 	return r.end
+}
+
+// guard runs what reads one side; a panic ends the relay.
+func (r *Relay) guard(run func()) {
+	if err := accept.Guard(func() error { run(); return nil }); err != nil {
+		r.Abort(err)
+	}
 }
 
 // Close sends both sides a Close frame, as soon as they are between two frames, and

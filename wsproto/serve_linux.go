@@ -2,6 +2,7 @@ package wsproto
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -113,6 +114,15 @@ func (s *Server) refuseHeads() {
 }
 
 func (u *User) turn(r *runner, events uint32) (goesOn, pause bool) {
+	defer func() {
+		if u.server.panicked(recover()) { // handlers do not get this far: a fault of ours, and still only this user's end
+			goesOn, pause = false, false
+			if u.phase.Swap(leaving) == open {
+				u.conn.ended = cmp.Or(u.conn.ended, errHandler)
+				u.depart()
+			}
+		}
+	}()
 	if events&^epollIn != 0 {
 		u.conn.unblock()
 	}

@@ -319,7 +319,16 @@ func (u *User) init(nc net.Conn, buffered []byte, ag Agreement) {
 		cfg = &own
 	}
 	if s.OnFrame != nil {
-		cfg.Tap = func(received bool, h Header, payload []byte) { s.OnFrame(u, received, h, payload) }
+		cfg.Tap = func(received bool, h Header, payload []byte) {
+			if !received { // on anybody's goroutine, with outbox.mu held
+				defer func() {
+					if s.panicked(recover()) {
+						time.AfterFunc(0, func() { u.Abort(errHandler) })
+					}
+				}()
+			}
+			s.OnFrame(u, received, h, payload)
+		}
 	}
 	if s.OnFault != nil {
 		cfg.Lenient = func(err error) { s.OnFault(u, err) }
@@ -401,17 +410,17 @@ func (s *Server) call(u *User, handler func()) {
 }
 
 func (s *Server) recover(u *User) {
-	v := recover()
-	if v == nil {
-		return
-	}
-	err := fmt.Errorf("wsproto: panic in a handler: %v\n%s", v, debug.Stack())
-	if s.Log != nil {
-		s.Log(err)
-	}
-	if u.conn.ended == nil {
+	if s.panicked(recover()) && u.conn.ended == nil {
 		u.conn.fail(&ProtocolError{Code: StatusInternalError, Err: errHandler})
 	}
+}
+
+// panicked logs what recover returned, if there was a panic.
+func (s *Server) panicked(v any) bool {
+	if v != nil && s.Log != nil {
+		s.Log(fmt.Errorf("wsproto: panic in a handler: %v\n%s", v, debug.Stack()))
+	}
+	return v != nil
 }
 
 var errHandler = errors.New("a handler panicked")

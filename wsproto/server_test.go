@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -349,6 +351,41 @@ func TestServerPanic(t *testing.T) {
 	}
 	if logged != 2 {
 		t.Errorf("%d panics logged with their stack, want 2", logged)
+	}
+}
+
+// TestServerPanicEverywhere: whatever panics, also of what is sent, also while the
+// connection ends of it, it is that connection's end.
+func TestServerPanicEverywhere(t *testing.T) {
+	for _, where := range []string{"frame", "connect", "pause", "disconnect", "handshake"} {
+		j := newJournal()
+		s := echoServer(j)
+		var armed atomic.Bool
+		armed.Store(true)
+		boom := func(here string) {
+			if here == where && armed.Load() {
+				panic("boom in " + where)
+			}
+		}
+		s.OnFrame = func(*User, bool, Header, []byte) { boom("frame") }
+		s.OnConnect = func(*User, *httpmini.Request) { boom("connect") }
+		s.OnPause = func(*User) { boom("pause") }
+		s.OnDisconnect = func(*User, error) { boom("disconnect") }
+		s.OnHandshake = func(*httpmini.Request, net.Addr) error { boom("handshake"); return nil }
+		addr := serve(t, s)
+		c := dialRaw(t, addr)
+		c.send([]byte(upgrade + string(unhex(toServer(0x81, "x")+toServer(0x88, "")))))
+		if _, err := io.Copy(io.Discard, c); err != nil && isTimeout(err) {
+			t.Errorf("%s: after a panic the connection goes on", where)
+		}
+		for len(s.Users()) > 0 {
+			runtime.Gosched()
+		}
+		armed.Store(false)
+		connect(t, addr, toServer(0x81, "x")).want("81 01 78")
+		if log := j.waitFor(t, 1)[0]; !strings.Contains(log, "boom in "+where) {
+			t.Errorf("%s: the log has %q", where, log)
+		}
 	}
 }
 

@@ -27,7 +27,9 @@ package accept
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,10 +58,43 @@ var passing = []syscall.Errno{
 // or broken (its error), after every handle did. Errors that pass, such as too
 // many open files, make it pause for 5 ms, then twice that and so on up to 1 s,
 // until a connection comes; log, unless nil, is called for the first of a row.
+//
+// A handle that panics ends its connection, and log is told.
 func Serve(ln net.Listener, handle func(net.Conn), log func(error)) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
-	return Each(ln, func(c net.Conn) { handlers.Go(func() { handle(c) }) }, log)
+	return Each(ln, func(c net.Conn) { handlers.Go(func() { run(handle, c, log) }) }, log)
+}
+
+// run calls handle for c.
+func run(handle func(net.Conn), c net.Conn, log func(error)) {
+	err := Guard(func() error { handle(c); return nil })
+	if err == nil {
+		return
+	}
+	c.Close()
+	if log != nil {
+		log(fmt.Errorf("%v: %w", c.RemoteAddr(), err))
+	}
+}
+
+// A PanicError is a panic as the error that ends a connection.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+// Guard returns what f does, or a *PanicError: what goes wrong with one connection is
+// the end of that one.
+func Guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{v, debug.Stack()}
+		}
+	}()
+	return f()
 }
 
 // Each is Serve for a take that returns soon: it is called for one connection after

@@ -64,7 +64,7 @@ func (t *Table) Serve(ln net.Listener, handle func(net.Conn), log func(error)) e
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	defer t.leave(&ln)
-	return Each(ln, func(nc net.Conn) { handlers.Go(func() { handle(nc) }) }, log)
+	return Each(ln, func(nc net.Conn) { handlers.Go(func() { run(handle, nc, log) }) }, log)
 }
 
 func (t *Table) leave(ln *net.Listener) {

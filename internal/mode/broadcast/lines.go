@@ -227,7 +227,7 @@ func (s *lineServer) serveConn(nc net.Conn) {
 	c.room.lines.add(c)
 	s.connected(&c.member, "")
 	s.announce(&c.member, " connected")
-	err := s.read(c)
+	err := accept.Guard(func() error { return s.read(c) })
 	c.room.lines.remove(c)
 	c.finish()
 	writer.Wait()

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/rawio"
 	"socketsrv/linesrv"
@@ -233,15 +234,8 @@ func (q *queue) drain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.items) > 0 && q.err == nil {
-		switch item := q.items[0]; {
-		case item.data != nil:
-			q.writeItems()
-		case item.file != nil:
-			q.unlocked(func() error { return q.sendFile(item.file) })
-			q.file, q.items = nil, q.items[1:]
-		default:
-			q.unlocked(func() error { q.client.endSide(); return nil })
-			q.items = q.items[1:]
+		if err := accept.Guard(q.next); err != nil {
+			q.unlocked(func() error { return err })
 		}
 	}
 	for _, item := range q.items {
@@ -257,10 +251,25 @@ func (q *queue) drain() {
 	q.changed.Broadcast()
 }
 
+// next writes what is in front.
+func (q *queue) next() error {
+	switch item := q.items[0]; {
+	case item.data != nil:
+		q.writeItems()
+	case item.file != nil:
+		q.unlocked(func() error { return q.sendFile(item.file) })
+		q.file, q.items = nil, q.items[1:]
+	default:
+		q.unlocked(func() error { q.client.endSide(); return nil })
+		q.items = q.items[1:]
+	}
+	return nil
+}
+
 // unlocked does what may take long without q.mu; its first error is the connection's.
 func (q *queue) unlocked(do func() error) {
 	q.mu.Unlock()
-	err := do()
+	err := accept.Guard(do)
 	q.mu.Lock()
 	if err != nil && q.err == nil {
 		q.fail(err)

@@ -124,7 +124,7 @@ func (t *tcpServer) serveConn(nc net.Conn) {
 	if t.greets() {
 		c.send(wsproto.OpText, []byte(t.ws.Greet)) // what fails, reading tells too
 	}
-	c.finish(c.read())
+	c.finish(accept.Guard(c.read))
 	t.lists.Lock()
 	defer t.lists.Unlock()
 	t.halfOpen = slices.DeleteFunc(t.halfOpen, func(h *tcpClient) bool { return h == c })

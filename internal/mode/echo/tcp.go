@@ -43,7 +43,7 @@ func (s *streams) serveConn(nc net.Conn) {
 	}
 	defer s.table.Remove(c)
 	s.opened(c.client, nil)
-	s.closed(c.client, s.talk(c))
+	s.closed(c.client, accept.Guard(func() error { return s.talk(c) }))
 }
 
 // talk reads and answers until the stream or the server ends.

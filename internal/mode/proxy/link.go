@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/wsproto"
 )
@@ -41,8 +42,13 @@ func (p *proxy) link(s *session, client, target end) error {
 		defer l.watch(d)()
 	}
 	var back sync.WaitGroup
-	back.Go(func() { l.pass(target, client, true) })
-	l.pass(client, target, false)
+	pass := func(from, to end, fromTarget bool) {
+		if err := accept.Guard(func() error { l.pass(from, to, fromTarget); return nil }); err != nil {
+			s.abort(err)
+		}
+	}
+	back.Go(func() { pass(target, client, true) })
+	pass(client, target, false)
 	back.Wait()
 	client.close()
 	target.close()
