@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
@@ -62,7 +63,7 @@ type Target struct {
 	Address string // host:port, a path; of ws the URL
 	Shown   string // without a password
 	framing linesrv.Framing
-	Path    string // of an HTTP URL
+	Where   httpmini.Where // of http and https, which ping asks
 }
 
 // Datagrams says whether messages come and go without a connection.

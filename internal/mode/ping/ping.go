@@ -5,12 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
+	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
@@ -106,18 +105,12 @@ func (p *ping) run(ctx context.Context, env *cli.Env, args []string) error {
 
 // parsePingTarget reads what connect takes, and URLs of http.
 func parsePingTarget(arg string) (dial.Target, error) {
-	scheme, rest, _ := strings.Cut(arg, "://")
-	switch scheme = strings.ToLower(scheme); scheme {
-	case "http", "https":
-		u, err := url.Parse(scheme + "://" + rest)
-		if err != nil || u.Hostname() == "" {
-			return dial.Target{}, cli.Usagef("want %s://host[:port][/path]", scheme)
+	if scheme, _, _ := strings.Cut(strings.ToLower(arg), "://"); scheme == "http" || scheme == "https" {
+		w, err := httpmini.ParseWhere(arg, "")
+		if err != nil {
+			return dial.Target{}, cli.Usagef("want %s://host[:port][/path]: %v", scheme, err)
 		}
-		t := dial.Target{Scheme: scheme, Address: u.Host, Shown: u.Redacted(), Path: u.RequestURI()}
-		if u.Port() == "" {
-			t.Address = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[scheme])
-		}
-		return t, nil
+		return dial.Target{Scheme: w.Scheme, Address: w.Address(), Shown: w.String(), Where: w}, nil
 	}
 	t, err := dial.ParseTarget(arg, "none")
 	if err == nil && t.Scheme == "udp" {

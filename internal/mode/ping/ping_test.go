@@ -197,11 +197,11 @@ no answer: seq=1: dial tcp: connection refused
 	{"tcp, no such name", nil, "tcp://nowhere:1 -c 2", "", 6, "", "no such host", 0},
 	{"tls that says nothing", kit.DrainPeer, "tls://h:1 -c 1 -W 3s", "", 10, "", "nothing came back", 3 * time.Second},
 	{"http", headServer(true), "http://u:p@h/a?b -c 2 -H X:y", "", 0, `
-PING http://u:xxxxx@h/a?b (h:80)
+PING http://h/a?b (h:80)
 answer: seq=0 time=5.000 ms status=404 Not There
 answer: seq=1 time=5.000 ms status=404 Not There
 
---- http://u:xxxxx@h/a?b ---
+--- http://h/a?b ---
 2 sent, 2 received, 0% lost in 1.005s
 min/avg/max/p99 = 5.000/5.000/5.000/5.000 ms
 `, "", 1005 * time.Millisecond},
@@ -261,7 +261,7 @@ func headServer(keep bool) func(net.Conn) {
 		br := bufio.NewReader(nc)
 		for {
 			req, err := httpmini.ReadRequest(br, httpmini.Limits{})
-			if err != nil || req.Method != "HEAD" || req.Header.Count("Host") != 1 {
+			if err != nil || req.Method != "HEAD" || req.Header.Count("Host") != 1 || req.Target == "/a?b" && req.Header.Get("Authorization") != httpmini.Basic("u:p") {
 				return
 			}
 			time.Sleep(5 * time.Millisecond)

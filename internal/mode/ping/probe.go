@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"time"
 
 	"socketsrv/httpmini"
@@ -164,18 +163,15 @@ func (h *headProber) probe(ctx context.Context) (took time.Duration, detail stri
 }
 
 func (h *headProber) ask() (*httpmini.Response, error) {
-	host := h.target.Address
-	if name, port, err := net.SplitHostPort(host); err == nil && port == map[string]string{"http": "80", "https": "443"}[h.target.Scheme] {
-		if host = name; strings.Contains(name, ":") {
-			host = "[" + name + "]"
-		}
-	}
-	req := httpmini.Request{Method: "HEAD", Target: h.target.Path, Minor: 1}
+	req := httpmini.Request{Method: "HEAD", Target: h.target.Where.Target(), Minor: 1}
 	if !h.ws.Header.Has("Host") {
-		req.Header.Add("Host", host)
+		req.Header.Add("Host", h.target.Where.Authority())
 	}
 	if !h.ws.Header.Has("User-Agent") {
 		req.Header.Add("User-Agent", cli.Program)
+	}
+	if user := h.target.Where.Credentials(); user != "" && !h.ws.Header.Has("Authorization") {
+		req.Header.Add("Authorization", httpmini.Basic(user))
 	}
 	req.Header.Add("Accept", "*/*")
 	req.Header = append(req.Header, h.ws.Header...)
