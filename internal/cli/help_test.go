@@ -137,7 +137,7 @@ func TestComplete(t *testing.T) {
 
 func TestManPage(t *testing.T) {
 	_, page, _ := runTable(testTable(new(spoken)), "-man")
-	for _, want := range []string{".TH SOCKETSRV 1\n", "\n.SH EXIT STATUS\n", "\n.SH FETCH\n", "\n.B \\-c, \\-count N\nHow many. Default 3.\n", "\n.B 143\n", "\n.B \\-echo_server\nis the same with \\-ws\\-port 8008 \\-x.\n"} {
+	for _, want := range []string{".TH SOCKETSRV 1\n", "\n.SH EXIT STATUS\n", "\n.SH FILES\n", "\n.SH SEE ALSO\n", "\n.B client, id\nits number", "\n.SH FETCH\n", "\n.B \\-c, \\-count N\nHow many. Default 3.\n", "\n.B 143\n", "\n.B \\-echo_server\nis the same with \\-ws\\-port 8008 \\-x.\n"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"socketsrv/internal/event"
 )
 
 // writeMan writes the manual page, in the macros that every man(1) knows.
@@ -27,14 +29,18 @@ func (t Table) writeMan(w io.Writer) error {
 		fs, _ := m.prepare(nil)
 		m.man(p, fs)
 	}
+	for _, section := range []struct {
+		title string
+		rows  [][2]string
+	}{{"JSON EVENTS", event.Keys}, {"FILES", manFiles}, {"ENVIRONMENT", environment}} {
+		p(".SH %s", section.title)
+		manRows(p, section.rows)
+	}
 	p(".SH EXIT STATUS")
 	for _, c := range t.exits() {
 		p(".TP\n.B %d\n%s", c.Code, roff(c.Meaning))
 	}
-	p(".SH ENVIRONMENT")
-	for _, e := range environment {
-		p(".TP\n.B %s\n%s", roff(e[0]), roff(e[1]))
-	}
+	p(".SH SEE ALSO\n%s", roff("nc(1), socat(1), curl(1), tcpdump(8), wireshark(1), RFC 6455 (WebSocket), RFC 7692 (its compression), RFC 9110 and RFC 9112 (HTTP)"))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -47,6 +53,17 @@ var environment = [][2]string{
 	{"XDG_STATE_HOME", "where prompts keep their history"},
 }
 
+var manFiles = [][2]string{
+	{"~/.local/state/socketsrv/", "what was typed at prompts, a file for each mode"},
+	{"~/.netrc", "users and passwords, where -curl is asked to look there"},
+}
+
+func manRows(p func(format string, args ...any), rows [][2]string) {
+	for _, row := range rows {
+		p(".TP\n.B %s\n%s", roff(row[0]), roff(row[1]))
+	}
+}
+
 func (m Mode) man(p func(format string, args ...any), fs *Flags) {
 	p(".SH %s\n%s.", roff(strings.ToUpper(m.Name)), roff(m.Brief))
 	p(".PP\n.B %s\n[\\fIflags\\fR]%s", roff(Program+" -"+m.Name), roff(Space(m.Args)))
@@ -55,9 +72,11 @@ func (m Mode) man(p func(format string, args ...any), fs *Flags) {
 	}
 	for _, g := range fs.groups {
 		p(".SS %s", roff(g.title))
-		for _, row := range g.flagRows() {
-			p(".TP\n.B %s\n%s", roff(row[0]), roff(row[1]))
-		}
+		manRows(p, g.flagRows())
+	}
+	if m.Prompt != nil {
+		p(".SS At the prompt")
+		manRows(p, m.Prompt())
 	}
 	p(".SS Examples")
 	for _, example := range m.Examples {

@@ -41,8 +41,9 @@ type Mode struct {
 	Brief    string   // in the list of modes: what it does, without a full stop
 	Examples []string // three command lines that work when pasted
 	Setup    func(fs *Flags) Func
-	Checks   []Check // what -selftest tries of it
-	Exits    []Exit  // exit codes that it alone has
+	Checks   []Check            // what -selftest tries of it
+	Exits    []Exit             // exit codes that it alone has
+	Prompt   func() [][2]string // commands of its prompt, and what they do; nil: it has none
 }
 
 // An Alias is another name of a mode, with other defaults.

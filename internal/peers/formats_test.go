@@ -14,6 +14,12 @@ func TestFormats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	page := strings.ReplaceAll(string(b), "`", "")
+	for _, row := range event.Keys {
+		if want := "\n| " + row[0] + " | " + row[1] + " |\n"; !strings.Contains(page, want) {
+			t.Errorf("doc/formats.md lacks %s", want)
+		}
+	}
 	n := 0
 	for line := range strings.Lines(string(b)) {
 		_, line, ok := strings.Cut(line, "`{")

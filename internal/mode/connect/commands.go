@@ -72,12 +72,16 @@ func (r *run) say(l dial.Link, line string) error {
 	return r.Send(l, r.dressed(m, true))
 }
 
-func (r *run) help() error {
-	var rows cli.Rows
+// promptRows are the commands and what they do.
+func promptRows() (rows [][2]string) {
 	for _, c := range connectCommands {
 		rows = append(rows, [2]string{"/" + c.name + cli.Space(c.args), c.help})
 	}
-	rows = append(rows, [2]string{"//…", "send a line that begins with a slash"})
+	return append(rows, [2]string{"//…", "send a line that begins with a slash"})
+}
+
+func (r *run) help() error {
+	rows := cli.Rows(promptRows())
 	var b strings.Builder
 	b.WriteString("Each line is a message. Ctrl-D closes and ends, Ctrl-R searches the history.\n")
 	rows.Print(&b)

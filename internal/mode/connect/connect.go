@@ -34,6 +34,7 @@ var Mode = cli.Mode{
 		"socketsrv -connect localhost:8008 -m hello -count 1 -timeout 5s",
 		"printf 'ping\\n' | socketsrv -connect line://localhost:5001",
 	},
+	Prompt: promptRows,
 	Setup: func(fs *cli.Flags) cli.Func {
 		c := &connect{framing: "none", eol: "lf"}
 		c.maxWait, c.end.Stall = 10*time.Second, cli.WriteStall

@@ -77,6 +77,14 @@ func (d *dump) commands() []command {
 	}
 }
 
+// promptRows are the commands and what they do.
+func promptRows() (rows [][2]string) {
+	for _, c := range new(dump).commands() {
+		rows = append(rows, [2]string{c.name + cli.Space(c.args), c.brief})
+	}
+	return rows
+}
+
 // command carries out a line, and reports whether it was quit. What is wrong with
 // it is shown, and nothing was sent then.
 func (d *dump) command(text string) (quit bool) {
@@ -458,8 +466,8 @@ func (d *dump) help(l *commandLine) error {
 		b.WriteString("\t" + p.name + "\n")
 	}
 	b.WriteString("\nCommands list:\n")
-	for _, c := range d.commands() {
-		fmt.Fprintf(&b, "\t%-46s %s\n", c.name+cli.Space(c.args), c.brief)
+	for _, row := range promptRows() {
+		fmt.Fprintf(&b, "\t%-46s %s\n", row[0], row[1])
 	}
 	d.say(b.String())
 	return nil

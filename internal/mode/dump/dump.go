@@ -35,6 +35,7 @@ var Mode = cli.Mode{
 		"socketsrv -dump -tcp-port 4000 -udp-port off -ws-port off -format hex -t",
 		"echo 'send tcp all hello' | socketsrv -dump -batch",
 	},
+	Prompt: promptRows,
 	Setup: func(fs *cli.Flags) cli.Func {
 		d := &dump{framing: linesrv.Framing{Kind: linesrv.KindNone}, eol: "lf", udpIdle: 5 * time.Minute, stall: cli.WriteStall}
 		d.listeners = listen.AddListeners(fs, "", "1234", "1234", "1235")
