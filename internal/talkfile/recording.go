@@ -1,0 +1,216 @@
+package talkfile
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"socketsrv/internal/event"
+	"socketsrv/wsproto"
+)
+
+// Side is which end of a connection is taken.
+type Side uint8
+
+const (
+	Client Side = iota // the one that connected
+	Server
+)
+
+// RecordingOptions say what is taken of a recording.
+type RecordingOptions struct {
+	Side   Side
+	Client int // number of the connection; negative: the first one that has a message
+}
+
+// maxLine is the longest line of a recording: a message of 64 MiB in base64.
+const maxLine = 96 << 20
+
+// A Recording is one connection of a file that -record wrote, as steps. It reads as it
+// goes, and holds a line at a time.
+type Recording struct {
+	Proto string // of the connection, as in its events
+
+	r      *bufio.Reader
+	opt    RecordingOptions
+	line   int
+	server bool // the recorder was the server
+	key    connection
+	opened map[connection]time.Time
+	last   time.Time // of the event before
+	steps  []Step    // read and not handed out
+	given  int
+	err    error
+}
+
+// A connection is what tells the events of one from those of others.
+type connection struct {
+	proto  string
+	client int
+	peer   string // of datagrams that have no number
+}
+
+// NewRecording reads up to the first message of the connection. The error is an *Error
+// where the file is none that can be played.
+func NewRecording(r io.Reader, opt RecordingOptions) (*Recording, error) {
+	rec := &Recording{r: bufio.NewReaderSize(r, 64<<10), opt: opt, opened: map[connection]time.Time{}}
+	for rec.Proto == "" && rec.err == nil {
+		rec.read()
+	}
+	if rec.err == io.EOF && rec.Proto == "" {
+		what := "no connection with a message"
+		if opt.Client >= 0 {
+			what = fmt.Sprintf("no connection %d with a message", opt.Client)
+		}
+		return nil, &Error{max(rec.line, 1), 0, errors.New(what)}
+	}
+	if rec.Proto == "" {
+		return nil, rec.err
+	}
+	return rec, nil
+}
+
+// Next returns the next step, valid until the next call, or io.EOF.
+func (r *Recording) Next() (*Step, error) {
+	for r.given == len(r.steps) {
+		if r.err != nil {
+			return nil, r.err
+		}
+		r.steps, r.given = r.steps[:0], 0
+		r.read()
+	}
+	r.given++
+	return &r.steps[r.given-1], nil
+}
+
+// read reads a line and adds the steps it makes.
+func (r *Recording) read() {
+	line, err := r.readLine()
+	if len(bytes.TrimSpace(line)) == 0 {
+		r.err = err
+		return
+	}
+	e, perr := event.Parse(line)
+	switch {
+	case perr != nil && err == io.EOF && r.line > 1: // whoever wrote it was stopped in the middle
+		r.err = io.EOF
+	case perr != nil:
+		r.err = &Error{r.line, 0, perr}
+	default:
+		if r.err = err; r.mine(&e) {
+			r.add(&e)
+		}
+	}
+}
+
+func (r *Recording) readLine() (line []byte, err error) {
+	r.line++
+	for {
+		part, err := r.r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > maxLine:
+			return nil, &Error{r.line, 0, fmt.Errorf("more than %d bytes", maxLine)}
+		case err != bufio.ErrBufferFull:
+			return line, err
+		}
+	}
+}
+
+// mine reports whether e is of the connection that is taken, which the first message
+// chooses where no number does.
+func (r *Recording) mine(e *event.Event) bool {
+	key := connection{proto: e.Proto, client: e.Client}
+	switch e.Event {
+	case event.Listening:
+		r.server = true
+		return false
+	case event.Open:
+		r.server = r.server || e.Dir != event.Out
+		if len(r.opened) < 1<<16 {
+			r.opened[key] = e.Time
+		}
+		return false
+	case event.Message, event.Ping:
+		if e.Client < 0 && r.server {
+			key.peer = e.Peer
+		}
+		if r.Proto == "" && (r.opt.Client < 0 || r.opt.Client == e.Client) {
+			r.Proto, r.key, r.last = e.Proto, key, e.Time
+			if at, ok := r.opened[key]; ok {
+				r.last = at
+			}
+			r.opened = nil
+		}
+		return r.Proto != "" && key == r.key
+	case event.Close:
+		return r.Proto != "" && key == r.key
+	}
+	return false
+}
+
+// add adds the steps of e.
+func (r *Recording) add(e *event.Event) {
+	if gap := e.Time.Sub(r.last); gap > 0 && !e.Time.IsZero() {
+		r.steps = append(r.steps, Step{Line: r.line, Verb: Wait, D: gap})
+		r.last = e.Time
+	}
+	ours := (e.Dir == event.Out) == ((r.opt.Side == Server) == r.server)
+	step := Step{Line: r.line, Verb: Expect, Payload: literal(e.Payload)}
+	if ours {
+		step.Verb = Send
+	}
+	switch {
+	case e.Event == event.Close:
+		r.end(e)
+		r.err = io.EOF
+		return
+	case e.Size > int64(len(e.Payload)):
+		r.err = &Error{r.line, 0, fmt.Errorf("only %d of %d bytes of this message were kept", len(e.Payload), e.Size)}
+		return
+	case e.Event == event.Ping && !ours:
+		return // it comes when it comes, and is answered
+	case e.Event == event.Ping:
+		step.Kind = Ping
+	case e.Opcode == "binary" || e.Opcode == "" && !isText(e.Payload):
+		step.Kind = Binary
+	}
+	r.steps = append(r.steps, step)
+}
+
+// isText reports whether people would rather read p as text.
+func isText(p []byte) bool {
+	return utf8.Valid(p) && bytes.IndexFunc(p, func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || !event.IsPrint(r) && r >= 0x7f
+	}) < 0
+}
+
+// end adds how the connection ended. Who began that is not in a recording: both say
+// their end and want the other's, which fits with whatever a peer does.
+func (r *Recording) end(e *event.Event) {
+	of := func(steps ...Step) {
+		for _, s := range steps {
+			s.Line = r.line
+			r.steps = append(r.steps, s)
+		}
+	}
+	code := wsproto.StatusCode(e.Code)
+	switch {
+	case strings.Contains(e.Err, "reset by peer") && (r.opt.Side == Server) == r.server:
+		of(Step{Verb: WantReset})
+	case strings.Contains(e.Err, "reset by peer"):
+		of(Step{Verb: Reset})
+	case e.Proto == "udp":
+	case e.Code != 0 && e.Err == "" && code.CanSend():
+		of(Step{Verb: Close, Code: e.Code, Reason: e.Reason}, Step{Verb: WantClose, Code: e.Code})
+	case code == wsproto.StatusNoStatusReceived:
+		of(Step{Verb: Close}, Step{Verb: WantClose})
+	default:
+		of(Step{Verb: End}, Step{Verb: WantEnd})
+	}
+}
