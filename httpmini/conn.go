@@ -143,6 +143,7 @@ func (c *conn) exchange() bool {
 		return false
 	}
 	c.phase = atBody
+	r.Conn = c.nc
 	c.x = Exchange{Request: r, c: c}
 	x := &c.x
 	x.body, _ = r.Body.(*body)

@@ -3,6 +3,7 @@ package httpmini
 import (
 	"bufio"
 	"io"
+	"net"
 	"strconv"
 )
 
@@ -67,6 +68,7 @@ type Request struct {
 	Trailer        Header    // the fields after a chunked body, once Body has returned io.EOF
 	Raw            string    // the head as it was read, to the empty line; not sent
 	Faults         Faults    // what it was forgiven; see Limits.Lenient
+	Conn           net.Conn  // what a Server read it from, for its addresses; nil where nobody says
 
 	followed int // redirects on the way to it
 }

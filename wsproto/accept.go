@@ -66,6 +66,9 @@ func Accept(h Hijacker, r HTTPRequest, opt AcceptOptions, cfg Config) (*Conn, er
 	}
 	nc.SetReadDeadline(longAgo) // net/http reads over a body that was not read
 	req, err := readForeign(r)
+	if err == nil {
+		req.Conn = nc
+	}
 	nc.SetDeadline(time.Now().Add(cfg.writeTimeout()))
 	var res *httpmini.Response
 	var ag Agreement

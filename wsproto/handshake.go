@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -47,6 +48,11 @@ type AcceptOptions struct {
 	// for, in lower case, without port, brackets and final dot; nil allows all. On a
 	// loopback listener it should be LocalHost(…), see there.
 	AllowHost func(host string) bool
+
+	// AllowHostAt says of a connection's own address whether AllowHost is asked there;
+	// nil means everywhere. The address is nil where it is not known: see
+	// httpmini.Request.Conn.
+	AllowHostAt func(local net.Addr) bool
 
 	// Secure says that clients reach this server by wss: their origins' scheme is https.
 	Secure bool
@@ -220,7 +226,7 @@ func (opt *AcceptOptions) Admit(req *httpmini.Request) *httpmini.Response {
 // admit applies the server's own policy to a good handshake.
 func (opt *AcceptOptions) admit(req *httpmini.Request) (fields httpmini.Header, err error) {
 	host, port := splitHost(req.Host())
-	if opt.AllowHost != nil && !opt.AllowHost(host) {
+	if opt.AllowHost != nil && !opt.AllowHost(host) && opt.looksAtHost(req) {
 		return nil, &HandshakeError{Status: 403, Err: ErrAllowHost}
 	}
 	if req.Header.Has("Origin") && !opt.allowsOrigin(req.Header.Get("Origin"), host, port) {
@@ -232,6 +238,15 @@ func (opt *AcceptOptions) admit(req *httpmini.Request) (fields httpmini.Header, 
 		}
 	}
 	return nil, nil
+}
+
+// looksAtHost applies AllowHostAt.
+func (opt *AcceptOptions) looksAtHost(req *httpmini.Request) bool {
+	var local net.Addr
+	if req.Conn != nil {
+		local = req.Conn.LocalAddr()
+	}
+	return opt.AllowHostAt == nil || opt.AllowHostAt(local)
 }
 
 // allowsOrigin applies Origins; host and port are what the request is for.

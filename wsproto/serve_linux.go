@@ -158,6 +158,7 @@ func (u *User) open(r *runner) bool {
 	if req == nil || s.HTTP != nil && !req.Header.HasToken("Upgrade", "websocket") {
 		return u.pass(b[:n], s.http)
 	}
+	req.Conn = c.nc
 	res, ag, err := s.judgeSafely(req, c.nc.RemoteAddr())
 	if err != nil {
 		refuse := func(x *httpmini.Exchange) { s.refuse(x, res, err) }

@@ -16,7 +16,7 @@ var basic = "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("
 var whoMay = []struct {
 	flags  string
 	any    bool
-	addr   net.Addr
+	local  net.Addr // of the connection
 	host   string
 	fields string
 	status int
@@ -39,7 +39,7 @@ var whoMay = []struct {
 	{"", true, loopback, "dev.localhost", "", 101, ""},
 	{"-allow-host my.example", true, loopback, "my.example:8008", "", 101, ""},
 	{"-allow-host *", true, loopback, "evil.example", "", 101, ""},
-	{"", true, everybody, "evil.example", "", 101, ""},
+	{"", true, network, "evil.example", "", 101, ""},
 	{"", true, &net.UnixAddr{Name: "/s", Net: "unix"}, "evil.example", "", 101, ""},
 	{"-auth me:pw", true, loopback, "localhost", "", 401, ""},
 	{"-auth me:pw", true, loopback, "localhost", basic, 101, ""},
@@ -54,6 +54,14 @@ var whoMay = []struct {
 	{"-token me", true, loopback, "localhost", basic, 401, ""},
 	{"-token t0k -auth me:pw", true, loopback, "localhost", basic, 101, ""},
 	{"-token t0k -auth me:pw", true, loopback, "localhost", "Authorization: Bearer t0k", 101, ""},
+	{"writes", false, network, "evil.example", "", 403, "-allow-host"},
+	{"writes", false, network, "192.0.2.1:8008", "", 101, ""},
+	{"writes", false, network, "evil.example", "Origin: http://evil.example", 403, "-allow-host"},
+	{"writes -allow-host lab.example", false, network, "lab.example:8008", "Origin: http://lab.example:8008", 101, ""},
+	{"writes", false, &net.UnixAddr{Name: "/s", Net: "unix"}, "evil.example", "", 101, ""},
+	{"writes", true, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 403, "-origin"},
+	{"writes", true, loopback, "127.0.0.1:8008", "Origin: http://localhost:3000", 101, ""},
+	{"writes -origin *", true, loopback, "127.0.0.1:8008", "Origin: http://evil.example", 101, ""},
 	{"-http-authorization-header x", true, loopback, "localhost", "", 101, ""}, // closed later
 }
 
@@ -61,7 +69,9 @@ var whoMay = []struct {
 // to handshakes (S16, S17, S22, BC09).
 func TestWhoMayConnect(t *testing.T) {
 	for _, tt := range whoMay {
-		w := serverWS(t, tt.any, strings.Fields(tt.flags)...)
+		flags, writes := strings.CutPrefix(tt.flags, "writes")
+		w := serverWS(t, tt.any, strings.Fields(flags)...)
+		w.Writes = writes
 		req := &httpmini.Request{Method: "GET", Target: "/", Minor: 1, Header: httpmini.Header{
 			{Name: "Host", Value: tt.host}, {Name: "Upgrade", Value: "websocket"}, {Name: "Connection", Value: "Upgrade"},
 			{Name: "Sec-WebSocket-Version", Value: "13"}, {Name: "Sec-WebSocket-Key", Value: "dGhlIHNhbXBsZSBub25jZQ=="},
@@ -69,7 +79,8 @@ func TestWhoMayConnect(t *testing.T) {
 		if name, value, ok := strings.Cut(tt.fields, ": "); ok {
 			req.Header.Add(name, value)
 		}
-		res, _, err := wsproto.Answer(req, w.AcceptOptions(tt.addr, false))
+		req.Conn = addressed{local: tt.local}
+		res, _, err := wsproto.Answer(req, w.AcceptOptions(false))
 		if res.Status != tt.status || (err == nil) != (tt.status == 101) {
 			t.Errorf("%s; Host %s, %s: %d, %v; want %d", tt.flags, tt.host, tt.fields, res.Status, err, tt.status)
 		}

@@ -2,20 +2,19 @@ package listen
 
 import (
 	"context"
-	"net"
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/wsproto"
 )
 
-// Server is the WebSocket server that the flags describe, for a listener on addr;
-// secure says that TLS is below. Its OnConnect greets, and closes with 4001 who
+// Server is the WebSocket server that the flags describe; secure says that TLS is
+// below. Its OnConnect greets, and closes with 4001 who
 // lacks the Authorization that is asked for; connected, if not nil, is called for
 // the others. Browsers that ask for no WebSocket get the page for people. Panics
 // and trouble with accepting go to con.
-func (w *WebSocket) Server(l *Serving, con *cli.Console, addr net.Addr, secure bool, connected func(*wsproto.User, *httpmini.Request)) *wsproto.Server {
-	accept := w.AcceptOptions(addr, secure)
+func (w *WebSocket) Server(l *Serving, con *cli.Console, secure bool, connected func(*wsproto.User, *httpmini.Request)) *wsproto.Server {
+	accept := w.AcceptOptions(secure)
 	return &wsproto.Server{
 		Accept:           accept,
 		HTTP:             newWebPage(accept, l.MaxMessage).serve,

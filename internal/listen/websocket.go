@@ -22,6 +22,11 @@ type WebSocket struct {
 	Greet         string // first message to every client; "" is none
 	NoPong        bool   // pings stay unanswered
 
+	// Writes says that what a client sends changes something, here or for others: then
+	// pages of other origins, and names that lead here, have to be listed. Not set by
+	// flags.
+	Writes bool
+
 	anyOrigin   bool
 	User, Token string
 }
@@ -33,7 +38,7 @@ func AddWebSocket(fs *cli.Flags, anyOrigin bool) *WebSocket {
 	w := &WebSocket{anyOrigin: anyOrigin}
 	origins := "Takes clients of these origins; * takes all. Else those of the same host and of loopback."
 	if anyOrigin {
-		origins = "Takes clients of these origins only; else of all."
+		origins = "Takes clients of these origins only; else of all, but where programs answer: then of this host and of loopback."
 	}
 	fs.Group("WebSocket")
 	fs.List(&w.Origins, "origin", "LIST", origins)
@@ -50,10 +55,15 @@ func AddWebSocket(fs *cli.Flags, anyOrigin bool) *WebSocket {
 	return w
 }
 
-// AcceptOptions are those of a server that listens on addr. secure says that TLS
-// is below.
-func (w *WebSocket) AcceptOptions(addr net.Addr, secure bool) wsproto.AcceptOptions {
+// AcceptOptions are those of a server; secure says that TLS is below. A page whose own
+// name was made to lead to us has that name in Host: it is looked at where only pages
+// on this machine could mean us, on loopback, and on all addresses where w.Writes.
+func (w *WebSocket) AcceptOptions(secure bool) wsproto.AcceptOptions {
 	opt := wsproto.AcceptOptions{
+		AllowHostAt: func(local net.Addr) bool {
+			tcp, ok := local.(*net.TCPAddr)
+			return local == nil || ok && (w.Writes || tcp.IP.IsLoopback())
+		},
 		Origins:       w.Origins,
 		Secure:        secure,
 		Authorize:     w.authorize,
@@ -61,11 +71,10 @@ func (w *WebSocket) AcceptOptions(addr net.Addr, secure bool) wsproto.AcceptOpti
 		NoCompression: w.NoCompression,
 		Hint:          flagHint,
 	}
-	if w.anyOrigin && len(w.Origins) == 0 {
+	if w.anyOrigin && len(w.Origins) == 0 && !w.Writes {
 		opt.Origins = []string{"*"}
 	}
-	// Who listens to the network takes any Host.
-	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsLoopback() && !slices.Contains(w.AllowHosts, "*") {
+	if !slices.Contains(w.AllowHosts, "*") {
 		opt.AllowHost = wsproto.LocalHost(w.AllowHosts...)
 	}
 	return opt

@@ -7,10 +7,19 @@ import (
 	"socketsrv/httpmini"
 )
 
+// The addresses of connections, as they came to a listener.
 var (
-	loopback  = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8008}
-	everybody = &net.TCPAddr{IP: net.IPv6unspecified, Port: 8008}
+	loopback = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8008}
+	network  = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 8008}
 )
+
+// addressed is a connection that has an address.
+type addressed struct {
+	net.Conn
+	local net.Addr
+}
+
+func (a addressed) LocalAddr() net.Addr { return a.local }
 
 func TestPermitted(t *testing.T) {
 	for _, tt := range []struct {

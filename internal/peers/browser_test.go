@@ -27,9 +27,9 @@ type browser struct {
 	complaints []string // errors and warnings that came while call waited, after watch
 }
 
-// newBrowser starts Chromium with one empty page, and skips the test where there
-// is none.
-func newBrowser(t *testing.T) *browser {
+// newBrowser starts Chromium with one empty page and more flags, and skips the test
+// where there is none.
+func newBrowser(t *testing.T, flags ...string) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -40,9 +40,9 @@ func newBrowser(t *testing.T) *browser {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(profile) }) // what a process of it still writes does not matter
-	cmd := exec.CommandContext(t.Context(), path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+	cmd := exec.CommandContext(t.Context(), path, append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
 		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-		"--user-data-dir="+profile, "--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank")
+		"--user-data-dir="+profile, "--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank")...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

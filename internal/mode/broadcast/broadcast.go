@@ -50,6 +50,7 @@ var Mode = cli.Mode{
 		})
 		b.tls = listen.AddTLS(fs)
 		b.ws = listen.AddWebSocket(fs, false)
+		b.ws.Writes = true
 		b.output = fs.Output()
 		return b.run
 	},
@@ -107,7 +108,7 @@ func (b *broadcast) run(ctx context.Context, env *cli.Env, args []string) error 
 	var servers []func() error
 	var stops []func(context.Context)
 	if sockets.WS != nil {
-		s := b.webSocket(sockets.WS.Addr())
+		s := b.webSocket()
 		servers = append(servers, func() error { return s.Serve(sockets.WS) })
 		stops = append(stops, func(ctx context.Context) { s.Shutdown(ctx) })
 	}
@@ -200,13 +201,13 @@ func (b *broadcast) missedSome(c *member, messages int) {
 }
 
 // webSocket is the server for WebSocket.
-func (b *broadcast) webSocket(addr net.Addr) *wsproto.Server {
+func (b *broadcast) webSocket() *wsproto.Server {
 	secure := b.tls.Enabled()
 	proto := "ws"
 	if secure {
 		proto = "wss"
 	}
-	s := b.ws.Server(&b.listeners.Serving, b.con, addr, secure, nil)
+	s := b.ws.Server(&b.listeners.Serving, b.con, secure, nil)
 	listen.Refusals(b.con, s, proto, &b.counts.refused)
 	s.Queue = int(b.queue)
 	s.Config.WriteTimeout = stall

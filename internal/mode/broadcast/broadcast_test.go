@@ -573,3 +573,13 @@ func TestBroadcastStorm(t *testing.T) {
 		}
 	}
 }
+
+// TestBroadcastHTTP: what a page has a browser send to a port of lines goes to nobody.
+func TestBroadcastHTTP(t *testing.T) {
+	p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-no-announce")
+	hears, page := kit.DialTCP(t, p.Addr("tcp")), kit.DialTCP(t, p.Addr("tcp"))
+	p.Stderr.WaitFor(t, `(?s)CONNECTION.*CONNECTION`)
+	io.WriteString(page, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nshutdown\n")
+	p.Stderr.WaitFor(t, "DISCONNECTION.*an HTTP request where lines are expected")
+	kit.Swap(t, hears, "GET is a word\n", "GET is a word\n")
+}

@@ -238,7 +238,7 @@ func (s *lineServer) serveConn(nc net.Conn) {
 func (s *lineServer) read(c *lineClient) error {
 	cutter := linesrv.Cutter{Max: int(min(s.listeners.MaxMessage, math.MaxInt32))}
 	buf := make([]byte, 16<<10)
-	for {
+	for first := true; ; {
 		if d := s.listeners.IdleTimeout; d > 0 && !s.deadline(c, d) {
 			return nil
 		}
@@ -252,6 +252,10 @@ func (s *lineServer) read(c *lineClient) error {
 			if !ok {
 				break
 			}
+			if first && linesrv.LooksLikeHTTP(line) { // a page has any browser send that
+				return linesrv.ErrHTTP
+			}
+			first = false
 			op := lineType(line)
 			s.received(&c.member, op, line)
 			c.room.gather(c, op, line)

@@ -151,7 +151,7 @@ func (d *dump) run(ctx context.Context, env *cli.Env, args []string) (err error)
 		}
 	}
 	d.listeners.Bound = &d.protocols[1].bound
-	if d.Program.Given() {
+	if d.ws.Writes = d.Program.Given(); d.ws.Writes {
 		d.listeners.Spare = answer.Descriptors
 	}
 	if err = d.serve(ctx, env); err != nil && !cli.As[*cli.UsageError](err) {

@@ -61,7 +61,7 @@ func (d *dump) newWS(ctx context.Context, p *protocol, ln net.Listener) *wsServe
 	if d.tls.Enabled() {
 		w.proto = "wss"
 	}
-	s := d.ws.Server(&d.listeners.Serving, d.con, ln.Addr(), d.tls.Enabled(), nil)
+	s := d.ws.Server(&d.listeners.Serving, d.con, d.tls.Enabled(), nil)
 	if s.Config.WriteTimeout = d.stall; d.stall < 0 {
 		s.Config.WriteTimeout = never
 	}

@@ -5,7 +5,6 @@ package echo
 
 import (
 	"context"
-	"net"
 	"sync/atomic"
 
 	"socketsrv/httpmini"
@@ -79,7 +78,7 @@ func (e *echo) run(ctx context.Context, env *cli.Env, args []string) error {
 	var servers []func() error
 	var stops []func(context.Context)
 	if sockets.WS != nil {
-		s := e.webSocket(sockets.WS.Addr())
+		s := e.webSocket()
 		servers = append(servers, func() error { return s.Serve(sockets.WS) })
 		stops = append(stops, func(ctx context.Context) { s.Shutdown(ctx) })
 	}
@@ -102,13 +101,13 @@ func (e *echo) run(ctx context.Context, env *cli.Env, args []string) error {
 }
 
 // webSocket is the echo server for WebSocket.
-func (e *echo) webSocket(addr net.Addr) *wsproto.Server {
+func (e *echo) webSocket() *wsproto.Server {
 	secure := e.tls.Enabled()
 	proto := "ws"
 	if secure {
 		proto = "wss"
 	}
-	s := e.ws.Server(&e.listeners.Serving, e.con, addr, secure, nil)
+	s := e.ws.Server(&e.listeners.Serving, e.con, secure, nil)
 	listen.Refusals(e.con, s, proto, &e.counts.refused)
 	if !e.talks {
 		s.OnMessage = func(u *wsproto.User, m wsproto.Message) {

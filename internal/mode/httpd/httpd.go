@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,7 +135,7 @@ func (h *httpd) run(ctx context.Context, env *cli.Env, args []string) error {
 		return err
 	}
 	defer ln.Close()
-	ws := h.webSocket(ln.Addr())
+	ws := h.webSocket()
 	handler := ws.ServeExchange
 	if h.debug || h.redirects { // all requests are alike, handshakes too
 		handler = h.serve
@@ -170,16 +169,18 @@ func (h *httpd) openRoot(name string) (err error) {
 }
 
 // webSocket is the server that echoes, and leaves what is no handshake to h.
-func (h *httpd) webSocket(addr net.Addr) *wsproto.Server {
-	s := h.ws.Server(&h.listener.Serving, h.con, addr, h.tls.Enabled(), nil)
+func (h *httpd) webSocket() *wsproto.Server {
+	s := h.ws.Server(&h.listener.Serving, h.con, h.tls.Enabled(), nil)
 	s.Accept.Header = h.files.Header
 	s.HTTP = h.serve
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) { u.Reply(m.Opcode, m.Data) }
-	h.proto, h.accept, h.write = "http", s.Accept, s.Accept
+	writes := *h.ws
+	writes.Writes = true
+	h.proto, h.accept, h.write = "http", s.Accept, writes.AcceptOptions(h.tls.Enabled())
 	if h.tls.Enabled() {
 		h.proto = "https"
 	}
-	h.write.Origins = h.ws.Origins
+	h.write.Header = h.files.Header
 	return s
 }
 

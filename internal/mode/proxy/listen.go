@@ -65,7 +65,7 @@ func (p *proxy) serveHTTP(ctx context.Context) error {
 		return err
 	}
 	defer ln.Close()
-	p.accept = p.acceptOptions(ln.Addr())
+	p.accept = p.acceptOptions()
 	server := &httpmini.Server{
 		Handler:     p.serve,
 		HeadTimeout: p.listener.HandshakeTimeout,

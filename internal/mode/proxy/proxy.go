@@ -262,10 +262,10 @@ func (p *proxy) prepare() (err error) {
 // acceptOptions are those for all clients. Names that have a target of their own
 // are ours without -allow-host; where there is no other target, all others are
 // refused anyway.
-func (p *proxy) acceptOptions(addr net.Addr) wsproto.AcceptOptions {
+func (p *proxy) acceptOptions() wsproto.AcceptOptions {
 	w := *p.ws
 	w.AllowHosts = append(p.routes.names(), w.AllowHosts...)
-	opt := w.AcceptOptions(addr, p.tls.Enabled())
+	opt := w.AcceptOptions(p.tls.Enabled())
 	opt.NoCompression = true // that is between client and target
 	if p.remote == nil {
 		opt.AllowHost = nil

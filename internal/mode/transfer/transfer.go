@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -41,6 +40,7 @@ var Transfer = cli.Mode{
 		fs.Size(&t.queue, "queue", "Lets SIZE bytes wait for a client that is slow, and closes it with 1013 beyond them.")
 		t.tls = listen.AddTLS(fs)
 		t.ws = listen.AddWebSocket(fs, false)
+		t.ws.Writes = true
 		t.output = fs.Output()
 		t.output.Lossy = true
 		fs.Check(func() error {
@@ -79,14 +79,14 @@ func (t *transfer) run(ctx context.Context, env *cli.Env, args []string) error {
 	}
 	defer ln.Close()
 	t.con = con
-	s := t.server(ln.Addr())
+	s := t.server()
 	err = listen.ServeAll(ctx, &t.listener.Serving, func(ctx context.Context) { s.Shutdown(ctx) },
 		func() error { return s.Serve(ln) })
 	t.summary()
 	return err
 }
 
-func (t *transfer) server(addr net.Addr) *wsproto.Server {
+func (t *transfer) server() *wsproto.Server {
 	secure := t.tls.Enabled()
 	t.proto = "ws"
 	if secure {
@@ -100,7 +100,7 @@ func (t *transfer) server(addr net.Addr) *wsproto.Server {
 		t.con.Status("client %v is too slow: its queue is full", u.RemoteAddr())
 		u.Close(wsproto.StatusTryAgainLater, "too slow")
 	}
-	s := t.ws.Server(&t.listener.Serving, t.con, addr, secure, t.opened)
+	s := t.ws.Server(&t.listener.Serving, t.con, secure, t.opened)
 	listen.Refusals(t.con, s, t.proto, &t.counts.refused)
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		t.counts.messages.Add(1)
