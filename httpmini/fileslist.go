@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -184,25 +185,19 @@ func sortOrder(query string) (by, order string) {
 
 // sortEntries puts directories first. Names decide where size or time do not.
 func sortEntries(entries []entry, by, order string) {
-	slices.SortFunc(entries, func(a, b entry) int {
+	sort.Slice(entries, func(i, j int) bool {
+		a, b := entries[i], entries[j]
 		if a.dir != b.dir {
-			if a.dir {
-				return -1
-			}
-			return 1
+			return a.dir
 		}
-		byName := cmp.Or(strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)), strings.Compare(a.name, b.name))
-		c := byName
+		c := cmp.Or(strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)), strings.Compare(a.name, b.name))
 		switch {
 		case by == "size" && !a.dir:
-			c = cmp.Or(cmp.Compare(a.size, b.size), byName)
+			c = cmp.Or(cmp.Compare(a.size, b.size), c)
 		case by == "time":
-			c = cmp.Or(a.modified.Compare(b.modified), byName)
+			c = cmp.Or(a.modified.Compare(b.modified), c)
 		}
-		if order == "desc" {
-			c = -c
-		}
-		return c
+		return c < 0 != (order == "desc") && c != 0
 	})
 }
 

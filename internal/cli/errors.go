@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,7 +58,7 @@ func (t Table) exits() []Exit {
 			all = append(all, Exit{e.Code, m.Name + ": " + e.Meaning})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Exit) int { return a.Code - b.Code })
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Code < all[j].Code })
 	return all
 }
 

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -163,7 +164,7 @@ func Select(side Side, o Options) []Case {
 		limit = 16 << 20
 	}
 	numbered := slices.Concat(framing(), texts(), closing(), limits(o.Volume), compression(o.Volume))
-	slices.SortFunc(numbered, func(a, b Case) int { return slices.Compare(numbers(a.ID), numbers(b.ID)) })
+	sort.Slice(numbered, func(i, j int) bool { return slices.Compare(numbers(numbered[i].ID), numbers(numbered[j].ID)) < 0 })
 	all := slices.Concat(numbered, handshakes(), frameCases(), closeCases(), streamCases(), textCases(), pingCases(), limitCases(limit), deflateCases(), offerCases())
 	if len(o.Cases) == 0 {
 		o.Cases = []string{"*", "x.*"}

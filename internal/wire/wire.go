@@ -24,11 +24,11 @@ package wire
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // A Format is how a message is put into bytes.
@@ -115,7 +115,7 @@ func Parse(b []byte) (Message, Format, error) {
 // shorter than 4 GiB.
 func Append(dst []byte, f Format, m Message) []byte {
 	m = slices.Clone(m)
-	slices.SortFunc(m, func(a, b Field) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(m, func(i, j int) bool { return m[i].Name < m[j].Name })
 	if f == Msgpack {
 		return appendMsgpack(dst, m)
 	}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,7 +145,7 @@ func (p *protocol) current() []target {
 	for _, t := range p.open {
 		list = append(list, t)
 	}
-	slices.SortFunc(list, func(a, b target) int { return a.about().number - b.about().number })
+	sort.Slice(list, func(i, j int) bool { return list[i].about().number < list[j].about().number })
 	return list
 }
 

@@ -1,11 +1,11 @@
 package transfer
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -311,7 +311,7 @@ func (ps *sendPeers) accepted() (list []sendPeer) {
 			list = append(list, *p)
 		}
 	}
-	slices.SortFunc(list, func(a, b sendPeer) int { return cmp.Compare(a.offset, b.offset) })
+	sort.Slice(list, func(i, j int) bool { return list[i].offset < list[j].offset })
 	return list
 }
 
