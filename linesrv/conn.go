@@ -90,6 +90,9 @@ func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 // LocalAddr is the address the client connected to.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 
+// NetConn returns the stream underneath, for what the system knows of it.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
 // Send answers with packet and an LF; an LF in packet makes two packets of it.
 // Answers are gathered and written when no further command has been received, or
 // when they are 64 KiB. The error says that the client is gone, and stays.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/rawio"
 )
 
 // talkOnce sends a message and reads the echo.
@@ -412,4 +413,36 @@ func torture(addr string, n, rounds int) {
 		})
 	}
 	ready.Wait()
+}
+
+// TestPeerOf: of a client whose message is being handled the system is asked whether it
+// is still there, in a loop and over a connection that somebody wrapped.
+func TestPeerOf(t *testing.T) {
+	for _, most := range []int{0, 5} { // with a bound connections are wrapped
+		handled := make(chan *User, 1)
+		end := make(chan struct{}) // Shutdown waits for the handlers
+		s := &Server{MaxConns: most, OnMessage: func(u *User, m Message) { handled <- u; <-end }}
+		addr := serve(t, s)
+		t.Cleanup(func() { close(end) })
+		for _, tt := range []struct {
+			leave func(c *client)
+			want  rawio.Peer
+		}{
+			{func(c *client) {}, rawio.Here},
+			{func(c *client) { c.Conn.(*net.TCPConn).CloseWrite() }, rawio.Ended},
+			{func(c *client) { c.Conn.(*net.TCPConn).SetLinger(0); c.Close() }, rawio.Gone},
+		} {
+			c := connect(t, addr, "")
+			c.send(frame(RoleServer, 0x81, "x"))
+			nc := (<-handled).NetConn()
+			tt.leave(c)
+			by := time.Now().Add(20 * time.Second)
+			for rawio.PeerOf(nc) != tt.want && time.Now().Before(by) {
+				runtime.Gosched()
+			}
+			if got := rawio.PeerOf(nc); got != tt.want {
+				t.Errorf("at most %d: PeerOf = %d, want %d", most, got, tt.want)
+			}
+		}
+	}
 }

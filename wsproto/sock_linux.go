@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/rawio"
 )
 
 // A sockListener accepts connections for loops: they are descriptors, which the
@@ -181,6 +182,19 @@ func (s *sock) LocalAddr() net.Addr {
 		return net.TCPAddrFromAddrPort(addrPort(sa))
 	}
 	return s.ln.Addr()
+}
+
+// Peer is for rawio.PeerOf.
+func (s *sock) Peer() rawio.Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.tcp != nil:
+		return rawio.PeerOf(s.tcp)
+	case s.fd < 0:
+		return rawio.Gone
+	}
+	return rawio.PeerAt(uintptr(s.fd))
 }
 
 func (s *sock) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.remote) }

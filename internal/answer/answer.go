@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"unicode/utf8"
 
 	"socketsrv/internal/cli"
@@ -56,9 +57,9 @@ func (a *Answerer) Answer(ctx context.Context, m wsproto.Message, limit int64, e
 	return a.AnswerTo(ctx, nil, m, limit, env...)
 }
 
-// AnswerTo is Answer for a server: left reports whether the client's end has come, and
-// that client waits until programs have run for all others; nil: nobody knows.
-func (a *Answerer) AnswerTo(ctx context.Context, left func() bool, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
+// AnswerTo is Answer for a server: nc is the client's connection, nil where there is
+// none; see Exec.RunFor.
+func (a *Answerer) AnswerTo(ctx context.Context, nc net.Conn, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
 	if a.text == "{}" {
 		return m, nil
 	}
@@ -67,8 +68,10 @@ func (a *Answerer) AnswerTo(ctx context.Context, left func() bool, m wsproto.Mes
 		out = bytes.ReplaceAll([]byte(a.text), []byte("{}"), m.Data)
 	} else {
 		var err error
-		out, err = a.Program.run(ctx, left, m.Data, limit, append(env, "SOCKETSRV_OPCODE="+cli.OpcodeName(m.Opcode))...)
+		out, err = a.Program.RunFor(ctx, nc, m.Data, limit, append(env, "SOCKETSRV_OPCODE="+cli.OpcodeName(m.Opcode))...)
 		switch {
+		case err == errGone:
+			return m, ErrNoAnswer
 		case err != nil:
 			return m, fmt.Errorf("not answered: %w", err)
 		case len(out) == 0:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"socketsrv/internal/cli"
+	"socketsrv/internal/rawio"
 )
 
 const (
@@ -67,12 +69,17 @@ func (p *Exec) Given() bool { return len(p.argv) > 0 }
 // prints, at most limit bytes. It waits for its turn where many run, and ends the
 // program in time, with all that it started.
 func (p *Exec) Run(ctx context.Context, stdin []byte, limit int64, env ...string) ([]byte, error) {
-	return p.run(ctx, nil, stdin, limit, env...)
+	return p.RunFor(ctx, nil, stdin, limit, env...)
 }
 
-// run is Run for a client that may leave meanwhile.
-func (p *Exec) run(ctx context.Context, left func() bool, stdin []byte, limit int64, env ...string) ([]byte, error) {
-	if err := p.turns.wait(ctx, left); err != nil {
+// RunFor is Run for the client of nc. One that has ended its side by its turn waits until
+// programs have run for all others; for one that is gone none runs.
+func (p *Exec) RunFor(ctx context.Context, nc net.Conn, stdin []byte, limit int64, env ...string) ([]byte, error) {
+	var peer func() rawio.Peer
+	if nc != nil {
+		peer = func() rawio.Peer { return rawio.PeerOf(nc) }
+	}
+	if err := p.turns.wait(ctx, peer); err != nil {
 		return nil, err
 	}
 	defer p.turns.pass()

@@ -7,10 +7,12 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"socketsrv/internal/rawio"
 )
 
 // TestTurns: who waits gets its place in the order of asking, but for those that have
-// left by then, who come last.
+// ended their side by then, who come last, and those that are gone, who get none.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var q turns
@@ -23,17 +25,30 @@ func TestTurns(t *testing.T) {
 		var got []string
 		for _, w := range []struct {
 			name string
-			left bool
-		}{{"left 1", true}, {"first", false}, {"left 2", true}, {"second", false}} {
+			peer rawio.Peer
+		}{{"ended 1", rawio.Ended}, {"gone 1", rawio.Gone}, {"first", rawio.Here}, {"ended 2", rawio.Ended}, {"gone 2", rawio.Gone}, {"second", rawio.Here}} {
 			go func() {
-				if err := q.wait(context.Background(), func() bool { return w.left }); err != nil {
-					t.Error(err)
+				asked := false
+				err := q.wait(context.Background(), func() rawio.Peer {
+					if !asked { // it leaves only later
+						asked = true
+						return rawio.Here
+					}
+					return w.peer
+				})
+				if (err == errGone) != (w.peer == rawio.Gone) {
+					t.Errorf("%s: %v", w.name, err)
 				}
-				mu.Lock()
-				defer mu.Unlock()
-				got = append(got, w.name)
+				if err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					got = append(got, w.name)
+				}
 			}()
 			synctest.Wait()
+		}
+		if err := q.wait(t.Context(), func() rawio.Peer { return rawio.Gone }); err != errGone {
+			t.Errorf("wait of who is gone: %v", err)
 		}
 		gone, cancel := context.WithCancelCause(t.Context())
 		cause := errors.New("stopped")
@@ -45,7 +60,7 @@ func TestTurns(t *testing.T) {
 			q.pass()
 			synctest.Wait()
 		}
-		if want := []string{"first", "second", "left 1", "left 2"}; !slices.Equal(got, want) {
+		if want := []string{"first", "second", "ended 1", "ended 2"}; !slices.Equal(got, want) {
 			t.Errorf("turns %q, want %q", got, want)
 		}
 		for range MaxPrograms {

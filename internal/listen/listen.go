@@ -300,7 +300,10 @@ func (o *opener) shareDescriptors(n int) {
 	if o.env.Descriptors == 0 || n == 0 {
 		return
 	}
-	free := max(o.env.Descriptors-Spare-o.serving.Spare, o.env.Descriptors/2)
+	free := max(o.env.Descriptors-Spare, o.env.Descriptors/2)
+	if o.serving.Spare > 0 {
+		free = max(free-o.serving.Spare, o.env.Descriptors/8)
+	}
 	if most := max(free/n, 1); o.serving.MaxConns > most {
 		o.serving.MaxConns = most
 		o.con.Status("at most %d clients on each listener: only %d files may be open", most, o.env.Descriptors)

@@ -59,11 +59,35 @@ func Lost(raw syscall.RawConn) (lost bool) {
 	return lost || err != nil
 }
 
-// Ended reports whether the peer's end of a TCP connection has come, or a reset, also
-// where bytes before it are not read yet. It is false where the system does not tell.
-func Ended(raw syscall.RawConn) (yes bool) {
-	err := raw.Control(func(fd uintptr) { yes = ended(fd) })
-	return yes || err != nil
+// A Peer is what is known of the peer of a TCP connection, also where bytes that came
+// before are not read yet.
+type Peer uint8
+
+const (
+	Here  Peer = iota // or nobody knows
+	Ended             // its end has come: it may still read
+	Gone              // a reset has come, or the socket is closed: nobody reads
+)
+
+// PeerOf asks the system about the peer of nc, or of what nc is made of.
+func PeerOf(nc net.Conn) (p Peer) {
+	for {
+		switch outer := nc.(type) {
+		case interface{ Peer() Peer }:
+			return outer.Peer()
+		case interface{ Inner() net.Conn }:
+			nc = outer.Inner()
+			continue
+		case interface{ NetConn() net.Conn }: // of TLS
+			nc = outer.NetConn()
+			continue
+		}
+		raw := Socket(nc)
+		if raw != nil && raw.Control(func(fd uintptr) { p = PeerAt(fd) }) != nil {
+			return Gone
+		}
+		return p
+	}
 }
 
 // Queued returns how much of what was written the peer has not taken: 0 if it has

@@ -61,13 +61,19 @@ func queued(fd uintptr) (int, bool) {
 	return int(max(list.Data[wmemAlloc], list.Data[wmemQueued])), true
 }
 
-// ended asks for TCP_INFO, in the way of queued.
-func ended(fd uintptr) bool {
+// PeerAt asks for TCP_INFO, in the way of queued.
+func PeerAt(fd uintptr) Peer {
 	info, err := syscall.GetsockoptICMPv6Filter(int(fd), syscall.IPPROTO_TCP, tcpInfo)
 	if err != nil {
-		return false
+		return Here
 	}
 	var b [4]byte
 	binary.NativeEndian.PutUint32(b[:], info.Data[0])
-	return b[0] == tcpClose || b[0] == closeWait
+	switch b[0] {
+	case tcpClose:
+		return Gone
+	case closeWait:
+		return Ended
+	}
+	return Here
 }

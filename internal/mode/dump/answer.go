@@ -3,14 +3,13 @@ package dump
 import (
 	"bytes"
 	"context"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
-	"socketsrv/internal/rawio"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
@@ -23,16 +22,12 @@ type answers struct {
 }
 
 // answerTo returns the answer to m, of the same type if it can be, at most limit
-// bytes. What fails is shown. It waits for its turn where many programs run; who has
-// left by then, as raw may tell, comes last.
-func (d *dump) answerTo(ctx context.Context, c *client, m wsproto.Message, limit int64, raw syscall.RawConn) (wsproto.Message, bool) {
+// bytes. What fails is shown. It waits for its turn where many programs run; nc is nil
+// where there is no connection.
+func (d *dump) answerTo(ctx context.Context, c *client, m wsproto.Message, limit int64, nc net.Conn) (wsproto.Message, bool) {
 	d.asked.Add(1)
 	defer d.asked.Add(-1)
-	var left func() bool
-	if raw != nil {
-		left = func() bool { return rawio.Ended(raw) }
-	}
-	back, err := d.AnswerTo(ctx, left, m, limit, "SOCKETSRV_PROTO="+c.proto, "SOCKETSRV_CLIENT="+strconv.Itoa(c.number), "SOCKETSRV_PEER="+c.peer)
+	back, err := d.AnswerTo(ctx, nc, m, limit, "SOCKETSRV_PROTO="+c.proto, "SOCKETSRV_CLIENT="+strconv.Itoa(c.number), "SOCKETSRV_PEER="+c.peer)
 	if err != nil && err != answer.ErrNoAnswer && ctx.Err() == nil {
 		d.fault(c, cli.ErrorText(err))
 	}

@@ -290,7 +290,7 @@ func (c *tcpClient) message(p []byte) error {
 	if !c.t.Answers() {
 		return nil
 	}
-	back, ok := c.t.answerTo(c.t.ctx, &c.client, wsproto.Message{Data: p}, c.t.listeners.MaxMessage, c.raw)
+	back, ok := c.t.answerTo(c.t.ctx, &c.client, wsproto.Message{Data: p}, c.t.listeners.MaxMessage, c.Conn)
 	if !ok {
 		return nil
 	}

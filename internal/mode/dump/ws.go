@@ -15,7 +15,6 @@ import (
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
-	"socketsrv/internal/rawio"
 	"socketsrv/wsproto"
 )
 
@@ -217,7 +216,7 @@ func (w *wsServer) message(u *wsproto.User, m wsproto.Message) {
 	if !w.Answers() {
 		return
 	}
-	back, ok := w.answerTo(w.ctx, &c.client, m, w.listeners.MaxMessage, rawio.Socket(u.NetConn()))
+	back, ok := w.answerTo(w.ctx, &c.client, m, w.listeners.MaxMessage, u.NetConn())
 	if !ok {
 		return
 	}
