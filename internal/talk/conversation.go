@@ -117,7 +117,7 @@ type Conversation struct {
 // Tell tells what happened at now, which never goes back, and returns what is to
 // be done. After Over it returns the same for ever.
 func (c *Conversation) Tell(now time.Time, ev Event) Step {
-	if !c.over || ev.What == Taken { // what was under way may have arrived
+	if !c.over || ev.What == Queued || ev.What == Taken { // what was under way may have arrived
 		c.note(now, ev)
 	}
 	s := Step{Over: c.over}

@@ -89,6 +89,22 @@ func (q *queue) close(drop bool) {
 	q.more.Broadcast()
 }
 
+// await waits for an item behind the first from, or for the end, until d is over.
+func (q *queue) await(from int, d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	late := false
+	defer time.AfterFunc(d, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		late = true
+		q.more.Broadcast()
+	}).Stop()
+	for len(q.items) <= from && !q.closed && !late {
+		q.more.Wait()
+	}
+}
+
 // rest is how many bytes wait from the nth item on, and whether no more come.
 func (q *queue) rest(from int) (n int64, closed bool) {
 	q.mu.Lock()

@@ -154,17 +154,26 @@ func (s *Session) converseAll(ctx context.Context, l dial.Link) error {
 	}
 }
 
+// lookTime is what input has to come that is there when the peer leaves.
+const lookTime = 200 * time.Millisecond
+
 // outcome is how it went over the last link, and whether another one is wanted.
 func (s *Session) outcome(ctx context.Context) (out Outcome, again bool) {
+	s.mu.Lock()
+	begun := 0
+	if s.begunOn == s.on {
+		begun = 1
+	}
+	look := s.Next != nil && !s.Person && !s.inputEnded && s.talk.peer != nil && s.talk.Outcome() == Outcome{} && !s.talk.met
+	s.mu.Unlock()
+	if look { // the peer left: what stdin still holds may not have been read yet
+		s.queue.await(begun, lookTime)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	leaving := !s.talk.enoughSince.IsZero() || s.inputEnded && !s.Listen
 	if again = s.Reconnect && !leaving && ctx.Err() == nil; again || s.Person {
 		return s.talk.Outcome(), again
-	}
-	begun := 0
-	if s.begunOn == s.on {
-		begun = 1
 	}
 	rest, ended := s.queue.rest(begun) // it was read, and nobody gets it
 	s.talk.queued += rest
@@ -315,9 +324,14 @@ func (s *Session) use(l dial.Link) {
 }
 
 // tell tells the Conversation what happened on l, and what l knows about itself.
-func (s *Session) tell(l dial.Link, ev Event) (step Step) {
+func (s *Session) tell(l dial.Link, ev Event) Step {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.told(l, ev)
+}
+
+// told is tell for who holds s.mu.
+func (s *Session) told(l dial.Link, ev Event) (step Step) {
 	if l != s.on {
 		return Step{} // of a link that is history
 	}
@@ -547,7 +561,6 @@ func (s *Session) current() dial.Link {
 	if s.over {
 		return nil
 	}
-	s.begunOn = s.link
 	return s.link
 }
 
@@ -558,14 +571,17 @@ func (s *Session) deliver(l dial.Link, o Outgoing) error {
 	if o.Do != nil {
 		return o.Do(l)
 	}
-	return s.Send(l, o.Message)
+	return s.send(l, o.Message, true)
 }
 
 // piece is how much of a stream is sent at once: what is sent is known as exactly.
 const piece = 64 << 10
 
 // Send sends m over l, for a command. An error is said where a person typed m.
-func (s *Session) Send(l dial.Link, m wsproto.Message) error {
+func (s *Session) Send(l dial.Link, m wsproto.Message) error { return s.send(l, m, false) }
+
+// send is Send; first says that m is the first item of the queue.
+func (s *Session) send(l dial.Link, m wsproto.Message, first bool) error {
 	if l == nil {
 		return ErrNotConnected
 	}
@@ -573,7 +589,12 @@ func (s *Session) Send(l dial.Link, m wsproto.Message) error {
 		s.Sent(m)
 	}
 	data, stream := m.Data, s.Target.Stream()
-	s.tell(l, Event{What: Queued, N: int64(len(data))})
+	s.mu.Lock()
+	if first { // from now on the Conversation counts it
+		s.begunOn = l
+	}
+	s.told(l, Event{What: Queued, N: int64(len(data))})
+	s.mu.Unlock()
 	for more := true; more; more = len(data) > 0 {
 		if m.Data, data = data, nil; stream && len(m.Data) > piece {
 			m.Data, data = m.Data[:piece], m.Data[piece:]

@@ -149,6 +149,7 @@ func inScene(t *testing.T, change func(s *scene), play func(s *scene)) {
 		for _, l := range s.links {
 			l.Close()
 		}
+		time.Sleep(2 * time.Hour) // who sleeps wakes up
 	})
 }
 
@@ -227,6 +228,15 @@ var sessions = []struct {
 		s.does("abc", "de", "f", io.EOF)
 		s.peerEnds(closed(1000))
 	}, 55, "not delivered: 6 of 6 bytes", []string{"close"}},
+	{"…so is what stdin still holds when the peer closes", func(s *scene) {}, func(s *scene) {
+		s.peerEnds(closed(1000))
+		s.does("abc")
+	}, 55, "not delivered: 3 of 3 bytes and the rest of the input", []string{"close"}},
+	{"…and what we are about to send", func(s *scene) { s.Sent = func(wsproto.Message) { time.Sleep(time.Hour) } }, func(s *scene) {
+		s.does("abc", io.EOF)
+		s.peerEnds(closed(1000))
+	}, 55, "not delivered: 3 of 3 bytes", []string{"close"}},
+	{"the peer closes and stdin brings nothing", func(s *scene) {}, func(s *scene) { s.peerEnds(closed(1000)) }, 0, "", []string{"close"}},
 	{"the input cannot be read", func(s *scene) {}, func(s *scene) {
 		s.does("a", cli.Fail(cli.ExitRead, errors.New("line 2: too long")))
 		time.Sleep(time.Second)
