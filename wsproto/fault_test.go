@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -138,4 +139,25 @@ func chatOver(nc net.Conn) error {
 		}
 	}
 	return c.Close(StatusNormalClosure, "bye")
+}
+
+// A leaver takes all and is gone before its deadline can be lifted.
+type leaver struct{ net.Conn }
+
+func (leaver) SetWriteDeadline(at time.Time) error {
+	if at.IsZero() {
+		return io.ErrClosedPipe
+	}
+	return nil
+}
+
+// TestWriteToLeaver: what was taken was written.
+func TestWriteToLeaver(t *testing.T) {
+	ours, theirs := net.Pipe()
+	go io.Copy(io.Discard, theirs)
+	defer ours.Close()
+	c := NewConn(leaver{ours}, nil, RoleServer, Agreement{}, Config{})
+	if err := c.WriteMessage(OpText, []byte("bye")); err != nil {
+		t.Error(err)
+	}
 }

@@ -443,7 +443,8 @@ func (c *Conn) writeAll(b []byte) error {
 	if _, err := w.Write(c.nc, b); err != nil {
 		return cmp.Or(c.died(), err)
 	}
-	return c.nc.SetWriteDeadline(time.Time{})
+	c.nc.SetWriteDeadline(time.Time{}) // it may have gone by now, but has taken all
+	return nil
 }
 
 // died returns what abort was called with, if it was.

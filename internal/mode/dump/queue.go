@@ -320,7 +320,7 @@ func (q *queue) write(p []byte, over func() error) (int, error) {
 		}
 	}
 	if err == nil {
-		err = c.SetWriteDeadline(time.Time{})
+		c.SetWriteDeadline(time.Time{})
 	}
 	return n, err
 }
