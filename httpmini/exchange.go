@@ -34,6 +34,9 @@ type Exchange struct {
 // RemoteAddr returns the address of the peer.
 func (x *Exchange) RemoteAddr() net.Addr { return x.c.nc.RemoteAddr() }
 
+// LocalAddr returns the address that the peer connected to.
+func (x *Exchange) LocalAddr() net.Addr { return x.c.nc.LocalAddr() }
+
 // Status returns the status that was answered, 0 before.
 func (x *Exchange) Status() int { return x.status }
 

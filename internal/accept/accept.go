@@ -235,6 +235,9 @@ func (l *bounded) wrap(c net.Conn) net.Conn {
 		return &tcpConn{TCPConn: c, place: place{open: &l.open}}
 	case *net.UnixConn:
 		return &unixConn{UnixConn: c, place: place{open: &l.open}}
+	case *tcpConn: // of another Bound
+		c.outer = &l.open
+		return c
 	}
 	if c, ok := c.(secure); ok {
 		return &secureConn{secure: c, place: place{open: &l.open}}
@@ -253,23 +256,39 @@ type secure interface {
 // A place is one of the max connections.
 type place struct {
 	open  *atomic.Int64
+	outer *atomic.Int64 // of a Bound around that; nil: there is none
 	given atomic.Bool
+	name  net.Addr // what a PROXY header says of the client; nil: nothing
 }
 
 func (p *place) giveBack() {
 	if p.given.CompareAndSwap(false, true) {
 		p.open.Add(-1)
+		if p.outer != nil {
+			p.outer.Add(-1)
+		}
 	}
+}
+
+// setName is called before anybody else has the connection.
+func (p *place) setName(a net.Addr) { p.name = a }
+
+// remote is the address of the client of c.
+func (p *place) remote(c net.Conn) net.Addr {
+	if p.name != nil {
+		return p.name
+	}
+	return c.RemoteAddr()
 }
 
 type tcpConn struct {
 	*net.TCPConn
-	place place
+	place
 }
 
 type unixConn struct {
 	*net.UnixConn
-	place place
+	place
 }
 
 type secureConn struct {
@@ -279,7 +298,7 @@ type secureConn struct {
 
 type otherConn struct {
 	net.Conn
-	place place
+	place
 }
 
 func (c *tcpConn) Close() error {
@@ -301,6 +320,10 @@ func (c *otherConn) Close() error {
 	defer c.place.giveBack()
 	return c.Conn.Close()
 }
+
+func (c *tcpConn) RemoteAddr() net.Addr   { return c.remote(c.TCPConn) }
+func (c *unixConn) RemoteAddr() net.Addr  { return c.remote(c.UnixConn) }
+func (c *otherConn) RemoteAddr() net.Addr { return c.remote(c.Conn) }
 
 // Socket returns the connection that Limit was given, which package net knows as its
 // own: between two of them the system moves bytes itself. Close is the outer one's.

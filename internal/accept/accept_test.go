@@ -188,6 +188,25 @@ func TestLimitKeepsMethods(t *testing.T) {
 	}
 }
 
+// TestLimitTwice: a Bound around a Bound leaves the connection what it is, and each
+// has its place back.
+func TestLimitTwice(t *testing.T) {
+	inner := &Bound{Max: 1}
+	outer := &Bound{Max: 1}
+	ln := outer.Listen(inner.Listen(listen(t, "tcp")))
+	for range 2 {
+		dial(t, ln)
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := c.(syscall.Conn); !ok || inner.open.Load() != 1 || outer.open.Load() != 1 {
+			t.Errorf("%T; %d and %d are open", c, inner.open.Load(), outer.open.Load())
+		}
+		c.Close()
+	}
+}
+
 func TestLimitOfNone(t *testing.T) {
 	if ln := listen(t, "tcp"); Limit(ln, 0, nil) != ln {
 		t.Error("Limit 0 is a limit")

@@ -41,6 +41,7 @@ type Serving struct {
 	PingTimeout      time.Duration
 	Grace            time.Duration // for clients to end politely
 	Pidfile          string
+	ProxyProtocol    bool // connections begin with who they are of
 
 	// Refuse answers a TCP or Unix connection beyond MaxConns; nil: it is just
 	// closed. Bound, unless nil, takes its place and counts them. Spare is how many
@@ -62,6 +63,7 @@ func (s *Serving) addTo(fs *cli.Flags) {
 	fs.Duration(&s.PingInterval, "ping-interval", "Sends WebSocket clients a ping every D.")
 	fs.Duration(&s.PingTimeout, "ping-timeout", "Ends a WebSocket client that does not answer a ping within D.")
 	fs.Duration(&s.Grace, "grace", "Gives clients D to close politely when the server stops.")
+	fs.Switch(&s.ProxyProtocol, "proxy-protocol", "Reads who the client is from the PROXY header, version 1 or 2, that a proxy in front sends first; ends a connection without one.")
 	fs.String(&s.Pidfile, "pidfile", "FILE", "Writes the process number to FILE while the server runs.")
 }
 
@@ -356,15 +358,26 @@ func (o *opener) stream(proto string, at endpoint) (net.Listener, error) {
 		announced = cmp.Or(overTLS[proto], proto)
 	}
 	o.opened(announced, ln.Addr(), ln.Close)
-	if proto != "ws" {
-		b := cmp.Or(o.serving.Bound, &accept.Bound{Refuse: o.serving.Refuse})
-		b.Max = o.serving.MaxConns
-		ln = b.Listen(ln)
+	if o.serving.ProxyProtocol {
+		ln = accept.Named(o.bounded(proto, ln), cmp.Or(o.serving.HandshakeTimeout, tlsconf.HandshakeTimeout), o.con.Error)
+		o.undo = append(o.undo, ln.Close)
+	} else if proto != "ws" {
+		ln = o.bounded(proto, ln)
 	}
 	if o.secure != nil {
 		ln = o.secure.Listen(ln)
 	}
 	return ln, nil
+}
+
+// bounded bounds how many connections of ln are open.
+func (o *opener) bounded(proto string, ln net.Listener) net.Listener {
+	b := cmp.Or(o.serving.Bound, &accept.Bound{Refuse: o.serving.Refuse})
+	if proto == "ws" { // whose server has those two
+		b = &accept.Bound{}
+	}
+	b.Max = o.serving.MaxConns
+	return b.Listen(ln)
 }
 
 // overTLS are the names of protocols once TLS is below them.

@@ -336,3 +336,38 @@ func TestTooManyClients(t *testing.T) {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
 }
+
+// TestProxyProtocol: a connection is of whom its first line names, with TLS or
+// without; the line before TLS.
+func TestProxyProtocol(t *testing.T) {
+	for _, flags := range []string{"", "-tls"} {
+		if flags != "" && !tlsconf.Available {
+			continue
+		}
+		look := func(o opened) error {
+			nc, err := net.Dial("tcp", o.ln.Addr().String())
+			if err != nil {
+				return err
+			}
+			defer nc.Close()
+			io.WriteString(nc, "PROXY TCP4 192.0.2.1 192.0.2.2 5 80\r\n")
+			c, err := o.ln.Accept()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if got := c.RemoteAddr().String(); got != "192.0.2.1:5" {
+				t.Errorf("%q: the client is %s", flags, got)
+			}
+			if flags == "" {
+				return nil
+			}
+			config, _ := tlsconf.Client(tlsconf.Options{Insecure: true})
+			go config.Client(t.Context(), nc, "localhost")
+			return c.(interface{ HandshakeContext(context.Context) error }).HandshakeContext(t.Context())
+		}
+		if code, _, stderr := open(t, nil, look, append([]string{"one", "-q", "-proxy-protocol"}, strings.Fields(flags)...)...); code != 0 {
+			t.Errorf("%q: exit %d, %s", flags, code, stderr)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/tlsconf"
@@ -92,7 +93,7 @@ func (s *session) dial(ctx context.Context, _, address string) (nc net.Conn, err
 		return nil, err
 	}
 	if (s.haproxy || s.haproxyIP != "") && !s.toProxy {
-		if _, err := nc.Write([]byte(s.proxyLine(nc))); err != nil {
+		if _, err := nc.Write(s.proxyLine(nc)); err != nil {
 			return nil, err
 		}
 	}
@@ -103,20 +104,12 @@ func (s *session) dial(ctx context.Context, _, address string) (nc net.Conn, err
 }
 
 // proxyLine is the first line of the PROXY protocol, version 1.
-func (s *session) proxyLine(nc net.Conn) string {
-	from, ok := nc.LocalAddr().(*net.TCPAddr)
-	to, ok2 := nc.RemoteAddr().(*net.TCPAddr)
-	if !ok || !ok2 {
-		return "PROXY UNKNOWN\r\n"
+func (s *session) proxyLine(nc net.Conn) []byte {
+	h := accept.HeaderOf(nc.LocalAddr(), nc.RemoteAddr())
+	if ip, err := netip.ParseAddr(s.haproxyIP); err == nil && h.From.IsValid() {
+		h.From, h.To = netip.AddrPortFrom(ip, h.From.Port()), netip.AddrPortFrom(ip, h.To.Port())
 	}
-	fromIP, toIP, family := from.IP.String(), to.IP.String(), "TCP4"
-	if s.haproxyIP != "" {
-		fromIP, toIP = s.haproxyIP, s.haproxyIP
-	}
-	if strings.Contains(fromIP, ":") {
-		family = "TCP6"
-	}
-	return fmt.Sprintf("PROXY %s %s %s %d %d\r\n", family, fromIP, toIP, from.Port, to.Port)
+	return h.AppendLine(nil)
 }
 
 func (s *session) dialTCP(ctx context.Context, address string) (net.Conn, error) {

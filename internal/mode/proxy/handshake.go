@@ -51,7 +51,7 @@ func (p *proxy) handshake(x *httpmini.Exchange) error {
 	case target.Path != "" && leaves(req.Path()):
 		return p.refuse(x, 400, errLeaves.Error(), errLeaves)
 	}
-	up, refusal, err := p.connect(target, req, fields)
+	up, refusal, err := p.connect(target, req, fields, accept.HeaderOf(x.RemoteAddr(), x.LocalAddr()))
 	switch {
 	case refusal != nil:
 		x.Respond(refusal.Status, refusal.Header, refusal.body)
@@ -243,14 +243,14 @@ type refusal struct {
 }
 
 // connect opens the connection to the target, handshake included.
-func (p *proxy) connect(t *target, req *httpmini.Request, fields httpmini.Header) (*upstream, *refusal, error) {
+func (p *proxy) connect(t *target, req *httpmini.Request, fields httpmini.Header, from accept.Header) (*upstream, *refusal, error) {
 	if !t.webSocket() {
-		other, err := p.open(t)
+		other, err := p.open(t, from)
 		return &upstream{other: other}, nil, err
 	}
 	ctx, cancel := p.handshakeTime()
 	defer cancel()
-	nc, err := p.dial(ctx, t)
+	nc, err := p.dial(ctx, t, from)
 	if err != nil {
 		return nil, nil, inTime(ctx, err)
 	}
@@ -275,17 +275,30 @@ func inTime(ctx context.Context, err error) error {
 }
 
 // dial connects to the target and, for wss and tls, does the handshake of TLS.
-func (p *proxy) dial(ctx context.Context, t *target) (net.Conn, error) {
-	nc, err := p.dialPlain(ctx, t)
+func (p *proxy) dial(ctx context.Context, t *target, from accept.Header) (net.Conn, error) {
+	nc, err := p.dialPlain(ctx, t, from)
 	if err != nil || !t.Secure() {
 		return nc, err
 	}
 	return p.startTLS(ctx, nc, t.Host)
 }
 
-func (p *proxy) dialPlain(ctx context.Context, t *target) (net.Conn, error) {
+// dialPlain connects to the target, and tells it whom that is for if it is to know.
+func (p *proxy) dialPlain(ctx context.Context, t *target, from accept.Header) (net.Conn, error) {
 	network, address := t.Network(), t.Address()
-	return p.dialer.For(p.env, t.Scheme)(ctx, network, address)
+	nc, err := p.dialer.For(p.env, t.Scheme)(ctx, network, address)
+	if err != nil || p.sendProxy == "" {
+		return nc, err
+	}
+	header := from.AppendBinary(nil)
+	if p.sendProxy == "v1" {
+		header = from.AppendLine(nil)
+	}
+	if _, err := nc.Write(header); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return nc, nil
 }
 
 // startTLS makes nc a TLS connection to host, or closes it.

@@ -236,6 +236,36 @@ func TestPlain(t *testing.T) {
 	}
 }
 
+// TestSendProxy: the target hears of the client, from proxy to proxy, before TLS, and
+// before a handshake of WebSocket.
+func TestSendProxy(t *testing.T) {
+	target := kit.ListenFor(t, "tcp", func(nc net.Conn) { io.Copy(nc, nc) })
+	last := "tcp://" + target
+	for i, tt := range []struct{ proto, version string }{{"tcp", "v1"}, {"tls", "v2"}, {"tcp", "v2"}} {
+		if !tlsconf.Available {
+			tt.proto = "tcp"
+		}
+		flags := []string{"-k", "-listen", tt.proto + "://127.0.0.1:0", "-remote_host", last, "-send-proxy", tt.version}
+		if i < 2 {
+			flags = append(flags, "-proxy-protocol")
+		}
+		last = tt.proto + "://" + kit.Background(t, Mode, flags...).Addr(tt.proto)
+	}
+	nc := kit.DialTCP(t, strings.TrimPrefix(last, "tcp://"))
+	kit.Swap(t, nc, "hello", "PROXY TCP4 127.0.0.1 127.0.0.1 "+fmt.Sprint(nc.LocalAddr().(*net.TCPAddr).Port)+" ")
+
+	p := kit.Background(t, Mode, "-listen", "stdio:", "-remote_host", "tcp://"+target, "-send-proxy", "v1")
+	p.Stdin.Close()
+	if code := p.Wait(); code != 0 || p.Stdout.String() != "PROXY UNKNOWN\r\n" {
+		t.Errorf("of stdin it tells %q, exit %d, %s", p.Stdout, code, p.Stderr)
+	}
+	ws := kit.Background(t, echo.Mode, "-port", "0", "-proxy-protocol")
+	p = kit.Background(t, Mode, "-port", "0", "-remote_host", "ws://"+ws.Addr("ws"), "-send-proxy", "v2")
+	c := dialThrough(t, p, wsproto.DialOptions{})
+	ws.Stderr.WaitFor(t, c.NetConn().LocalAddr().String())
+	c.Close(1000, "")
+}
+
 // TestStreamsRefused: a target that cannot be reached, or is the proxy itself, is the
 // end of the client, and a line.
 func TestStreamsRefused(t *testing.T) {

@@ -92,7 +92,7 @@ func (p *proxy) serveStreams(ctx context.Context) error {
 			defer nc.Close()
 			err := p.greet(nc)
 			if err == nil {
-				_, err = p.carry(p.stream(nc), accept.Proto(nc), accept.Peer(nc.RemoteAddr()))
+				_, err = p.carry(p.stream(nc), accept.Proto(nc), accept.Peer(nc.RemoteAddr()), accept.HeaderOf(nc.RemoteAddr(), nc.LocalAddr()))
 			}
 			if err != nil {
 				p.counts.refused.Add(1)
@@ -131,8 +131,8 @@ func (p *proxy) until(ctx context.Context, end func() error, stop func(context.C
 
 // carry connects a client that speaks no HTTP with the target, and returns how their
 // session ended; err is why there was none: the client has been told.
-func (p *proxy) carry(client end, proto, peer string) (why, err error) {
-	target, err := p.open(p.remote)
+func (p *proxy) carry(client end, proto, peer string, from accept.Header) (why, err error) {
+	target, err := p.open(p.remote, from)
 	if err != nil {
 		client.finish(err)
 		return nil, fmt.Errorf("%v: %w", p.remote, err)
@@ -145,7 +145,7 @@ func (p *proxy) carry(client end, proto, peer string) (why, err error) {
 var errOurselves = errors.New("the target is this proxy")
 
 // open connects to a target, handshakes included, for clients that make none.
-func (p *proxy) open(t *target) (end, error) {
+func (p *proxy) open(t *target, from accept.Header) (end, error) {
 	ctx, cancel := p.handshakeTime()
 	defer cancel()
 	if t.webSocket() {
@@ -153,7 +153,7 @@ func (p *proxy) open(t *target) (end, error) {
 			Header: p.header, Subprotocols: p.ws.Subprotocols, NoCompression: p.ws.NoCompression,
 			Timeout: 1 << 62, // ctx has the real one
 			Config:  p.wsConfig(),
-			NetDial: func(ctx context.Context, network, address string) (net.Conn, error) { return p.dialPlain(ctx, t) },
+			NetDial: func(ctx context.Context, network, address string) (net.Conn, error) { return p.dialPlain(ctx, t, from) },
 			TLS:     p.startTLS,
 		})
 		if err != nil {
@@ -161,7 +161,7 @@ func (p *proxy) open(t *target) (end, error) {
 		}
 		return &webSocket{Conn: conn, other: "client", gone: wsproto.StatusGoingAway}, nil
 	}
-	nc, err := p.dial(ctx, t)
+	nc, err := p.dial(ctx, t, from)
 	switch {
 	case err != nil:
 		return nil, inTime(ctx, err)
@@ -195,7 +195,7 @@ func (p *proxy) isOurs(nc net.Conn) bool {
 func (p *proxy) serveStdio(ctx context.Context, in io.Reader, out io.Writer) error {
 	client := p.stream(newStdio(in, out))
 	defer context.AfterFunc(ctx, func() { p.cancel(); p.sessions.KillAfter(p.listener.Grace) })()
-	why, err := p.carry(client, "stdio", "")
+	why, err := p.carry(client, "stdio", "", accept.Header{})
 	closed, ok := errors.AsType[*wsproto.CloseError](why)
 	switch {
 	case err != nil:

@@ -64,6 +64,7 @@ var Mode = cli.Mode{
 		fs.Duration(&p.udpIdle, "udp-idle", "Forgets a UDP peer when nothing passed for D.")
 		fs.Switch(&p.show, "show", "Shows every message that passes, both ways, as -dump does; so do -v, -format, -raw and -max-show.")
 		fs.Framing(&p.framing, "Cuts what is shown of streams into messages.")
+		fs.Choice(&p.sendProxy, "send-proxy", "Tells targets first who the client is, by the PROXY protocol in version 1 or 2.", "v1", "v2")
 		fs.Switch(&p.trust, "trust-forwarded", "Keeps Forwarded, X-Forwarded-* and X-Real-IP as clients send them.")
 		p.listener = listen.AddListener(fs, "127.0.0.1", "8008")
 		p.ws = wsFlags(fs)
@@ -141,8 +142,9 @@ type proxy struct {
 	framing    linesrv.Framing
 	config     string
 	trust      bool
-	show       bool  // messages
-	maxMessage int64 // on the wire; 0: no bound
+	sendProxy  string // v1, v2; "": no
+	show       bool   // messages
+	maxMessage int64  // on the wire; 0: no bound
 	listener   *listen.Listener
 	ws         *listen.WebSocket
 	tls        *listen.TLS
@@ -237,6 +239,9 @@ func (p *proxy) prepare() (err error) {
 		if p.routes, err = readRoutes(p.config, p.remote); err != nil {
 			return err
 		}
+	}
+	if p.sendProxy != "" && p.routes.any(func(t *target) bool { return t.Scheme == "udp" }) {
+		return cli.Usagef("-send-proxy is for streams, not for datagrams")
 	}
 	if p.listener.PingInterval > 0 && !p.routes.any(func(t *target) bool { return web != t.webSocket() }) {
 		return cli.Usagef("-ping-interval is for where one of both speaks WebSocket: between two pings pass from end to end")

@@ -486,6 +486,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-config_path", filepath.Join(dir, "none")}, "no such file"},
 		{[]string{"-config_path", dir}, "-config_path"},
 		{[]string{"-config_path", bad}, "proxy.conf:3: want ws://"},
+		{[]string{"-remote_host", "udp://x:1", "-listen", "tcp://127.0.0.1:0", "-send-proxy", "v1"}, "-send-proxy is for streams"},
 		{[]string{"-remote_host", "ws://x", "-ping-interval", "5s"}, "-ping-interval"},
 		{[]string{"-remote_host", "ws://x", "-backend-key", "f"}, map[bool]string{true: "-backend-cert", false: "leaves TLS out"}[tlsconf.Available]},
 		{[]string{"-remote_host", "ws://x", "-ca", dir, "-cert", "f"}, map[bool]string{true: "-ca signs", false: "leaves TLS out"}[tlsconf.Available]},

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/listen"
 )
@@ -106,7 +107,7 @@ func (u *udpServer) came(p []byte, from listen.Source, why error) {
 
 func (u *udpServer) carry(c *peer) {
 	defer c.Close()
-	if _, err := u.p.carry(&packets{Conn: c}, "udp", c.from.String()); err != nil {
+	if _, err := u.p.carry(&packets{Conn: c}, "udp", c.from.String(), accept.Header{}); err != nil {
 		u.p.counts.refused.Add(1)
 		if !errors.Is(err, context.Canceled) {
 			u.p.con.Error(fmt.Errorf("%v: %w", c.from, err))
