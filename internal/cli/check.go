@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,6 +26,7 @@ func Try(ctx context.Context, modes Table, check Check) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	b := &Bench{Modes: modes}
+	defer b.clean()
 	err := check.Run(ctx, b)
 	for _, in := range b.running {
 		in.Stop()
@@ -40,6 +43,25 @@ func Try(ctx context.Context, modes Table, check Check) error {
 type Bench struct {
 	Modes   Table
 	running []*Running
+	dirs    []string
+}
+
+// Dir makes a folder that is there until the end of the check: where temporary files
+// are, or where we are on a box that has no such place.
+func (b *Bench) Dir() (dir string, err error) {
+	for _, parent := range []string{"", "."} {
+		if dir, err = os.MkdirTemp(parent, "socketsrv-"); err == nil {
+			b.dirs = append(b.dirs, dir)
+			return filepath.Abs(dir)
+		}
+	}
+	return "", err
+}
+
+func (b *Bench) clean() {
+	for _, dir := range b.dirs {
+		os.RemoveAll(dir)
+	}
 }
 
 // Start runs a command line in the background, to the end of the check, and waits

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -166,7 +167,7 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 	case t.Stream():
 		return &stream, nil
 	}
-	return &framedLink{streamLink: stream, cutter: linesrv.Cutter{Framing: t.framing, Max: int(c.MaxMessage)}}, nil
+	return &framedLink{streamLink: stream, cutter: linesrv.Cutter{Framing: t.framing, Max: int(min(c.MaxMessage, math.MaxInt32))}}, nil
 }
 
 // never is a time-out that somebody else takes care of.

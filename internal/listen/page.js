@@ -341,12 +341,19 @@ function show(entry, limit, lines = limit) {
   if (left) body.after(button(label, () => show(entry, part.length + MORE), 'more'));
 }
 
+const INVISIBLE = new RegExp('([\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f' +
+  '\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0d\\ufeff\\uffa0\\ufff0-\\ufffb' +
+  '\\u{13430}-\\u{1343f}\\u{13441}\\u{13442}\\u{16fe4}\\u{1bca0}-\\u{1bca3}\\u{1d159}\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e0fff}]+)', 'u');
+
 // What is invisible, or turns the direction of writing, is spelled out: every second
 // element of the result. Joiners stay: emoji and some languages need them.
 function visible(s) {
-  const parts = s.split(/([\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]+)/);
+  const parts = s.split(INVISIBLE);
   for (let i = 1; i < parts.length; i += 2) {
-    parts[i] = parts[i].replace(/[^]/g, c => c === '\r' ? '\\r' : c < '\u0100' ? '\\x' + pad(c.charCodeAt(0), 2, 16) : '\\u' + pad(c.charCodeAt(0), 4, 16));
+    parts[i] = parts[i].replace(/[^]/gu, c => {
+      const n = c.codePointAt(0);
+      return c === '\r' ? '\\r' : n < 0x100 ? '\\x' + pad(n, 2, 16) : n < 0x10000 ? '\\u' + pad(n, 4, 16) : '\\U' + pad(n, 8, 16);
+    });
   }
   return parts.length > 400 ? [parts.join('')] : parts; // a hostile text would make an element of each character
 }

@@ -1,16 +1,20 @@
 package peers
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/broadcast"
 	"socketsrv/internal/mode/dump"
@@ -232,7 +236,8 @@ func TestPageHostile(t *testing.T) {
 		{`</pre><style>*{display:none}</style>&lt;`, ""},
 		{"a\x1b[31mb\x00\u009bc\r\n\td", `a\x1b[31mb\x00\x9bc` + "\\r\n\td"},
 		{"abc\u202egnp.exe\u2066\u2069\u200b\ufeff", `abc\u202egnp.exe\u2066\u2069\u200b\ufeff`},
-		{"👩\u200d👧 e\u0301", ""}, // joined, combined
+		{"a\U000e0041\u3164b\u2800\uffa0\u115f\ufe00c\U0001d173", `a\U000e0041\u3164b\u2800\uffa0\u115f\ufe00c\U0001d173`},
+		{"👩\u200d👧 e\u0301 ❤\ufe0f", ""}, // joined, combined, chosen
 		{strings.Repeat("\x01a", 450), strings.Repeat(`\x01a`, 450)},
 	} {
 		b.click("#clear")
@@ -253,6 +258,17 @@ func TestPageHostile(t *testing.T) {
 		if got := b.eval(`return String(document.querySelectorAll('#log li.in .body *').length < 202)`); got != "true" {
 			t.Errorf("%q became too many elements", tt.sent)
 		}
+	}
+	// What hides is spelled out here as it is everywhere.
+	var hides strings.Builder
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		if strconv.IsPrint(r) && !event.IsPrint(r) {
+			hides.WriteRune(r)
+		}
+	}
+	list, _ := json.Marshal(hides.String())
+	if got := b.eval(fmt.Sprintf(`return [...%s].filter(c => visible(c).length < 3).map(c => c.codePointAt(0).toString(16)).join()`, list)); got != "" {
+		t.Errorf("shown as they are: %s", got)
 	}
 	// Were there a hole, the policy would close it.
 	if got := b.eval(`try { document.body.innerHTML = '<p>'; return 'set' } catch (e) { return e.name }`); got != "TypeError" {

@@ -243,4 +243,11 @@ func emptyRoot(t *testing.T, bin string) {
 	c.Close()
 	p.WaitFor("Closed connection")
 	p.End()
+
+	cmd = exec.Command("/socketsrv", "-selftest")
+	cmd.Dir, cmd.Env = "/", []string{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: filepath.Dir(bin)}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("-selftest: %v\n%s", err, out)
+	}
 }

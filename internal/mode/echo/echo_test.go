@@ -49,6 +49,14 @@ func TestEchoLines(t *testing.T) {
 	kit.Swap(t, kit.DialTCP(t, p.Addr("tcp")), "next\n", "next\n")
 }
 
+// TestEchoLimits: a limit that an int may not hold is none that is less.
+func TestEchoLimits(t *testing.T) {
+	for _, limit := range []string{"2G", "4G", "1000G"} {
+		p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-framing", "line", "-max-message", limit)
+		kit.Swap(t, kit.DialTCP(t, p.Addr("tcp")), strings.Repeat("x", 100000)+"\n", strings.Repeat("x", 100000)+"\n")
+	}
+}
+
 // TestEchoMessages: gruv_socks's echo, as bytes.
 func TestEchoMessages(t *testing.T) {
 	p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-framing", "length")

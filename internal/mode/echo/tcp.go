@@ -3,6 +3,7 @@ package echo
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"time"
@@ -37,7 +38,7 @@ type stream struct {
 func (s *streams) serveConn(nc net.Conn) {
 	defer nc.Close()
 	c := &stream{Deadlines: accept.Deadlines{Conn: nc}, client: s.newClient(accept.Proto(nc), accept.Peer(nc.RemoteAddr()))}
-	c.cutter = linesrv.Cutter{Framing: s.framing, Max: int(s.listeners.MaxMessage)}
+	c.cutter = linesrv.Cutter{Framing: s.framing, Max: int(min(s.listeners.MaxMessage, math.MaxInt32))}
 	if _, ok := s.table.Add(c); !ok {
 		return
 	}

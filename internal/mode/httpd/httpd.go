@@ -274,11 +274,10 @@ func (h *httpd) summary() {
 
 // checkFiles is for -selftest: what was put comes back, whole and in part.
 func checkFiles(ctx context.Context, b *cli.Bench) error {
-	dir, err := os.MkdirTemp("", "socketsrv-")
+	dir, err := b.Dir()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	_, addr, err := b.Start(ctx, "http", "httpd", "-port", "0", "-upload", dir)
 	if err != nil {
 		return err
@@ -287,7 +286,7 @@ func checkFiles(ctx context.Context, b *cli.Bench) error {
 	for _, want := range []struct {
 		stdout string
 		args   []string
-	}{{"201", []string{"-o", os.DevNull, "-w", "%{http_code}", "-X", "PUT", "-d", "0123456789"}}, {"0123456789", nil}, {"3456", []string{"-r", "3-6"}}} {
+	}{{"201", []string{"-o", filepath.Join(dir, "answer"), "-w", "%{http_code}", "-X", "PUT", "-d", "0123456789"}}, {"0123456789", nil}, {"3456", []string{"-r", "3-6"}}} {
 		if err := b.Run(ctx, want.stdout, append(append([]string{"curl", "-s"}, want.args...), url)...); err != nil {
 			return err
 		}

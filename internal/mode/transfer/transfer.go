@@ -139,11 +139,10 @@ func (t *transfer) summary() {
 
 // checkTransfer sends a file of a few chunks to a receiver in another folder.
 func checkTransfer(ctx context.Context, b *cli.Bench) error {
-	dir, err := os.MkdirTemp("", "socketsrv")
+	dir, err := b.Dir()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	from, to := filepath.Join(dir, "file"), filepath.Join(dir, "in")
 	data := bytes.Repeat([]byte("0123456789abcdef"), 20000)
 	if err := errors.Join(os.WriteFile(from, data, 0o600), os.Mkdir(to, 0o700)); err != nil {
