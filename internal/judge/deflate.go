@@ -493,7 +493,8 @@ func (p *prober) adopt(d deflateParams) {
 	p.out = &deflater{window: 1 << d.bits(out+"_max_window_bits"), keep: !d.has(out + "_no_context_takeover")}
 }
 
-// agreed judges what the judged server answered to an offer.
+// agreed judges what the judged server answered to an offer. In the catalogue's cases
+// an answer that does not fit is only remarked on, as Autobahn does not look at it.
 func (p *prober) agreed(answer, offer string) error {
 	offers := usable(offer)
 	if answer == "" {
@@ -510,7 +511,11 @@ func (p *prober) agreed(answer, offer string) error {
 		return failed("answered the extensions %q: %v (RFC 7692 §7.1)", answer, err)
 	}
 	if !slices.ContainsFunc(offers, all[0].fits) {
-		return failed("answered %q to %q (RFC 7692 §7.1)", answer, offer)
+		f := graded(Failed, Failed, "answered %q to %q (RFC 7692 §7.1)", answer, offer)
+		if !p.catalogue {
+			return f
+		}
+		f.grade, f.close, p.doubt = OK, OK, f
 	}
 	p.adopt(all[0])
 	return nil

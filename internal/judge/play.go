@@ -62,7 +62,7 @@ func (o Options) playServer(ctx context.Context, dial func(context.Context) (net
 	defer p.close()
 	server, refused, err := p.openAsClient(u.Host, u.RequestURI(), o.Fields, r.Case)
 	if err == nil && !refused {
-		err = p.play(r.steps)
+		err = cmp.Or(p.play(r.steps), p.doubt)
 	} else {
 		err = p.leave(err)
 	}

@@ -3,7 +3,6 @@ package judge
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -162,11 +161,11 @@ type prober struct {
 	br        *bufio.Reader
 	side      Side // of the judged endpoint
 	catalogue bool // the case is Autobahn's, and judged as loosely as there
-	limit     int64
 	keys      *rand.Rand
 	in        *inflater // nil: no permessage-deflate
 	out       *deflater
-	refusable bool // the judged client has to refuse the handshake
+	doubt     error // a remark on the opening handshake
+	refusable bool  // the judged client has to refuse the handshake
 	sentClose bool
 	closedBy  int    // the code of the endpoint's Close frame
 	rest      []byte // of a frame sent in part
@@ -186,7 +185,7 @@ type prober struct {
 // newProber takes over the connection, which close ends.
 func newProber(t *tap, br *bufio.Reader, side Side, c Case, o Options) *prober {
 	t.end = time.Now().Add(max(c.total, 12*o.Wait))
-	p := &prober{tap: t, br: br, side: side, catalogue: c.catalogued(), limit: cmp.Or(o.Limit, 16<<20),
+	p := &prober{tap: t, br: br, side: side, catalogue: c.catalogued(),
 		keys: rand.New(rand.NewPCG(seed(c.ID), 6455)), done: make(chan struct{})}
 	p.changed = sync.NewCond(&p.mu)
 	go p.writeLoop()
