@@ -70,9 +70,20 @@ func (t Turn) String() string {
 	return fmt.Sprintf("% x", t.Head) + more
 }
 
-// AppendSummary appends a table: a line for each section, a column for each grade of
-// behavior.
+// AppendSummary appends a table for each agent: a line for each section, a column for
+// each grade of behavior.
 func AppendSummary(dst []byte, results []Result) []byte {
+	agents := byAgent(results)
+	for _, of := range agents {
+		if len(agents) > 1 {
+			dst = append(append(dst, of[0].Agent...), '\n')
+		}
+		dst = appendTable(dst, of)
+	}
+	return dst
+}
+
+func appendTable(dst []byte, results []Result) []byte {
 	columns := []Grade{OK, Informational, NonStrict, Unimplemented, Failed}
 	var sections []string
 	counts := map[string]map[Grade]int{"all": {}}

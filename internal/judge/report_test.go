@@ -50,6 +50,11 @@ func TestReports(t *testing.T) {
 	if got := string(AppendSummary(nil, sample())); !strings.Contains(got, "\nx.close                  1             0             0             0             0\n") {
 		t.Errorf("summary: %s", got)
 	}
+	two := sample()
+	two[3].Agent = "other"
+	if got := string(AppendSummary(nil, two)); !strings.Contains(got, "\nall                      1             0             0             1             1\nother\nsection ") {
+		t.Errorf("summary of two agents: %s", got)
+	}
 	var junit struct {
 		Suites []struct {
 			Name     string `xml:"name,attr"`

@@ -51,6 +51,9 @@ func (s *TLS) AddAuthority(fs *cli.Flags) {
 	fs.String(&s.options.Authority, "ca", "DIR", "Opens TLS with a certificate for each server name that clients ask for, signed by an authority of our own, which is made and kept in DIR.")
 }
 
+// Enable has the server speak TLS whatever its flags said.
+func (s *TLS) Enable() { s.on = true }
+
 // Enabled says whether the server is to speak TLS.
 func (s *TLS) Enabled() bool { return s != nil && s.on }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 // Mode judges.
 var Mode = cli.Mode{
 	Name: "conform", Args: "[URL...]", Brief: "judge WebSocket echo servers and clients: Autobahn's 517 cases, and ours",
+	Aliases: []cli.Alias{{Name: "wstest"}},
 	Examples: []string{
 		"socketsrv -conform ws://localhost:8008",
 		"socketsrv -conform -cases '7.*,x.close.*' -out reports ws://localhost:8008",
@@ -36,6 +38,7 @@ var Mode = cli.Mode{
 		fs.List(&c.options.Cases, "cases", "LIST", "Plays these cases only; * stands for anything: 1.*,x.close.*")
 		fs.List(&c.options.Exclude, "exclude-cases", "LIST", "Leaves these cases out.")
 		fs.String(&c.spec, "spec s", "FILE", "Reads servers, cases and the folder for reports from fuzzingclient.json or fuzzingserver.json of wstest.")
+		fs.Choice(&c.mode, "m mode", "Is for those who come from wstest: reads fuzzingclient.json or fuzzingserver.json if -spec names no file.", fuzzingClient, fuzzingServer)
 		fs.Int(&c.jobs, "j", "N", 1, 256, "Plays N cases at once.")
 		fs.Duration(&c.options.Wait, "wait", "Gives the peer D for its next act.")
 		fs.Switch(&c.full, "full", "Sends all 1,000 messages in each case of sections 12 and 13, which takes minutes; else as many as fit into 1 MiB.")
@@ -48,7 +51,7 @@ var Mode = cli.Mode{
 		fs.Switch(&c.tap, "tap", "Prints the results in the Test Anything Protocol.")
 		fs.Switch(&c.once, "once", "Ends when the first client has asked for its reports.")
 		c.listener = listen.AddListener(fs, "127.0.0.1", "9001")
-		fs.Unlist("idle-timeout", "handshake-timeout", "ping-interval", "ping-timeout", "grace")
+		fs.Unlist("idle-timeout", "handshake-timeout", "message-timeout", "max-memory", "ping-interval", "ping-timeout", "grace")
 		fs.ByName["max-message"].Usage = "Is the largest message that the peer accepts; not given, its limit is unknown and cannot fail a case."
 		c.serverTLS = listen.AddTLS(fs)
 		c.clientTLS = new(dial.TLS)
@@ -57,6 +60,7 @@ var Mode = cli.Mode{
 		fs.String(&c.clientTLS.Options.CA, "server-cacert", "FILE", "Trusts the certificates in this PEM file only.")
 		c.dialer = dial.AddDialer(fs)
 		c.output = fs.Output()
+		fs.Unlist("format", "raw", "max-show")
 		fs.Check(c.check(fs))
 		return c.run
 	},
@@ -69,10 +73,13 @@ var Mode = cli.Mode{
 	}}},
 }
 
+// What wstest calls judging servers, and judging clients.
+const fuzzingClient, fuzzingServer = "fuzzingclient", "fuzzingserver"
+
 // conform is what the flags said, and the judge at work.
 type conform struct {
 	options    judge.Options
-	spec       string
+	mode, spec string
 	jobs       int
 	full, tap  bool
 	once       bool
@@ -122,6 +129,11 @@ func (c *conform) run(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	if c.out != "" { // now, not after all the work
+		if err := os.MkdirAll(c.out, 0o777); err != nil {
+			return cli.Fail(cli.ExitWrite, err)
+		}
+	}
 	if c.con, err = c.output.Open(env); err != nil {
 		return err
 	}
@@ -147,6 +159,9 @@ func (c *conform) readSpec(args []string) ([]server, error) {
 	for _, arg := range args {
 		all = append(all, server{arg, c.options.Agent})
 	}
+	if c.spec == "" && c.mode != "" && len(args) == 0 {
+		c.assumeSpec(c.mode + ".json")
+	}
 	if c.spec == "" {
 		return all, nil
 	}
@@ -171,10 +186,24 @@ func (c *conform) readSpec(args []string) ([]server, error) {
 	for _, s := range spec.Servers {
 		all = append(all, server{s.URL, cmp.Or(c.options.Agent, s.Agent)})
 	}
-	if u, err := url.Parse(spec.URL); err == nil && !c.placed && u.Port() != "" {
+	u, err := url.Parse(spec.URL)
+	if err == nil && !c.placed && u.Port() != "" {
 		c.listener.Listen(u.Hostname(), u.Port())
 	}
+	if err == nil && u.Scheme == "wss" {
+		c.serverTLS.Enable()
+	}
 	return all, nil
+}
+
+// assumeSpec takes the file that wstest looks for, or for clients what wstest writes
+// into one.
+func (c *conform) assumeSpec(name string) {
+	if _, err := os.Stat(name); err == nil || c.mode == fuzzingClient {
+		c.spec = name
+	} else {
+		c.out = cmp.Or(c.out, "reports/clients")
+	}
 }
 
 // server is one to judge.
@@ -236,6 +265,11 @@ func (c *conform) clients(ctx context.Context, env *cli.Env) error {
 func (c *conform) show(r judge.Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	r.Agent = event.Escape(cli.Clip(r.Agent, 100)) // which a client chose: for the terminal, and for names of files
+	again := slices.IndexFunc(c.results, func(old judge.Result) bool { return old.Agent == r.Agent && old.ID == r.ID })
+	if again >= 0 { // a client that comes again
+		c.results = slices.Delete(c.results, again, again+1)
+	}
 	c.results = append(c.results, r)
 	c.shown++
 	switch {

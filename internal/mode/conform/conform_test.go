@@ -1,6 +1,8 @@
 package conform
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net"
 	"os"
@@ -11,6 +13,7 @@ import (
 
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
+	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
 
@@ -37,6 +40,11 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, in.Stdout.String(), in.Stderr.String()
 }
 
+// insecure is TLS that trusts everybody.
+func insecure(_ context.Context, c net.Conn, _ string) (net.Conn, error) {
+	return tls.Client(c, &tls.Config{InsecureSkipVerify: true}), nil
+}
+
 func same(p []byte) []byte { return p }
 
 func TestServer(t *testing.T) {
@@ -61,6 +69,8 @@ func TestServer(t *testing.T) {
 		{"-cases 1.1.1 tcp://127.0.0.1:1", cli.ExitUsage, []string{"want ws:// or wss://"}},
 		{"-tap -json " + good, cli.ExitUsage, []string{"-tap and -json exclude each other"}},
 		{"-spec " + filepath.Join(dir, "none") + " " + good, cli.ExitRead, nil},
+		{"-m fuzzingclient", cli.ExitRead, []string{"fuzzingclient.json"}},
+		{"-out " + junit + " " + good, cli.ExitWrite, []string{"not a directory"}},
 	} {
 		code, stdout, stderr := command(t, strings.Fields(c.args)...)
 		if code != c.code {
@@ -93,7 +103,7 @@ func TestSpec(t *testing.T) {
 	}
 	write(map[string]any{"outdir": out, "servers": []any{map[string]any{"agent": "first", "url": echoServer(t, same), "options": map[string]any{"version": 18}}, map[string]any{"agent": "second", "url": echoServer(t, same)}},
 		"cases": []string{"1.1.*", "2.*"}, "exclude-cases": []string{"2.*"}, "exclude-agent-cases": map[string]any{"second": []string{"1.1.2"}}})
-	if code, stdout, stderr := command(t, "-spec", spec); code != 0 {
+	if code, stdout, stderr := command(t, "--mode", "fuzzingclient", "--spec", spec); code != 0 {
 		t.Errorf("exit %d: %s %s", code, stdout, stderr)
 	}
 	var index map[string]map[string]struct{ Behavior, BehaviorClose, ReportFile string }
@@ -101,11 +111,15 @@ func TestSpec(t *testing.T) {
 	if err := json.Unmarshal(b, &index); err != nil || len(index["first"]) != 8 || len(index["second"]) != 7 || index["first"]["1.1.1"].Behavior != "OK" {
 		t.Errorf("index.json is %s, %v", b, err)
 	}
-	write(map[string]any{"url": "ws://127.0.0.1:9001", "outdir": out, "cases": []string{"1.1.[12]", "1.1.3"}})
+	scheme := "ws"
+	if tlsconf.Available {
+		scheme = "wss"
+	}
+	write(map[string]any{"url": scheme + "://127.0.0.1:9001", "outdir": out, "cases": []string{"1.1.[12]", "1.1.3"}})
 	p := kit.Background(t, Mode, "-spec", spec, "-port", "0", "-once")
-	url := "ws://" + p.Addr("ws")
+	url := scheme + "://" + p.Addr(scheme)
 	echo := func(path string) (last string) {
-		c, _, err := wsproto.Dial(t.Context(), url+path, wsproto.DialOptions{})
+		c, _, err := wsproto.Dial(t.Context(), url+path, wsproto.DialOptions{TLS: insecure})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,13 +136,18 @@ func TestSpec(t *testing.T) {
 	if info := echo("/getCaseInfo?case=1"); n != 1 || !strings.Contains(info, `"id":"1.1.3"`) {
 		t.Fatalf("%d cases, the first is %s; want 1.1.3 alone", n, info)
 	}
-	echo("/runCase?case=1&agent=client")
-	if s := echo("/getCaseStatus?case=1&agent=client"); s != `{"behavior":"OK"}` {
+	for range 2 { // what a client does again counts once
+		echo("/runCase?case=1&agent=a%0ab")
+	}
+	if s := echo("/getCaseStatus?case=1&agent=a%0ab"); s != `{"behavior":"OK"}` {
 		t.Errorf("/getCaseStatus sends %s", s)
 	}
-	echo("/updateReports?agent=client")
-	p.WantEnd(0, "reports for client")
-	if b, _ = os.ReadFile(filepath.Join(out, "index.json")); !strings.Contains(string(b), `"client": {`) {
+	echo("/updateReports?agent=a%0ab")
+	p.WantEnd(0, `reports for a\\nb`)
+	if b, _ = os.ReadFile(filepath.Join(out, "index.json")); !strings.Contains(string(b), `"a\\nb": {`) {
 		t.Errorf("index.json is %s", b)
+	}
+	if b, _ = os.ReadFile(filepath.Join(out, "index.html")); strings.Count(string(b), "1.1.3 ") != 1 {
+		t.Errorf("index.html is %s", b)
 	}
 }
