@@ -61,9 +61,42 @@ var passing = []syscall.Errno{
 //
 // A handle that panics ends its connection, and log is told.
 func Serve(ln net.Listener, handle func(net.Conn), log func(error)) error {
+	return serve(ln, handle, log, func() {})
+}
+
+// spareTime is for how long a goroutine waits for another connection. A new one has to
+// grow its stack, which costs as much as half of a short request.
+const spareTime = 100 * time.Millisecond
+
+// serve is Serve that calls over when it accepts no more.
+func serve(ln net.Listener, handle func(net.Conn), log func(error), over func()) error {
 	var handlers sync.WaitGroup
+	next := make(chan net.Conn)
 	defer handlers.Wait()
-	return Each(ln, func(c net.Conn) { handlers.Go(func() { run(handle, c, log) }) }, log)
+	defer close(next)
+	defer over()
+	return Each(ln, func(c net.Conn) {
+		select {
+		case next <- c:
+		default:
+			handlers.Go(func() { handleEach(c, next, handle, log) })
+		}
+	}, log)
+}
+
+// handleEach handles c, and those that come by next until none does.
+func handleEach(c net.Conn, next <-chan net.Conn, handle func(net.Conn), log func(error)) {
+	spare := time.NewTimer(spareTime)
+	defer spare.Stop()
+	for ok := true; ok; {
+		run(handle, c, log)
+		spare.Reset(spareTime)
+		select {
+		case c, ok = <-next:
+		case <-spare.C:
+			return
+		}
+	}
 }
 
 // run calls handle for c.

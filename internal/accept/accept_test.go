@@ -6,7 +6,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -293,4 +295,31 @@ func TestLimitClosesWhereNothingRefuses(t *testing.T) {
 	c.Close()
 	ln.Close()
 	serve.Wait()
+}
+
+// TestServeSpare: a goroutine that is through takes the next connection, for a while.
+func TestServeSpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := &pipes{make(chan net.Conn), make(chan struct{})}
+		var by []string
+		var serve sync.WaitGroup
+		serve.Go(func() {
+			Serve(ln, func(c net.Conn) {
+				stack := make([]byte, 64)
+				runtime.Stack(stack, false)
+				by = append(by, strings.Fields(string(stack))[1])
+				c.Close()
+			}, nil)
+		})
+		for _, pause := range []time.Duration{spareTime / 2, spareTime, 0} {
+			ln.connect()
+			time.Sleep(pause)
+			synctest.Wait()
+		}
+		ln.Close()
+		serve.Wait()
+		if len(by) != 3 || by[0] != by[1] || by[1] == by[2] {
+			t.Errorf("served by the goroutines %v, want the first one twice and then another", by)
+		}
+	})
 }

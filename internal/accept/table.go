@@ -61,10 +61,7 @@ func (t *Table) Serve(ln net.Listener, handle func(net.Conn), log func(error)) e
 		ln.Close()
 		return ErrStopped
 	}
-	var handlers sync.WaitGroup
-	defer handlers.Wait()
-	defer t.leave(&ln)
-	return Each(ln, func(nc net.Conn) { handlers.Go(func() { run(handle, nc, log) }) }, log)
+	return serve(ln, handle, log, func() { t.leave(&ln) })
 }
 
 func (t *Table) leave(ln *net.Listener) {
