@@ -52,7 +52,7 @@ type representation struct {
 	contentType string
 	text        bool
 	content     []byte // of a small file, once it was read
-	fields      []byte // field lines of a plain 200, ready to be sent
+	fields      []byte // field lines of a plain 200, ready to be sent; nil if it is not kept
 }
 
 // Serve answers GET and HEAD with files and lists, OPTIONS with what there is,
@@ -167,7 +167,8 @@ func (f *Files) file(x *Exchange, name string, info fs.FileInfo) {
 		return
 	}
 	mark, stamped := stampOf(info)
-	if rep := f.cache.get(name, mark); rep != nil && stamped {
+	rep := f.cache.get(name, mark)
+	if stamped && rep != nil && rep.content != nil {
 		f.answer(x, rep, nil)
 		return
 	}
@@ -181,9 +182,10 @@ func (f *Files) file(x *Exchange, name string, info fs.FileInfo) {
 		f.Refuse(x, 403)
 		return
 	}
-	rep := represent(name, info)
-	if mark, stamped = stampOf(info); stamped && mark.settled(time.Now()) && rep.size <= maxCached {
-		f.remember(rep, mark, file)
+	if now, ok := stampOf(info); rep == nil || !ok || now != mark {
+		if rep = represent(name, info); ok && now.settled(time.Now()) {
+			f.remember(rep, now, file)
+		}
 	}
 	f.answer(x, rep, file)
 }
@@ -197,13 +199,16 @@ func represent(name string, info fs.FileInfo) *representation {
 	return rep
 }
 
-// remember reads a small file and keeps it for those who ask next.
+// remember keeps what was found out about a file, and a small one itself, for those
+// who ask next.
 func (f *Files) remember(rep *representation, mark stamp, file *os.File) {
-	content := make([]byte, rep.size)
-	if n, err := file.ReadAt(content, 0); err != nil || int64(n) < rep.size {
-		return
+	if rep.size <= maxCached {
+		content := make([]byte, rep.size)
+		if n, err := file.ReadAt(content, 0); err != nil || int64(n) < rep.size {
+			return
+		}
+		rep.content = content
 	}
-	rep.content = content
 	rep.fields = f.fields(rep, false).append(nil)
 	f.cache.put(rep, mark)
 }
@@ -301,7 +306,11 @@ func (f *Files) whole(x *Exchange, rep *representation, file *os.File, coded boo
 		x.Respond(200, f.fields(rep, false), nil)
 		return
 	}
-	x.Send(&Response{Status: 200, Header: f.fields(rep, false), Body: file, ContentLength: rep.size})
+	r := &Response{Status: 200, Body: file, ContentLength: rep.size}
+	if x.fields = rep.fields; x.fields == nil {
+		r.Header = f.fields(rep, false)
+	}
+	x.Send(r)
 }
 
 // partial sends ranges of the file.

@@ -6,7 +6,7 @@ import (
 )
 
 // Small files are kept in memory, so that an answer costs one stat in place of
-// opening, looking, reading and closing. The stat goes the whole way of the name
+// opening, looking, reading and closing; of larger ones the fields of an answer are. The stat goes the whole way of the name
 // through the root each time, and what is kept counts only if it finds the same
 // file, unchanged: device, inode, size, time of the last write and of the last
 // change of any kind, which no program can set back. A file that was changed so
