@@ -441,6 +441,32 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestNamesOfWs reads the command lines of IXWebSocket's ws, each flag of its help among
+// them, and tries those that mean something else here under another name.
+func TestNamesOfWs(t *testing.T) {
+	tls := " --cert-file c.pem --key-file k.pem --ca-file ca.pem --ciphers DEFAULT --verify_none --disable-hostname-validation --tls --logfile log"
+	for _, line := range []string{
+		"send -x --pidfile p ws://h f" + tls, "receive --delay 10 --pidfile p ws://h" + tls, "transfer --port 0 --host ::1 --pidfile p" + tls,
+		"connect -H Authorization:supersecret -d -x -b --max_wait 10 --ping_interval 30 --subprotocol a -g --pidfile p ws://h" + tls,
+		"chat ws://h user --logfile log", "ping ws://h" + tls, "broadcast_server --port 0 --host ::1" + tls,
+		"echo_server --port 0 --host ::1 --http_authorization_header a -q -g -6 -x -p --pidfile p" + tls,
+		"curl -d a=b --data-binary a -H a:b --output f -I -L --max-redirects 2 -v -O --compressed --compress --compress_request --connect-timeout 1 --transfer-timeout 1 http://h" + tls,
+		"curl -F foo=bar -H 'my_custom_header:baz' https://h/post", "httpd --port 0 --host ::1 -L --redirect_url http://h" + tls, "httpd -D",
+		"proxy_server --port 0 --host ::1 --remote_host ws://h -v --config_path f --pidfile p" + tls,
+	} {
+		checkExample(t, "ws", "socketsrv "+line)
+	}
+	p := start(t, modes, "echo_server", "--port", "0", "-6gp")
+	addr := p.addr("ws")
+	if !strings.HasPrefix(addr, "[::1]:") {
+		t.Errorf("-6 listens on %s", addr)
+	}
+	runLines(t, modes, []commandLine{
+		{line: "-connect -n -count 1 -q ws://" + addr, stdout: "Welcome !\n"},
+		{line: "-ping -c 1 -W 50ms -q ws://" + addr, exit: 10, stdout: ".*1 sent, 0 received.*", stderr: ".*nothing came back\n"},
+	})
+}
+
 // TestTopics reads the command lines of recipes and of those who come from elsewhere,
 // and has -help print them.
 func TestTopics(t *testing.T) {

@@ -46,6 +46,7 @@ func (fs *Flags) Output() *Output {
 	fs.Switch(&o.Style.Time, "t timestamps", "Puts the time before each line.")
 	fs.Choice(&o.Color, "color", "Uses colours: on a terminal, always or never.", "auto", "always", "never")
 	fs.String(&o.Log, "log", "FILE", "Appends status lines to FILE instead of stderr.")
+	fs.Alias("log", "logfile")
 	fs.String(&o.Record, "record", "FILE", "Keeps every event with its whole payload in FILE, as JSON lines; FILE.pcapng is a capture for Wireshark.")
 	fs.Size(&o.recordMax, "record-max", "Ends the recording when FILE has SIZE bytes.")
 	fs.Switch(&o.Verbose, "v verbose", "Shows handshakes, header fields and control frames too.")

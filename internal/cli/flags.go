@@ -195,8 +195,14 @@ func (fs *Flags) Unlist(names ...string) {
 	}
 }
 
-// Alias gives a flag another name, which is not listed either.
-func (fs *Flags) Alias(of, name string) { fs.ByName[name] = fs.ByName[of] }
+// Alias gives a flag another name, which is not listed either, and takes it from the
+// flag that had it.
+func (fs *Flags) Alias(of, name string) {
+	if f := fs.ByName[name]; f != nil {
+		f.names = slices.DeleteFunc(f.names, func(n string) bool { return n == name })
+	}
+	fs.ByName[name] = fs.ByName[of]
+}
 
 // IsSwitch says whether name is a flag that takes no value.
 func (fs *Flags) IsSwitch(name string) bool {

@@ -49,7 +49,8 @@ type Mode struct {
 // An Alias is another name of a mode, with other defaults.
 type Alias struct {
 	Name     string
-	Defaults []string // flags, as on a command line
+	Defaults []string        // flags, as on a command line
+	Change   func(fs *Flags) // flags that mean something else under this name; nil: none
 }
 
 // A Func runs a mode whose flags are set.
@@ -73,6 +74,13 @@ func (t Table) find(name string) (m Mode, defaults []string, ok bool) {
 		for _, alias := range m.Aliases {
 			if canonical(alias.Name) == name {
 				m.Name = alias.Name
+				if setup := m.Setup; alias.Change != nil {
+					m.Setup = func(fs *Flags) Func {
+						run := setup(fs)
+						alias.Change(fs)
+						return run
+					}
+				}
 				return m, alias.Defaults, true
 			}
 		}

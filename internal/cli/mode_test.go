@@ -54,7 +54,7 @@ func testTable(got *spoken) Table {
 	return Table{
 		{Name: "dump", Brief: "show what comes", Examples: []string{"socketsrv -tcp-port 4000"}, Setup: serve("dump")},
 		{Name: "echo", Brief: "send it back", Examples: []string{"socketsrv -echo -port 9000"}, Setup: serve("echo"),
-			Aliases: []Alias{{"echo_server", []string{"-ws-port", "8008", "-x"}}}},
+			Aliases: []Alias{{Name: "echo_server", Defaults: []string{"-ws-port", "8008", "-x"}}}},
 		{Name: "fetch", Args: "URL [DIR]", Brief: "a client", Examples: []string{"socketsrv -fetch ws://localhost:8008"},
 			Setup: func(fs *Flags) Func {
 				var v spoken

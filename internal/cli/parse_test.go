@@ -142,7 +142,7 @@ func TestAlias(t *testing.T) {
 	// The defaults of an alias hold unless said otherwise, and stand in its help.
 	table := Table{{
 		Name: "serve", Brief: "b", Examples: []string{"e"},
-		Aliases: []Alias{{"old_serve", []string{"-port", "99", "-quick"}}},
+		Aliases: []Alias{{Name: "old_serve", Defaults: []string{"-port", "99", "-quick"}}},
 	}}
 	var port string
 	var quick bool

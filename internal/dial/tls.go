@@ -28,8 +28,14 @@ func AddTLS(fs *cli.Flags) *TLS {
 	fs.String(&o.Key, "key", "FILE", "Uses the key in this PEM file; the file of -cert may hold it too.")
 	fs.String(&o.ServerName, "servername", "H", "Checks the certificate for this name, and asks the server for it.")
 	fs.Choice(&o.MaxVersion, "tls-max", "Speaks no later version of TLS.", "1.2", "1.3")
-	fs.Choice(&o.MinVersion, "tls-min", "Speaks old versions of TLS too, down to this one.", "1.0", "1.1", "1.2", "1.3")
+	fs.TLS(o)
 	fs.Switch(&o.RSA, "tls-rsa", "Allows what old devices need: key exchange by RSA, and weak ciphers.")
+	fs.Switch(&o.AnyName, "disable-hostname-validation", "Trusts a certificate that is for another name.")
+	// What ws takes in all its modes:
+	var none bool
+	fs.Switch(&none, "tls", "Has no effect on a client.")
+	fs.Unlist("tls")
+	fs.Alias("k", "verify-none")
 	fs.Check(func() error {
 		switch {
 		case !tlsconf.Available && fs.AnyGiven("TLS"):

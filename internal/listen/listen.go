@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"net"
 	"net/netip"
@@ -315,7 +314,10 @@ func (o *opener) shareDescriptors(n int) {
 // finish says where the server listens, or closes all after an error.
 func (o *opener) finish(err error) error {
 	if err == nil && o.serving.Pidfile != "" {
-		err = o.writePidfile(o.serving.Pidfile)
+		var remove func() error
+		if remove, err = cli.WritePidfile(o.serving.Pidfile); err == nil {
+			o.undo = append(o.undo, remove)
+		}
 	}
 	if err != nil {
 		o.close()
@@ -463,12 +465,4 @@ func (o *opener) removeStale(network, path string) bool {
 		conn.Close()
 	}
 	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
-}
-
-func (o *opener) writePidfile(path string) error {
-	if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
-		return err
-	}
-	o.undo = append(o.undo, func() error { return os.Remove(path) })
-	return nil
 }

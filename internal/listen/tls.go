@@ -27,10 +27,18 @@ func AddTLS(fs *cli.Flags) *TLS {
 	fs.String(&o.Key, "key", "FILE", "Uses the key in this PEM file; the file of -cert may hold it too.")
 	fs.String(&o.SaveDir, "save-cert", "DIR", "Keeps the self-signed certificate and its key in DIR and uses them again.")
 	fs.String(&o.CA, "cacert", "FILE", "Wants a certificate from each client, signed by one in this PEM file.")
-	fs.Choice(&o.MinVersion, "tls-min", "Speaks old versions of TLS too, down to this one.", "1.0", "1.1", "1.2", "1.3")
+	fs.TLS(o)
 	fs.Switch(&o.RSA, "tls-rsa", "Allows what old devices need: key exchange by RSA, a certificate of RSA, and weak ciphers.")
+	// What ws takes in all its modes:
+	var noCA, none bool
+	fs.Switch(&noCA, "verify-none", "Wants no certificate from clients.")
+	fs.Switch(&none, "disable-hostname-validation", "Has no effect on a server.")
+	fs.Unlist("verify-none", "disable-hostname-validation")
 	fs.Check(func() error {
-		s.on = s.on || o.Cert != "" || o.Key != "" || o.SaveDir != "" || o.CA != "" || o.MinVersion != "" || o.RSA || o.Authority != ""
+		if noCA {
+			o.CA = ""
+		}
+		s.on = s.on || o.Cert != "" || o.Key != "" || o.SaveDir != "" || o.CA != "" || o.MinVersion != "" || o.RSA || o.Ciphers != nil || o.Authority != ""
 		switch {
 		case s.on && !tlsconf.Available:
 			return cli.ErrNoTLS

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,6 +90,10 @@ func TestClientVerifies(t *testing.T) {
 			}
 		}), trust, "localhost", "… (+"},
 
+		{"-disable-hostname-validation", good, Options{CA: a.file, AnyName: true}, "other.example", ""},
+		{"-disable-hostname-validation, of no CA that is known", good, Options{AnyName: true}, "localhost", "unknown authority"},
+		{"-disable-hostname-validation, expired", expired, Options{CA: a.file, AnyName: true}, "localhost", "expired"},
+		{"-disable-hostname-validation, RSA 1024", mustServer(t, Options{Cert: weakCert, Key: weakKey}), Options{CA: a.file, AnyName: true}, "localhost", "2048"},
 		{"-k", own, Options{Insecure: true}, "other.example", ""},
 		{"-k, expired", expired, Options{Insecure: true}, "localhost", ""},
 		{"-k, RSA 1024", mustServer(t, Options{Cert: weakCert, Key: weakKey}), Options{Insecure: true}, "localhost", ""},
@@ -119,6 +125,38 @@ func TestClientVerifies(t *testing.T) {
 				t.Errorf("the server's handshake succeeded; it read %q", <-read)
 			}
 		})
+	}
+}
+
+// TestCiphers: names as both sides of the world write them, and that the others are
+// not spoken.
+func TestCiphers(t *testing.T) {
+	for list, want := range map[string][]uint16{
+		"DEFAULT": nil, "": nil,
+		"ECDHE-RSA-AES128-GCM-SHA256":           {tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
+		"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": {tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
+		"ECDHE-ECDSA-CHACHA20-POLY1305:AES256-SHA, DES-CBC3-SHA": {tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+			tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA},
+		"ECDHE-ECDSA-AES128-SHA256 RC4-SHA AES128-GCM-SHA256": {tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256,
+			tls.TLS_RSA_WITH_RC4_128_SHA, tls.TLS_RSA_WITH_AES_128_GCM_SHA256},
+	} {
+		if got, err := ParseCiphers(list); err != nil || !slices.Equal(got, want) {
+			t.Errorf("ParseCiphers(%q) = %x, %v; want %x", list, got, err, want)
+		}
+	}
+	if got, err := ParseCiphers("ECDHE-RSA-AES128-GCM-SHA256:NONE"); err == nil {
+		t.Errorf("NONE is %x", got)
+	}
+	ours := Options{Ciphers: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, Insecure: true, MaxVersion: "1.2"}
+	theirs := Options{Ciphers: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}
+	for _, tt := range []struct {
+		name   string
+		server Options
+		meets  bool
+	}{{"any", Options{}, true}, {"ours", ours, true}, {"another", theirs, false}} {
+		if c, _, _ := meet(t, mustClient(t, ours), mustServer(t, tt.server), "localhost"); (c.err == nil) != tt.meets {
+			t.Errorf("a server with %s: %v", tt.name, c.err)
+		}
 	}
 }
 

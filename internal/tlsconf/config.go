@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,6 +30,7 @@ type Config struct {
 	selfSigned bool
 	pin        func(*x509.Certificate) error // clients; nil without
 	insecure   bool
+	anyName    bool // the chain is left for verify to check
 	notes      []string
 }
 
@@ -80,7 +82,8 @@ func Client(o Options) (*Config, error) {
 	}
 	c.tls.ServerName = o.ServerName
 	// A pin says more than a chain could; verify looks at it either way.
-	c.tls.InsecureSkipVerify = o.Insecure || o.Pin != ""
+	c.anyName = o.AnyName
+	c.tls.InsecureSkipVerify = o.Insecure || o.Pin != "" || o.AnyName
 	c.tls.VerifyConnection = c.verify
 	if name := os.Getenv("SSLKEYLOGFILE"); name != "" {
 		c.tls.KeyLogWriter = keyLog(name)
@@ -104,6 +107,31 @@ func (c *Config) AddKeyLog(w io.Writer) {
 // versions are those that -tls-min names.
 var versions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
+// ParseCiphers reads the names of ciphers, OpenSSL's (ECDHE-RSA-AES128-GCM-SHA256)
+// or those of the RFCs (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256), with colons, commas
+// or blanks between them. DEFAULT is what crypto/tls chooses: nil.
+func ParseCiphers(list string) (ids []uint16, err error) {
+	known := slices.DeleteFunc(append(tls.CipherSuites(), tls.InsecureCipherSuites()...), func(s *tls.CipherSuite) bool {
+		return !strings.Contains(s.Name, "_WITH_") // TLS 1.3's, which crypto/tls does not let one choose
+	})
+	for _, name := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(":, ", r) }) {
+		i := slices.IndexFunc(known, func(s *tls.CipherSuite) bool { return s.Name == name || opensslName(s.Name) == name })
+		switch {
+		case i >= 0:
+			ids = append(ids, known[i].ID)
+		case name != "DEFAULT":
+			return nil, errors.New("want names such as ECDHE-RSA-AES128-GCM-SHA256, with colons between")
+		}
+	}
+	return ids, nil
+}
+
+// opensslName is what OpenSSL calls a cipher suite.
+func opensslName(name string) string {
+	return strings.NewReplacer("TLS_RSA_WITH_", "", "TLS_", "", "_WITH_", "-", "3DES_EDE_CBC", "DES-CBC3", "RC4_128", "RC4", "POLY1305_SHA256", "POLY1305",
+		"_128_CBC_", "128-", "_256_CBC_", "256-", "_128_", "128-", "_256_", "256-", "_", "-").Replace(name)
+}
+
 // newConfig does what both sides have in common.
 func newConfig(o Options) (*Config, error) {
 	c := &Config{timeout: o.HandshakeTimeout, tls: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: o.NextProtos}}
@@ -124,6 +152,9 @@ func newConfig(o Options) (*Config, error) {
 			c.tls.CipherSuites = append(c.tls.CipherSuites, suite.ID)
 		}
 		c.notes = append(c.notes, "warning: key exchange by RSA and old ciphers are allowed (-tls-rsa)")
+	}
+	if o.Ciphers != nil {
+		c.tls.CipherSuites = o.Ciphers
 	}
 	switch o.MaxVersion {
 	case "", "1.3":
@@ -174,13 +205,29 @@ func (c *Config) verify(cs tls.ConnectionState) error {
 	case c.insecure:
 		return nil
 	}
-	for _, chain := range cs.VerifiedChains {
+	chains := cs.VerifiedChains
+	if c.anyName {
+		var err error
+		if chains, err = c.chains(cs.PeerCertificates); err != nil {
+			return &handshakeError{ErrCertificate, err}
+		}
+	}
+	for _, chain := range chains {
 		if weakKey(chain) == nil {
 			return nil
 		}
 	}
 	return &handshakeError{ErrCertificate, fmt.Errorf("a key of fewer than 2048 bits (RSA) in the chain of %s",
 		fingerprint(cs.PeerCertificates[0]))}
+}
+
+// chains are the ways from a certificate, the first, to one that is trusted.
+func (c *Config) chains(certs []*x509.Certificate) ([][]*x509.Certificate, error) {
+	between := x509.NewCertPool()
+	for _, cert := range certs[1:] {
+		between.AddCert(cert)
+	}
+	return certs[0].Verify(x509.VerifyOptions{Roots: c.tls.RootCAs, Intermediates: between})
 }
 
 // weakKey returns a certificate of the chain whose key can be had by trying;

@@ -20,6 +20,9 @@ func Server(Options) (*Config, error) { return nil, ErrUnavailable }
 // Client returns ErrUnavailable.
 func Client(Options) (*Config, error) { return nil, ErrUnavailable }
 
+// ParseCiphers knows none.
+func ParseCiphers(string) ([]uint16, error) { return nil, ErrUnavailable }
+
 // Fingerprint returns nothing.
 func (*Config) Fingerprint() string { return "" }
 

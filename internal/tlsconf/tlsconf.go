@@ -40,12 +40,14 @@ type Options struct {
 	Authority string // servers without Cert: the directory of an authority of our own, which signs a certificate for each name asked for
 
 	Insecure   bool   // clients take any certificate
+	AnyName    bool   // clients take a certificate they trust for any host
 	Pin        string // clients take just the certificate sha256:HEX, or one with the public key sha256//BASE64
 	ServerName string // clients ask for it and check the certificate against it, instead of the host dialled
 
 	MinVersion       string        // 1.0 to 1.3; empty is 1.2
 	MaxVersion       string        // 1.2 or 1.3; empty is 1.3
 	RSA              bool          // for old devices: key exchange by RSA, old ciphers, a self-signed certificate of RSA
+	Ciphers          []uint16      // of TLS 1.2 and older, see ParseCiphers; nil is what crypto/tls chooses
 	NextProtos       []string      // ALPN; nil is http/1.1 alone, empty but not nil is none
 	HandshakeTimeout time.Duration // 0 is HandshakeTimeout
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -30,11 +31,11 @@ var Mode = cli.Mode{
 	},
 	Setup: func(fs *cli.Flags) cli.Func {
 		c := &chat{maxWait: 10 * time.Second, linger: time.Second}
-		format := c.format.String()
+		format := wire.PDU.String()
 		c.MaxMessage, c.Judged = 1<<20, true
 		c.Keepalive.Interval = 30 * time.Second
 		fs.Group("Chat")
-		fs.Choice(&format, "wire", "Writes the format of ws since 2026 or that up to 12.0.1; both are read.", "pdu", "msgpack")
+		fs.Choice(&format, "wire", "Writes the format of ws since 2026 or that up to 12.0.1, else the one last heard; both are read.", "pdu", "msgpack")
 		fs.Switch(&c.once, "d no-reconnect", "Does not connect again.")
 		fs.Duration(&c.maxWait, "max-wait", "Pauses at most so long before connecting again.")
 		fs.Func("linger", "D", "Closes after so long a silence (1s) at the end of a stdin that is no terminal; off: never.", talk.Patience(&c.linger))
@@ -49,7 +50,9 @@ var Mode = cli.Mode{
 			if c.MaxMessage < 1 || c.MaxMessage > 1<<30 {
 				return cli.Usagef("-max-message: want 1 to 1G")
 			}
-			c.format, err = wire.ParseFormat(format)
+			given, err := wire.ParseFormat(format)
+			c.format.Store(int32(given))
+			c.fixed = fs.Given("wire")
 			return err
 		})
 		return c.run
@@ -59,7 +62,8 @@ var Mode = cli.Mode{
 // chat is what the flags said.
 type chat struct {
 	dial.Client
-	format          wire.Format
+	format          atomic.Int32 // a wire.Format
+	fixed           bool         // by -wire; else it is the one last heard
 	linger, maxWait time.Duration
 	once            bool
 	user            string
@@ -111,7 +115,7 @@ var errNotUTF8 = errors.New("not sent: not UTF-8")
 
 // said makes a message of a line.
 func (c *chat) said(line string) wsproto.Message {
-	return wsproto.Message{Opcode: wsproto.OpBinary, Data: wire.AppendChat(nil, c.format, wire.Chat{User: c.user, Text: line})}
+	return wsproto.Message{Opcode: wsproto.OpBinary, Data: wire.AppendChat(nil, wire.Format(c.format.Load()), wire.Chat{User: c.user, Text: line})}
 }
 
 func (c *chat) converse(ctx context.Context, env *cli.Env, s *talk.Session) error {
@@ -124,6 +128,11 @@ func (c *chat) converse(ctx context.Context, env *cli.Env, s *talk.Session) erro
 	s.Con = con
 	s.Dial = func(ctx context.Context) (dial.Link, error) { return c.Dial(ctx, env, con, s.Target) }
 	s.Received = func(m wsproto.Message) (*wsproto.Message, bool) {
+		if fields, format, err := wire.Parse(m.Data); err == nil && !c.fixed {
+			if _, ok := fields.Chat(); ok {
+				c.format.Store(int32(format))
+			}
+		}
 		if c.event(s, event.In, m); !c.Output.JSON {
 			con.Write(appendSaid(nil, m, style))
 		}

@@ -111,10 +111,31 @@ func TestChat(t *testing.T) {
 	}
 }
 
+// TestChatFormat: an answer is in the format last heard, unless -wire says which.
+func TestChatFormat(t *testing.T) {
+	hi := func(f wire.Format) string { return string(wire.AppendChat(nil, f, wire.Chat{User: "me", Text: "hi"})) }
+	for _, tt := range []struct {
+		args, hears string
+		want        wire.Format
+	}{
+		{"", bobMsgpack, wire.Msgpack}, {"", bobPDU, wire.PDU}, {"", "what?", wire.PDU},
+		{"-wire pdu", bobMsgpack, wire.PDU}, {"-wire msgpack", bobPDU, wire.Msgpack},
+	} {
+		k := kit.NewTalker(t, "127.0.0.1:0")
+		p := kit.Background(t, Mode, append([]string{k.URL(), "me", "-linger", "1h"}, strings.Fields(tt.args)...)...)
+		c := k.Client()
+		c.WriteMessage(wsproto.OpBinary, []byte(tt.hears))
+		p.Stdout.WaitFor(t, `\n`)
+		io.WriteString(p.Stdin, "hi\n")
+		k.Wants("binary " + hi(tt.want))
+		p.Stop()
+	}
+}
+
 // TestChatJSON: the message as it is, and what it says.
 func TestChatJSON(t *testing.T) {
 	k := kit.NewTalker(t, "127.0.0.1:0")
-	p := kit.Background(t, Mode, k.URL(), "me", "-json", "-d", "-linger", "1h")
+	p := kit.Background(t, Mode, k.URL(), "me", "-json", "-d", "-wire", "pdu", "-linger", "1h")
 	c := k.Client()
 	c.WriteMessage(wsproto.OpBinary, []byte(bobMsgpack))
 	p.Stdout.WaitFor(t, `"event":"message"`)

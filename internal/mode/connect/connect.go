@@ -73,7 +73,7 @@ var Mode = cli.Mode{
 		c.TLS = dial.AddTLS(fs)
 		c.Output = fs.Output()
 		fs.Check(func() error { return c.check(fs) })
-		return c.run
+		return fs.WithPidfile(c.run)
 	},
 }
 

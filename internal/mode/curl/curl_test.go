@@ -3,12 +3,15 @@ package curl
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -105,6 +108,30 @@ func TestMisuse(t *testing.T) {
 		lines := strings.Count(stderr.String(), "\n")
 		if exit != 2 || !strings.Contains(stderr.String(), tt.want) || lines != 2 || stdout.Len() > 0 || stderr.Len() > 1<<10 {
 			t.Errorf("curl %q: exit %d, stdout %q, stderr %q; want 2, %q and where help is", tt.line, exit, stdout, stderr, tt.want)
+		}
+	}
+}
+
+// TestCompressRequest: the data goes out in gzip, of stdin too, and says so.
+func TestCompressRequest(t *testing.T) {
+	var got []byte
+	var kind string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kind = r.Header.Get("Content-Encoding")
+		got = nil
+		if z, err := gzip.NewReader(r.Body); err == nil {
+			got, _ = io.ReadAll(z)
+		}
+	}))
+	defer server.Close()
+	for _, tt := range []struct{ flags, want string }{
+		{"-d a=b -d c", "a=b&c"}, {"--data-binary @-", "from stdin"}, {`--json '{"a":1}'`, `{"a":1}`},
+	} {
+		env, _, stderr := testEnv()
+		env.Stdin = strings.NewReader("from stdin")
+		exit := do(t, env, append(shellWords(tt.flags), "-sS", "--compress_request", server.URL)...)
+		if exit != 0 || kind != "gzip" || string(got) != tt.want {
+			t.Errorf("%s: exit %d, %s, got %q of kind %q; want %q", tt.flags, exit, stderr, got, kind, tt.want)
 		}
 	}
 }

@@ -68,14 +68,14 @@ func (c *command) flags(fs *cli.Flags) {
 	ignored(fs)
 	fs.Hide("H", "u", "oauth2-bearer", "b", "e", "x", "U", "proxy-header")
 	fs.Unlist("E", "pinnedpubkey", "tlsv1.3", "proxy-insecure", "proxy-cacert", "proxy-cert", "proxy-key",
-		"url-query", "request-target", "form-string", "form-escape", "http1.0", "http0.9", "path-as-is", "junk-session-cookies", "etag-save", "etag-compare",
+		"compress-request", "url-query", "request-target", "form-string", "form-escape", "http1.0", "http0.9", "path-as-is", "junk-session-cookies", "etag-save", "etag-compare",
 		"anyauth", "proxy-digest", "proxy-anyauth", "proxy-basic", "basic", "netrc-optional", "netrc-file", "proxy-header", "disallow-username-in-url",
 		"max-filesize", "post301", "post302", "post303", "fail-early", "allow-downgrade", "follow", "ignore-content-length",
 		"progress-meter", "clobber", "skip-existing", "out-null", "stderr", "trace-time", "suppress-connect-headers",
 		"socks4", "socks4a", "socks5", "socks5-hostname", "proxy1.0", "haproxy-protocol", "haproxy-clientip", "interface", "local-port",
 		"expect100-timeout", "proto", "proto-default", "speed-limit", "speed-time", "limit-rate")
 	for alias, name := range map[string]string{
-		"data-ascii": "data", "compress": "compressed", "max-redirects": "max-redirs", "transfer-timeout": "max-time", "show-headers": "include",
+		"data-ascii": "data", "compress": "compressed", "max-redirects": "max-redirs", "transfer-timeout": "max-time", "show-headers": "include", "logfile": "stderr",
 	} {
 		fs.Alias(name, alias)
 	}
@@ -122,6 +122,7 @@ func (c *command) requestFlags(fs *cli.Flags) []flag {
 		{"form-string", "N=V", "Posts a part of a form, V as it is.", func(s string) error { return c.addForm(s, true) }},
 		{"form-escape", "", "Escapes names in forms by backslashes.", &c.formEscape},
 		{"T upload-file", "FILE", "Uploads a file by PUT; - is stdin, {a,b} are two.", &c.uploads},
+		{"compress-request", "", "Sends the data of -d and -F in gzip.", &c.gzip},
 		{"url-query", "DATA", "Adds to the query, encoded as by --data-urlencode; +DATA as it is.", c.addQuery},
 		{"request-target", "PATH", "Sends that target in place of the URL's.", c.setTarget},
 		{"path-as-is", "", "Leaves /../ in the URL.", &c.asIs},

@@ -28,7 +28,7 @@ func foreign(fs *cli.Flags, word string) error {
 }
 
 // missing are those of curl that are missing here, with their letters.
-const missing = `/abstract-unix-socket /alt-svc a/append /aws-sigv4 /capath /cert-status /cert-type /ciphers /compressed-ssh
+const missing = `/abstract-unix-socket /alt-svc a/append /aws-sigv4 /capath /cert-status /cert-type /compressed-ssh
 /create-file-mode /crlf /crlfile /curves /delegation /disable-eprt /disable-epsv /dns-interface /dns-ipv4-addr /dns-ipv6-addr
 /dns-servers /doh-cert-status /doh-insecure /doh-url /dump-ca-embed /ech /egd-file /engine /eprt /epsv
 /expand- /false-start /ftp-account /ftp-alternative-to-user /ftp-create-dirs /ftp-method /ftp-pasv P/ftp-port /ftp-pret

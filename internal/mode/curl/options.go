@@ -62,7 +62,7 @@ type options struct {
 	data                  []datum
 	form                  *formPart
 	open                  []*formPart // those of =( that are not closed, form first
-	formEscape            bool
+	formEscape, gzip      bool
 	headers               []field
 	user, bearer          string
 	hasUser               bool

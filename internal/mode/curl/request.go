@@ -1,6 +1,8 @@
 package curl
 
 import (
+	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -35,6 +37,9 @@ func (o *options) content(stdin io.Reader) (c content, err error) {
 		c.query, err = joinPieces(c.pieces)
 		c.pieces, c.kind = nil, ""
 	}
+	if err == nil && o.gzip && len(c.pieces) > 0 {
+		c.pieces, err = inGzip(&body{pieces: c.pieces, stdin: stdin})
+	}
 	if err == nil && len(o.urlQuery) > 0 {
 		var query []piece
 		if query, err = dataPieces(o.urlQuery, stdin); err == nil {
@@ -55,6 +60,15 @@ func (o *options) disposition() string {
 		return "attachment"
 	}
 	return "form-data"
+}
+
+// inGzip is a body in gzip, as one piece.
+func inGzip(b *body) ([]piece, error) {
+	var text strings.Builder
+	w := gzip.NewWriter(&text)
+	_, err := io.Copy(w, b)
+	err = errors.Join(err, w.Close())
+	return []piece{textPiece(text.String())}, err
 }
 
 func joinPieces(pieces []piece) (string, error) {
@@ -176,6 +190,9 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 	}
 	if t.body != nil && r.ContentLength >= 0 {
 		add("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	if t.upload == "" && t.body != nil && o.gzip {
+		add("Content-Encoding", "gzip")
 	}
 	if t.upload == "" && !json && r.Method != "HEAD" {
 		t.addContentType(&h, add)

@@ -19,7 +19,7 @@ import (
 // Mode is its row in the table of the program.
 var Mode = cli.Mode{
 	Name: "echo", Brief: "send back every message: WebSocket, and TCP, UDP when asked",
-	Aliases: []cli.Alias{{Name: "echo_server"}},
+	Aliases: []cli.Alias{{Name: "echo_server", Change: ixwebsocket}},
 	Examples: []string{
 		"socketsrv -echo -port 8008",
 		"socketsrv -echo -tls -ws-port 8443 -origin '*'",
@@ -46,6 +46,24 @@ var Mode = cli.Mode{
 		cli.EchoCheck("TCP", "tcp", "tcp", "echo", "-ws-port", "off", "-tcp-port", "0"),
 		cli.EchoCheck("UDP", "udp", "udp", "echo", "-ws-port", "off", "-udp-port", "0"),
 	},
+}
+
+// ixwebsocket gives flags the meaning they have to ws echo_server: -p is -no-pong, -g
+// greets, -6 listens on ::1 unless -host says where.
+func ixwebsocket(fs *cli.Flags) {
+	fs.Alias("no-pong", "p")
+	fs.Group("Echo")
+	for _, f := range []struct{ name, sets, to, usage string }{
+		{"g", "greet", "Welcome !", "Greets every client."},
+		{"6", "host", "::1", "Listens on IPv6."},
+	} {
+		fs.Add(f.name, &cli.Flag{Usage: f.usage, Set: func(string) error {
+			if fs.Given(f.sets) {
+				return nil
+			}
+			return fs.ByName[f.sets].Set(f.to)
+		}})
+	}
 }
 
 type echo struct {
@@ -107,7 +125,7 @@ func (e *echo) webSocket() *wsproto.Server {
 	if secure {
 		proto = "wss"
 	}
-	s := e.ws.Server(&e.listeners.Serving, e.con, secure, nil)
+	s := e.ws.Server(&e.listeners.Serving, e.con, secure, e.authorized)
 	listen.Refusals(e.con, s, proto, &e.counts.refused)
 	if !e.talks {
 		s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
@@ -136,6 +154,14 @@ func (e *echo) webSocket() *wsproto.Server {
 		}
 	}
 	return s
+}
+
+// authorized tells a client that it has the Authorization that is asked for, as ws
+// spells it.
+func (e *echo) authorized(u *wsproto.User, req *httpmini.Request) {
+	if e.ws.Authorization != "" && e.ws.Permitted(req) {
+		u.Reply(wsproto.OpText, []byte("Authorization suceeded!"))
+	}
 }
 
 // A client is a client as the log names it.

@@ -122,7 +122,7 @@ func TestEchoWebSocketOptions(t *testing.T) {
 	}{
 		{name: "greeting", flags: "-greet Welcome!", first: "Welcome!"},
 		{name: "wrong Authorization, after the handshake", flags: "-http-authorization-header secret", close: 4001},
-		{name: "right Authorization", flags: "-http_authorization_header secret -greet hi", header: httpmini.Header{{Name: "Authorization", Value: "secret"}}, first: "hi"},
+		{name: "right Authorization", flags: "-http_authorization_header secret -greet hi", header: httpmini.Header{{Name: "Authorization", Value: "secret"}}, first: "Authorization suceeded!"},
 		{name: "no token", flags: "-token abc", status: 401},
 		{name: "token", flags: "-token abc -greet hi", header: httpmini.Header{{Name: "Authorization", Value: "Bearer abc"}}, first: "hi"},
 		{name: "user", flags: "-auth me:pw -greet hi", header: httpmini.Header{{Name: "Authorization", Value: "Basic bWU6cHc="}}, first: "hi"},

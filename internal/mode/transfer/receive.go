@@ -42,7 +42,7 @@ var Receive = cli.Mode{
 			return nil
 		})
 		r.flags(fs)
-		return r.run
+		return fs.WithPidfile(r.run)
 	},
 }
 

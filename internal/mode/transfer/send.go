@@ -47,7 +47,7 @@ var Send = cli.Mode{
 			}
 			return nil
 		})
-		return s.run
+		return fs.WithPidfile(s.run)
 	},
 }
 
