@@ -24,6 +24,7 @@ import (
 	"socketsrv/internal/mode/httpd"
 	"socketsrv/internal/mode/line"
 	"socketsrv/internal/mode/ping"
+	"socketsrv/internal/mode/play"
 	"socketsrv/internal/mode/proxy"
 	"socketsrv/internal/mode/selftest"
 	"socketsrv/internal/mode/transfer"
@@ -45,6 +46,7 @@ var modes = cli.Table{
 	transfer.Send,
 	transfer.Receive,
 	proxy.Mode,
+	play.Mode,
 	conform.Mode,
 	selftest.Mode,
 }

@@ -165,7 +165,7 @@ func (env *Env) report(err, cause, lost error) int {
 		return ExitFailure // a server that stopped for want of a reader
 	case err == nil && lost != nil:
 		return ExitWrite
-	case err != nil && stopped && ExitCode(err) != ExitUsage:
+	case err != nil && stopped && ExitCode(err) != ExitUsage && ExitCode(err) != ExitExpect: // a server that checks says what it found
 		return ExitSignal + int(cut.signal)
 	case ExitCode(err) == ExitOK: // a clean end by the peer, too
 		return ExitOK

@@ -33,6 +33,10 @@ type Client struct {
 	Lenient     bool // what nothing depends on is passed over, and said
 	Judged      bool // somebody looks at a Link now and then, and closes it when it is time: a WebSocket has no time-outs of its own
 
+	// Wrap, unless nil, makes of each connection of a WebSocket, on top of TLS, what is
+	// spoken over; NetConn of that is the connection.
+	Wrap func(net.Conn) net.Conn
+
 	tlsConfig *tlsconf.Config
 	Pinged    *PingWatch // nil: nobody pings by hand
 }

@@ -130,7 +130,10 @@ func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Conso
 		opt.Header.Del("Host")
 	}
 	if c.Judged {
-		c.meter(&opt)
+		c.Wrap = func(nc net.Conn) net.Conn { return &meter{Conn: nc, small: controlMax} }
+	}
+	if c.Wrap != nil {
+		wrapped(&opt, c.Wrap)
 	}
 	conn, res, err := wsproto.Dial(ctx, t.Address, opt)
 	if res != nil {
@@ -209,20 +212,20 @@ func (c *Client) unlessSecret(f httpmini.Field) string {
 	return cli.Concealed(f)
 }
 
-// meter has the connections of handshakes counted.
-func (c *Client) meter(opt *wsproto.DialOptions) {
-	metered := func(nc net.Conn, err error) (net.Conn, error) {
+// wrapped has wrap make what is spoken over of each connection.
+func wrapped(opt *wsproto.DialOptions, wrap func(net.Conn) net.Conn) {
+	over := func(nc net.Conn, err error) (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &meter{Conn: nc, small: controlMax}, nil
+		return wrap(nc), nil
 	}
 	dial, startTLS := opt.NetDial, opt.TLS
 	opt.NetDial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return metered(dial(ctx, network, address))
+		return over(dial(ctx, network, address))
 	}
 	opt.TLS = func(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
-		return metered(startTLS(ctx, nc.(*meter).Conn, host))
+		return over(startTLS(ctx, nc.(interface{ NetConn() net.Conn }).NetConn(), host))
 	}
 }
 

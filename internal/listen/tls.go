@@ -62,6 +62,9 @@ func (s *TLS) AddAuthority(fs *cli.Flags) {
 // Enable has the server speak TLS whatever its flags said.
 func (s *TLS) Enable() { s.on = true }
 
+// NewTLS is a server with TLS whose flags the mode has itself.
+func NewTLS(o tlsconf.Options) *TLS { return &TLS{on: true, options: o} }
+
 // Enabled says whether the server is to speak TLS.
 func (s *TLS) Enabled() bool { return s != nil && s.on }
 

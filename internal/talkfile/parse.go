@@ -274,6 +274,7 @@ func (p *parser) match(s *Step, t text) (err error) {
 		}
 		return t.fail("%w", err)
 	}
+	s.Lines = regexp.MustCompile("(?m:" + s.Expr + ")") // which compiles by itself
 	p.groups = s.RE.NumSubexp()
 	return nil
 }

@@ -64,7 +64,7 @@ type Step struct {
 	D       time.Duration
 	Body    []Step
 
-	RE *regexp.Regexp // of Expr, as a message is matched
+	RE, Lines *regexp.Regexp // of Expr, for messages, and for streams: ^ and $ at each end of a line
 }
 
 // A Payload is what is sent or expected: bytes, and places for what was captured.

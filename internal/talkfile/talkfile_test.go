@@ -34,7 +34,7 @@ var lines = []string{
 // without has steps without what differs between two files that say the same.
 func without(steps []Step) []Step {
 	for i := range steps {
-		steps[i].Line, steps[i].RE = 0, nil
+		steps[i].Line, steps[i].RE, steps[i].Lines = 0, nil, nil
 		without(steps[i].Body)
 	}
 	return steps

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,44 +18,6 @@ import (
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
 )
-
-// A source is where clients come from.
-type source struct {
-	scheme     string // ws tcp udp stdio
-	secure     bool   // TLS is below
-	host, port string // "" port: what the other flags say
-}
-
-var errSource = errors.New("want stdio:, [ws://]HOST:PORT, wss://…, tcp://…, tls://…, udp://… or unix:/PATH")
-
-// parseSource reads the value of -listen.
-func parseSource(s string) (source, error) {
-	if s == "stdio:" || s == "stdio" || s == "-" {
-		return source{scheme: "stdio"}, nil
-	}
-	if path, ok := strings.CutPrefix(s, "unix:"); ok && path != "" {
-		return source{scheme: "tcp", host: s, port: "0"}, nil
-	}
-	scheme, address, ok := strings.Cut(s, "://")
-	if !ok {
-		scheme, address = "ws", s
-	}
-	from, known := map[string]source{"ws": {scheme: "ws"}, "wss": {scheme: "ws", secure: true}, "tcp": {scheme: "tcp"},
-		"tls": {scheme: "tcp", secure: true}, "udp": {scheme: "udp"}}[scheme]
-	host, port, err := net.SplitHostPort(strings.TrimSuffix(address, "/"))
-	if err == nil {
-		from.port, err = cli.ParsePort(port)
-	}
-	if from.host = host; host == "*" {
-		from.host = ""
-	} else if host == "" {
-		from.host = "127.0.0.1"
-	}
-	if !known || err != nil || strings.ContainsAny(host, "/ ") {
-		return from, errSource
-	}
-	return from, nil
-}
 
 // serveHTTP serves clients that speak WebSocket.
 func (p *proxy) serveHTTP(ctx context.Context) error {

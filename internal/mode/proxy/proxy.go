@@ -44,8 +44,11 @@ var Mode = cli.Mode{
 		p := &proxy{udpIdle: 5 * time.Minute, framing: linesrv.Framing{Kind: linesrv.KindNone}}
 		fs.Group("Proxy")
 		fs.Func("listen", "SPEC", "Takes clients at ws://HOST:PORT, wss://…, tcp://…, tls://…, udp://…, unix:/PATH, or one on stdin and stdout: stdio:.", func(s string) (err error) {
-			if p.source, err = parseSource(s); err == nil && p.source.secure {
+			if p.source, err = listen.ParseSpec(s); err == nil && p.source.Secure {
 				err = fs.ByName["tls"].Set("true")
+			}
+			if p.source.Scheme == "line" {
+				err = errors.New("want tcp:// for lines: -framing line shows them")
 			}
 			return err
 		})
@@ -77,8 +80,8 @@ var Mode = cli.Mode{
 			if fs.Given("max-message") {
 				p.maxMessage = p.listener.MaxMessage
 			}
-			if p.source.port != "" {
-				p.listener.Listen(p.source.host, p.source.port)
+			if p.source.Port != "" {
+				p.listener.Listen(p.source.Host, p.source.Port)
 			}
 			p.framing.KeepCR = true
 			p.show = p.show || p.output.Verbose || fs.Given("format") || fs.Given("raw") || fs.Given("max-show")
@@ -134,7 +137,7 @@ func targetTLSFlags(fs *cli.Flags) *dial.TLS {
 
 // proxy is what the flags said, and the proxy at work.
 type proxy struct {
-	source     source
+	source     listen.Spec
 	remote     *target // nil: none
 	header     httpmini.Header
 	text       bool
@@ -184,7 +187,7 @@ func (s *session) Kill() { s.abort(wsproto.ErrServerClosed) }
 
 func (p *proxy) run(ctx context.Context, env *cli.Env, args []string) error {
 	stdout := env.Stdout
-	if p.source.scheme == "stdio" { // that is the client's
+	if p.source.Scheme == "stdio" { // that is the client's
 		here := *env
 		here.Stdout = env.Stderr
 		env = &here
@@ -201,7 +204,7 @@ func (p *proxy) run(ctx context.Context, env *cli.Env, args []string) error {
 	handshakes, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	p.ctx, p.cancel = handshakes, cancel
-	switch p.source.scheme {
+	switch p.source.Scheme {
 	case "stdio":
 		return p.serveStdio(ctx, env.Stdin, stdout)
 	case "tcp":
@@ -229,7 +232,7 @@ func (p *proxy) prepare() (err error) {
 	if p.remote == nil && p.config == "" {
 		return cli.Usagef("missing -remote_host URL or -config_path FILE")
 	}
-	web := p.source.scheme == "ws" || p.source.scheme == ""
+	web := p.source.Scheme == "ws" || p.source.Scheme == ""
 	p.routes = &routes{other: p.remote}
 	switch {
 	case p.config == "":

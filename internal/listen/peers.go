@@ -1,0 +1,101 @@
+package listen
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"socketsrv/internal/cli"
+)
+
+// Peers makes a connection of each sender of datagrams, until that is closed. Its fields
+// are set before Serve.
+type Peers struct {
+	Datagrams *Datagrams
+	Max       int                          // at once
+	Handle    func(nc net.Conn, at Source) // runs on a goroutine of its own; nc is closed after it
+	Refused   func(at Source, why error)   // told once for each reason why a datagram may not be answered: it is dropped
+	Full      func()                       // there are Max
+
+	running sync.WaitGroup
+	refused map[error]bool
+
+	mu    sync.Mutex
+	peers map[Source]*peer
+}
+
+// maxQueued is how many datagrams wait for who handles them; more are dropped, as UDP does.
+const maxQueued = 64
+
+// Serve reads until the socket is closed, and returns when the last Handle did.
+func (s *Peers) Serve() error {
+	s.peers, s.refused = map[Source]*peer{}, map[error]bool{}
+	defer s.running.Wait()
+	return s.Datagrams.Serve(make([]byte, cli.MaxDatagram+1), s.came)
+}
+
+// came takes a datagram to the connection of its sender.
+func (s *Peers) came(p []byte, at Source, why error) {
+	if why != nil {
+		if !s.refused[why] {
+			s.refused[why] = true
+			s.Refused(at, why)
+		}
+		return
+	}
+	s.mu.Lock()
+	c := s.peers[at]
+	if c == nil && len(s.peers) >= s.Max {
+		s.mu.Unlock()
+		s.Full()
+		return
+	}
+	begins := c == nil
+	if begins {
+		c = &peer{s: s, at: at, in: make(chan []byte, maxQueued), done: make(chan struct{})}
+		s.peers[at] = c
+	}
+	s.mu.Unlock()
+	select {
+	case c.in <- append([]byte(nil), p...):
+	default:
+	}
+	if begins {
+		s.running.Go(func() {
+			defer c.Close()
+			s.Handle(c, at)
+		})
+	}
+}
+
+// A peer is who sends datagrams, as a connection. A read deadline ends it: it would not
+// know of any other end.
+type peer struct {
+	net.Conn // nil: what it alone has is not asked for
+	s        *Peers
+	at       Source
+	in       chan []byte
+	once     sync.Once
+	done     chan struct{}
+}
+
+func (c *peer) Read(b []byte) (int, error) {
+	select {
+	case p := <-c.in:
+		return copy(b, p), nil
+	case <-c.done:
+		return 0, net.ErrClosed
+	}
+}
+
+func (c *peer) Write(p []byte) (int, error)     { return len(p), c.s.Datagrams.Write(p, c.at) }
+func (c *peer) SetReadDeadline(time.Time) error { return c.Close() }
+func (c *peer) Close() error {
+	c.once.Do(func() {
+		c.s.mu.Lock()
+		delete(c.s.peers, c.at)
+		c.s.mu.Unlock()
+		close(c.done)
+	})
+	return nil
+}

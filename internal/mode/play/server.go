@@ -1,0 +1,215 @@
+package play
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+
+	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
+	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
+	"socketsrv/internal/tlsconf"
+	"socketsrv/linesrv"
+	"socketsrv/wsproto"
+)
+
+// serving is what the flags of a server said, and the server at work.
+type serving struct {
+	spec     listen.Spec
+	listener *listen.Listener
+	once     bool // one conversation is all
+	long     bool // datagrams may be answered by more than came
+
+	table   accept.Table
+	clients atomic.Int64
+	full    atomic.Bool // was said
+	first   chan error  // how the first conversation ended
+}
+
+func (p *play) serverFlags(fs *cli.Flags) {
+	v := &p.serving
+	v.first = make(chan error, 1)
+	fs.Func("listen", "SPEC", "Plays the server to each client that comes to tcp://HOST:PORT, tls://…, ws://…, wss://…, line://…, udp://… or unix:/PATH.", func(s string) (err error) {
+		if v.spec, err = listen.ParseSpec(s); v.spec.Scheme == "stdio" {
+			err = errors.New("want an address: stdin and stdout are for -proxy")
+		}
+		return err
+	})
+	fs.Switch(&v.once, "once", "Ends with the first client, by what came of its conversation.")
+	fs.Switch(&v.long, "udp-long-answers", "Answers UDP by more than came, too: for a network where nobody forges addresses.")
+	v.listener = listen.AddListener(fs, "127.0.0.1", "0")
+	fs.Unlist("host", "port", "max-memory", "message-timeout", "idle-timeout", "ping-interval", "ping-timeout")
+}
+
+// serve plays the file to all that come.
+func (p *play) serve(ctx context.Context) error {
+	v := &p.serving
+	proto, framing := v.spec.Scheme, linesrv.Framing{}
+	var secure *listen.TLS
+	if v.spec.Secure {
+		if !tlsconf.Available {
+			return cli.ErrNoTLS
+		}
+		secure = listen.NewTLS(p.dial.TLS.Options)
+		proto = map[string]string{"tcp": "tls", "ws": "wss"}[proto]
+	}
+	if err := p.start(proto, framing); err != nil {
+		return err
+	}
+	v.listener.Listen(v.spec.Host, v.spec.Port)
+	if proto == "udp" {
+		return p.serveDatagrams(ctx)
+	}
+	if !p.isWebSocket() {
+		v.listener.Refuse = func(net.Conn) { p.tooMany() }
+	}
+	ln, err := v.listener.Open(ctx, p.env, p.con, v.spec.Scheme, secure)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	handle := p.stream
+	if p.isWebSocket() {
+		ln = (&accept.Bound{Max: v.listener.MaxConns, Refuse: httpmini.Refuse, Full: p.tooMany}).Listen(ln)
+		handle = p.webSocket
+	}
+	return p.until(ctx, ln.Close, func() error { return v.table.Serve(ln, handle, p.con.Error) })
+}
+
+// until serves until ctx or with -once the first conversation ends; then end closes what
+// is listened on.
+func (p *play) until(ctx context.Context, end, serve func() error) error {
+	v := &p.serving
+	var first error
+	wait := func() error {
+		select {
+		case first = <-v.first:
+		case <-v.table.Stopped():
+		}
+		return nil
+	}
+	servers := []func() error{serve}
+	if v.once {
+		servers = append(servers, wait)
+	}
+	err := listen.ServeAll(ctx, &v.listener.Serving, func(ctx context.Context) {
+		end()
+		v.table.Shutdown(ctx)
+	}, servers...)
+	if err == nil {
+		err = first
+	}
+	if err == nil && p.report.failed > 0 {
+		err = cli.Fail(cli.ExitExpect, nil)
+	}
+	return err
+}
+
+func (p *play) tooMany() {
+	if !p.serving.full.Swap(true) {
+		p.con.Error(errors.New("as many clients as -max-conns allows, more are turned away"))
+	}
+}
+
+// A client is one of the connections of a server.
+type client struct {
+	cancel context.CancelFunc
+	pipe   *pipe
+}
+
+func (c *client) Stop() { c.cancel() }
+func (c *client) Kill() { c.pipe.Close() }
+
+// enter begins the conversation with who comes over nc; leave ends it.
+func (p *play) enter(nc net.Conn, peer string) (ctx context.Context, below *pipe, who event.Event, leave func()) {
+	v := &p.serving
+	ctx, cancel := context.WithCancel(context.Background())
+	if p.timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, p.timeout)
+	}
+	c := &client{cancel, &pipe{Conn: nc, ctx: ctx}}
+	if _, ok := v.table.Add(c); !ok {
+		cancel()
+	}
+	who = event.Event{Proto: p.proto, Client: int(v.clients.Add(1) - 1), Peer: peer}
+	return ctx, c.pipe, who, func() {
+		v.table.Remove(c)
+		cancel()
+		nc.Close()
+	}
+}
+
+func (p *play) opened(who event.Event, path string) {
+	p.con.Status("client %d: %s", who.Client, cli.Field(who.Peer+path))
+	who.Event, who.Path = event.Open, path
+	p.con.Event(who)
+}
+
+// ended says what became of a conversation.
+func (p *play) ended(ctx context.Context, who event.Event, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))
+	}
+	if ctx.Err() == nil || err == nil || !errors.Is(err, context.Canceled) {
+		select {
+		case p.serving.first <- err:
+		default:
+		}
+	}
+}
+
+func (p *play) stream(nc net.Conn) {
+	ctx, below, who, leave := p.enter(nc, accept.Peer(nc.RemoteAddr()))
+	defer leave()
+	if secure, ok := nc.(interface{ HandshakeContext(context.Context) error }); ok {
+		if err := secure.HandshakeContext(ctx); err != nil {
+			p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))
+			return
+		}
+	}
+	p.opened(who, "")
+	p.ended(ctx, who, p.conversation(ctx, who, p.plain(below, false), below, newInbox()))
+}
+
+func (p *play) webSocket(nc net.Conn) {
+	ctx, below, who, leave := p.enter(nc, accept.Peer(nc.RemoteAddr()))
+	defer leave()
+	flags := listen.WebSocket{Origins: []string{"*"}, Subprotocols: p.dial.WS.Subprotocols, NoCompression: p.dial.WS.NoCompression}
+	in := newInbox()
+	server := &httpmini.Server{HeadTimeout: p.serving.listener.HandshakeTimeout, Log: p.con.Error, Handler: func(x *httpmini.Exchange) {
+		conn, err := wsproto.AcceptExchange(x, flags.AcceptOptions(p.serving.spec.Secure), p.config(who, in))
+		if err != nil {
+			p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))
+			return
+		}
+		p.opened(who, x.Request.Target)
+		p.ended(ctx, who, p.conversation(ctx, who, &socket{below, conn}, below, in))
+	}}
+	server.ServeConn(below)
+}
+
+// serveDatagrams plays the file to each who sends one.
+func (p *play) serveDatagrams(ctx context.Context) error {
+	v := &p.serving
+	pc, end, err := v.listener.OpenPacket(ctx, p.env, p.con)
+	if err != nil {
+		return err
+	}
+	defer end()
+	peers := &listen.Peers{Datagrams: listen.NewDatagrams(pc), Max: v.listener.MaxConns, Full: p.tooMany,
+		Refused: func(at listen.Source, why error) {
+			p.con.Error(fmt.Errorf("datagrams of %v are not answered: %w", at, why))
+		},
+		Handle: func(nc net.Conn, at listen.Source) {
+			ctx, below, who, leave := p.enter(nc, at.String())
+			defer leave()
+			p.opened(who, "")
+			w := &datagrams{pipe: below, bounded: !v.long && !at.True()}
+			p.ended(ctx, who, p.conversation(ctx, who, w, below, newInbox()))
+		}}
+	return p.until(ctx, end, peers.Serve)
+}

@@ -1,0 +1,298 @@
+package play
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"socketsrv/internal/cli"
+	"socketsrv/internal/rawio"
+	"socketsrv/internal/talkfile"
+	"socketsrv/internal/tlsconf"
+	"socketsrv/linesrv"
+	"socketsrv/wsproto"
+)
+
+// An item is a message that came, or bytes of a stream.
+type item struct {
+	kind talkfile.Kind // of a WebSocket's, else Text
+	data []byte
+	at   time.Time
+}
+
+// A wire is a connection as messages. One goroutine reads, another one does the rest.
+type wire interface {
+	read() (item, error) // io.EOF is the end of a stream
+	send(kind talkfile.Kind, p []byte) error
+	end() error                          // our side ends, without a Close frame
+	close(code int, reason string) error // ends politely; 0: without a code
+	hangUp(ended bool)                   // at last; ended: the peer's end was read
+}
+
+// A pipe is the connection below a wire, on top of TLS. What is written can be cut, and
+// takes as long as the peer goes on to accept some of it.
+type pipe struct {
+	net.Conn
+	ctx context.Context // ends pauses
+
+	mu     sync.Mutex
+	size   int           // of a piece; 0: all
+	pause  time.Duration // between two
+	inside bool          // a piece went out since split
+}
+
+func (p *pipe) split(size int, pause time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.size, p.pause, p.inside = size, pause, false
+}
+
+func (p *pipe) Write(b []byte) (n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	writing := rawio.Writing{Stall: cli.WriteStall}
+	for n < len(b) && err == nil {
+		piece := b[n:]
+		if p.size > 0 {
+			piece = piece[:min(p.size, len(piece))]
+			if p.inside && p.pause > 0 {
+				if err := sleep(p.ctx, p.pause); err != nil {
+					return n, err
+				}
+			}
+			p.inside = true
+		}
+		var m int
+		m, err = writing.Write(p.Conn, piece)
+		n += m
+	}
+	return n, err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Write has deadlines of its own.
+func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
+func (p *pipe) SetDeadline(t time.Time) error    { return p.SetReadDeadline(t) }
+
+// NetConn lets others look inside.
+func (p *pipe) NetConn() net.Conn { return p.Conn }
+
+// CloseWrite ends our side at every level.
+func (p *pipe) CloseWrite() (err error) {
+	for nc := p.Conn; nc != nil; nc = below(nc) {
+		if half, ok := nc.(interface{ CloseWrite() error }); ok {
+			err = errors.Join(err, half.CloseWrite())
+		}
+	}
+	return err
+}
+
+// reset ends the socket below TLS, so that nothing is said but RST.
+func (p *pipe) reset() {
+	for nc := p.Conn; nc != nil; nc = below(nc) {
+		if socket, ok := nc.(interface{ SetLinger(int) error }); ok {
+			socket.SetLinger(0)
+			nc.Close()
+		}
+	}
+	p.Close()
+}
+
+func below(nc net.Conn) net.Conn {
+	if outer, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		return outer.NetConn()
+	}
+	return nil
+}
+
+// queued returns how much of what was written the peer has not got.
+func (p *pipe) queued() int {
+	for nc := p.Conn; nc != nil; nc = below(nc) {
+		if raw := rawio.Socket(nc); raw != nil {
+			n, _ := rawio.Queued(raw)
+			return n
+		}
+	}
+	return 0
+}
+
+// What the end of a stream may be.
+var (
+	errNoCloseNotify = errors.New("TLS ended without close_notify (RFC 8446 6.1)")
+	errHungUp        = errors.New("we hung up")
+)
+
+// isReset reports whether the peer cut the connection.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// A stream is a connection of bytes, cut into messages unless cutter is nil.
+type stream struct {
+	*pipe
+	cutter *linesrv.Cutter
+	buf    []byte
+	rest   []byte // read and not cut
+	err    error  // of reading; what is in cutter comes first
+}
+
+func newStream(p *pipe, framing linesrv.Framing, max int64) *stream {
+	s := &stream{pipe: p, buf: make([]byte, 32<<10)}
+	if framing.Kind != linesrv.KindNone {
+		s.cutter = &linesrv.Cutter{Framing: framing, Max: int(max)}
+	}
+	return s
+}
+
+func (s *stream) read() (item, error) {
+	for s.cutter != nil {
+		message, rest, ok, err := s.cutter.Next(s.rest)
+		switch s.rest = rest; {
+		case err != nil:
+			return item{}, err
+		case ok:
+			return item{data: bytes.Clone(message)}, nil
+		}
+		silent := s.err == nil && !s.fill()
+		if s.err == nil && !silent {
+			continue
+		}
+		if message, _ := s.cutter.Finish(); message != nil {
+			return item{data: message}, nil
+		}
+		if !silent {
+			return item{}, s.err
+		}
+	}
+	for s.err == nil {
+		if s.fill(); len(s.rest) > 0 {
+			return item{data: bytes.Clone(s.rest)}, nil
+		}
+	}
+	return item{}, s.err
+}
+
+// fill reads once. It returns false when the silence is over that ends a message.
+func (s *stream) fill() bool {
+	if s.cutter != nil && s.cutter.Kind == linesrv.KindIdle && s.cutter.Pending() != nil {
+		s.SetReadDeadline(time.Now().Add(s.cutter.Silence))
+		defer s.SetReadDeadline(time.Time{})
+	}
+	n, err := s.Read(s.buf)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	switch s.rest, s.err = s.buf[:n], err; {
+	case err == io.EOF && tlsconf.Cut(s.pipe):
+		s.err = errNoCloseNotify
+	case errors.Is(err, net.ErrClosed):
+		s.err = errHungUp
+	}
+	return true
+}
+
+func (s *stream) send(_ talkfile.Kind, p []byte) (err error) {
+	if s.cutter != nil {
+		if p, err = s.cutter.Framing.Append(nil, p); err != nil {
+			return err
+		}
+	}
+	_, err = s.Write(p)
+	return err
+}
+
+func (s *stream) end() error              { return s.CloseWrite() }
+func (s *stream) close(int, string) error { return s.Close() }
+func (p *pipe) hangUp(bool)               { p.Close() }
+
+// Datagrams are messages by themselves, and have no end.
+type datagrams struct {
+	*pipe
+	buf     []byte
+	bounded bool // no more may be sent than came: who it goes to is not proved
+	credit  atomic.Int64
+}
+
+var errLong = errors.New("more than came, which -udp-long-answers allows")
+
+func (d *datagrams) read() (item, error) {
+	if d.buf == nil {
+		d.buf = make([]byte, cli.MaxDatagram+1)
+	}
+	n, err := d.Read(d.buf)
+	if errors.Is(err, net.ErrClosed) {
+		err = errHungUp
+	}
+	d.credit.Add(int64(n))
+	return item{data: bytes.Clone(d.buf[:n])}, err
+}
+
+func (d *datagrams) send(_ talkfile.Kind, p []byte) error {
+	if d.credit.Add(-int64(len(p))) < 0 && d.bounded {
+		return errLong
+	}
+	_, err := d.pipe.Conn.Write(p) // whole
+	return err
+}
+
+func (d *datagrams) end() error              { return nil }
+func (d *datagrams) close(int, string) error { return d.Close() }
+
+// A socket is a WebSocket.
+type socket struct {
+	below *pipe
+	conn  *wsproto.Conn
+}
+
+func (s *socket) read() (item, error) {
+	m, err := s.conn.ReadMessage()
+	kind := talkfile.Text
+	if m.Opcode == wsproto.OpBinary {
+		kind = talkfile.Binary
+	}
+	return item{kind: kind, data: bytes.Clone(m.Data)}, err
+}
+
+func (s *socket) send(kind talkfile.Kind, p []byte) error {
+	switch kind {
+	case talkfile.Ping:
+		return s.conn.Ping(p)
+	case talkfile.Pong:
+		return s.conn.Pong(p)
+	case talkfile.Binary:
+		return s.conn.WriteMessage(wsproto.OpBinary, p)
+	}
+	return s.conn.WriteMessage(wsproto.OpText, p)
+}
+
+func (s *socket) end() error { return s.below.CloseWrite() }
+
+func (s *socket) close(code int, reason string) error {
+	return s.conn.CloseWrite(wsproto.StatusCode(code), reason)
+}
+
+// hangUp has our last frame arrive where the peer waits for it.
+func (s *socket) hangUp(ended bool) {
+	defer s.below.Close()
+	if ended {
+		defer time.AfterFunc(endTime, func() { s.below.Close() }).Stop()
+		s.conn.Close(wsproto.StatusNormalClosure, "")
+	}
+}
