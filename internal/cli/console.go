@@ -25,7 +25,7 @@ type Output struct {
 	Color   string // auto, always, never
 	Style   event.Style
 
-	Lossy bool // the mode goes on where nobody reads its words
+	Lossy bool // the mode goes on where nobody reads its words; those without room are counted
 
 	recordMax int64
 }
@@ -316,6 +316,10 @@ func (c *Console) Close() error {
 	}
 	if c.waiting != nil {
 		c.waiting.Flush(FlushTime) // in a time of its own: stdout may have used up the other
+		if n := c.waiting.Dropped(); n > 0 {
+			c.Line(fmt.Sprintf("%s: this was not read: %s dropped", Program, Plural(n, "line")))
+			c.waiting.Flush(FlushTime)
+		}
 	}
 	if c.log != nil {
 		c.log.Close()

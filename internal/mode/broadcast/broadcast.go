@@ -43,6 +43,7 @@ var Mode = cli.Mode{
 		fs.Size(&b.queue, "queue", "Lets SIZE bytes wait for a client that is slow.")
 		fs.Choice(&b.slow, "slow", "Drops messages for a client whose queue is full, or closes it with 1013.", "drop", "close")
 		fs.Check(func() error {
+			b.output.Lossy = !b.output.JSON
 			if b.queue < 1 || b.queue > 1<<30 {
 				return cli.Usagef("-queue: want 1 to 1G")
 			}

@@ -33,6 +33,7 @@ var Mode = cli.Mode{
 		fs.Framing(&e.framing, "Cuts what TCP clients send into messages, each of which is sent back.")
 		fs.Check(func() error {
 			e.framing.KeepCR = true // it goes back as it came
+			e.output.Lossy = !e.output.JSON
 			return nil
 		})
 		e.tls = listen.AddTLS(fs)
