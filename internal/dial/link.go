@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -171,7 +172,11 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 	case t.Stream():
 		return &stream, nil
 	}
-	return &framedLink{streamLink: stream, cutter: linesrv.Cutter{Framing: t.framing, Max: int(min(c.MaxMessage, math.MaxInt32))}}, nil
+	framed := framedLink{streamLink: stream, cutter: linesrv.Cutter{Framing: t.framing, Max: int(min(c.MaxMessage, math.MaxInt32))}}
+	if t.Scheme == "line" {
+		return &lineLink{framedLink: framed}, nil
+	}
+	return &framed, nil
 }
 
 // never is a time-out that somebody else takes care of.
@@ -290,6 +295,51 @@ func (l *framedLink) Send(m wsproto.Message) error {
 }
 
 func (l *framedLink) Reply(m wsproto.Message) error { return l.Send(m) }
+
+// A lineLink leads to a line server. It ends by "disconnect", as socket-oneline's own
+// client does, whose server serves nobody any more after a bare end; unless what was
+// sent ends the connection anyway, or the server did.
+type lineLink struct {
+	framedLink
+	ends atomic.Bool
+}
+
+func (l *lineLink) Receive() (wsproto.Message, error) {
+	m, err := l.framedLink.Receive()
+	if err != nil {
+		l.ends.Store(true)
+	}
+	return m, err
+}
+
+func (l *lineLink) Send(m wsproto.Message) error {
+	if word := string(m.Data); word == "disconnect" || word == "shutdown" {
+		l.ends.Store(true)
+	}
+	return l.framedLink.Send(m)
+}
+
+func (l *lineLink) Reply(m wsproto.Message) error { return l.Send(m) }
+
+func (l *lineLink) Finish(code wsproto.StatusCode, reason string) error {
+	l.sayDisconnect()
+	return l.framedLink.Finish(code, reason)
+}
+
+func (l *lineLink) Close() {
+	l.sayDisconnect()
+	l.framedLink.Close()
+}
+
+// sayDisconnect says so once. That it cannot be said is no failure: it is the end.
+func (l *lineLink) sayDisconnect() {
+	if l.ends.CompareAndSwap(false, true) {
+		l.nc.SetWriteDeadline(time.Now().Add(lastWord))
+		l.write([]byte("disconnect\n"))
+	}
+}
+
+const lastWord = time.Second // that "disconnect" may take of a server that reads nothing
 
 // A datagramLink sends and receives datagrams.
 type datagramLink struct {

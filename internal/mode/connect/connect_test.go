@@ -766,3 +766,34 @@ func FuzzConnectTarget(f *testing.F) {
 		}
 	})
 }
+
+// TestConnectLine: a line server is told that we go, once, as socket-oneline's own
+// client does, and not where it ends the connection by itself.
+func TestConnectLine(t *testing.T) {
+	for _, tt := range []struct{ name, flags, stdin, want string }{
+		{"end of stdin", "", "ping\nwhat\n", "ping\nwhat\ndisconnect\n"},
+		{"-count met", "-m ping -count 1", "", "ping\ndisconnect\n"},
+		{"typed", "", "ping\ndisconnect\n", "ping\ndisconnect\n"},
+		{"the server is ended", "", "shutdown\n", "shutdown\n"},
+		{"the server ends", "-n -m bye", "", "bye\n"},
+	} {
+		got := make(chan string, 1)
+		addr := kit.ListenFor(t, "tcp", func(nc net.Conn) {
+			var all strings.Builder
+			lines := bufio.NewScanner(nc)
+			for lines.Scan() {
+				fmt.Fprintln(&all, lines.Text())
+				if slices.Contains([]string{"disconnect", "shutdown", "bye"}, lines.Text()) {
+					nc.(*net.TCPConn).CloseWrite()
+				} else {
+					io.WriteString(nc, "pong\n")
+				}
+			}
+			got <- all.String()
+		})
+		ran := runReal(strings.NewReader(tt.stdin), append([]string{"-connect", "line://" + addr}, strings.Fields(tt.flags)...)...)
+		if got := <-got; got != tt.want || ran.Code != 0 {
+			t.Errorf("%s: exit %d, %s; sent %q, want %q", tt.name, ran.Code, ran.Stderr, got, tt.want)
+		}
+	}
+}
