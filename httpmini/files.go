@@ -18,8 +18,8 @@ import (
 // fields are set before the first call and not changed later. The zero value
 // answers 404 to everything.
 //
-// Nothing outside Root is reached, by links neither: os.Root sees to that. An
-// absolute link is followed to what it names below Root. Only regular files are opened; the rest (FIFOs, devices, sockets) is 403. FileName
+// Nothing outside Root is reached, by links neither unless Outside is set: os.Root
+// sees to that. An absolute link is followed to what it names below Root. Only regular files are opened; the rest (FIFOs, devices, sockets) is 403. FileName
 // says which paths stand for which files.
 //
 // Every file has a strong ETag, made of its size and the time it was changed in
@@ -34,6 +34,7 @@ type Files struct {
 	Only     string   // if not "": the one file of Root that is served, by its name and as /
 	Header   Header   // added to every answer, in place of a field of the same name
 	Dotfiles bool     // names that begin with a dot are served, too
+	Outside  bool     // links that lead out of Root are followed, too
 	NoList   bool     // a directory without index.html is 403 in place of a list
 	NoGzip   bool     // text is sent as it is to those who accept gzip, too
 	Allow    string   // the methods that Allow names; "" means GET, HEAD, OPTIONS
@@ -172,7 +173,7 @@ func (f *Files) file(x *Exchange, name string, info fs.FileInfo) {
 		f.answer(x, rep, nil)
 		return
 	}
-	file, err := f.Root.OpenFile(name, os.O_RDONLY|openFlags, 0)
+	file, err := f.open(name)
 	if err != nil {
 		f.Refuse(x, statusOf(err))
 		return

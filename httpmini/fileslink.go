@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -34,7 +35,24 @@ func (f *Files) stat(name string) (real string, info fs.FileInfo, err error) {
 			return inside, info, nil
 		}
 	}
-	return name, nil, err
+	if f.Outside {
+		info, err = os.Stat(f.outside(name))
+	}
+	return name, info, err
+}
+
+// open opens what stat found.
+func (f *Files) open(name string) (*os.File, error) {
+	file, err := f.Root.OpenFile(name, os.O_RDONLY|openFlags, 0)
+	if err != nil && f.Outside {
+		return os.OpenFile(f.outside(name), os.O_RDONLY|openFlags, 0)
+	}
+	return file, err
+}
+
+// outside is the name for the system of what is below the root.
+func (f *Files) outside(name string) string {
+	return filepath.Join(f.Root.Name(), filepath.FromSlash(name))
 }
 
 // follow resolves the links of a name; ok says that all of them stay inside.

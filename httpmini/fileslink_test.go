@@ -54,6 +54,25 @@ func TestAbsoluteLinks(t *testing.T) {
 	}
 }
 
+// Outside follows links that lead out, through folders too, and opens nothing but files.
+func TestOutside(t *testing.T) {
+	root := plant(t, tree{"in.txt": "in", "out": "-> ../secret"})
+	beside := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(beside, "x"), []byte("content of x"), 0o644))
+	must(t, os.Symlink(beside, filepath.Join(root.Name(), "dir")))
+	must(t, os.Symlink(os.DevNull, filepath.Join(root.Name(), "device")))
+	must(t, os.Symlink("nowhere", filepath.Join(root.Name(), "dangling")))
+	addr := serveFiles(t, &Files{Root: root, Outside: true}, nil)
+	for target, want := range map[string]string{"/in.txt": "in", "/out": secret, "/dir/x": "content of x", "/device": "Forbidden\n", "/dangling": "Not Found\n", "/dir/../../secret": "Bad Request\n"} {
+		if r := ask(t, addr, "GET "+target); r.body != want {
+			t.Errorf("GET %s: %d %q, want %q", target, r.Status, r.body, want)
+		}
+	}
+	if list := ask(t, addr, "GET /dir/").body; !strings.Contains(list, `"./x"`) {
+		t.Errorf("the folder outside is listed as %s", list)
+	}
+}
+
 // S6: one file is served, by its name and without.
 func TestOnlyFile(t *testing.T) {
 	root := plant(t, tree{"one.txt": "the one", "two.txt": "hidden", ".dot": "dot", "d/x": "hidden"})

@@ -126,7 +126,7 @@ func jsonList(entries []entry) []byte {
 // readDir reads a directory, up to one entry more than are listed. long says that
 // it counts in longLists until its list is sent.
 func (f *Files) readDir(name string) (found []fs.DirEntry, long bool, err error) {
-	dir, err := f.Root.OpenFile(name, openFlags, 0)
+	dir, err := f.open(name)
 	if err != nil {
 		return nil, false, err
 	}

@@ -9,9 +9,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +39,7 @@ var Mode = cli.Mode{
 		fs.Group("Files")
 		fs.Switch(&h.files.NoList, "no-list", "Answers 403 for a directory without index.html instead of a list.")
 		fs.Switch(&h.files.Dotfiles, "dotfiles", "Serves names that begin with a dot too.")
+		fs.Switch(&h.files.Outside, "follow-links", "Follows links that lead out of DIR too; uploads do not.")
 		fs.Switch(&h.files.NoGzip, "no-gzip", "Does not compress text.")
 		fs.Func("header", "'N: V'", "Adds this field to every answer; may be repeated.", h.addField)
 		fs.Switch(&h.cors, "cors", "Lets pages of any origin read.")
@@ -136,6 +139,9 @@ func (h *httpd) run(ctx context.Context, env *cli.Env, args []string) error {
 	}
 	defer ln.Close()
 	ws := h.webSocket()
+	for _, url := range addresses(h.proto, ln.Addr()) {
+		con.Status("%s", url)
+	}
 	handler := ws.ServeExchange
 	if h.debug || h.redirects { // all requests are alike, handshakes too
 		handler = h.serve
@@ -162,10 +168,32 @@ func (h *httpd) run(ctx context.Context, env *cli.Env, args []string) error {
 // openRoot opens what is served: a folder, or one file.
 func (h *httpd) openRoot(name string) (err error) {
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-		name, h.files.Only = filepath.Dir(name), filepath.Base(name)
+		name, h.files.Only, h.files.Outside = filepath.Dir(name), filepath.Base(name), true
 	}
 	h.files.Root, err = os.OpenRoot(name)
 	return err
+}
+
+// addresses are the URLs to type where a server listens on all interfaces, one for
+// each of them.
+func addresses(proto string, at net.Addr) (urls []string) {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return nil
+	}
+	interfaces, _ := net.Interfaces()
+	for _, i := range interfaces {
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			n, ok := a.(*net.IPNet)
+			if !ok || n.IP.IsLinkLocalUnicast() || tcp.IP.To4() != nil && n.IP.To4() == nil {
+				continue
+			}
+			urls = append(urls, proto+"://"+net.JoinHostPort(n.IP.String(), strconv.Itoa(tcp.Port))+"/")
+			break
+		}
+	}
+	return urls
 }
 
 // webSocket is the server that echoes, and leaves what is no handshake to h.
@@ -204,7 +232,7 @@ func (h *httpd) serve(x *httpmini.Exchange) {
 	}
 	if refusal := policy.Admit(req); refusal != nil {
 		if h.debug {
-			h.show(x, refusal.Status, nil)
+			h.show(x, refusal.Status).end(nil, 0, nil)
 		}
 		x.Send(refusal)
 		return
@@ -212,7 +240,7 @@ func (h *httpd) serve(x *httpmini.Exchange) {
 	switch {
 	case h.cors && isPreflight(req):
 		if h.debug {
-			h.show(x, 204, nil)
+			h.show(x, 204).end(nil, 0, nil)
 		}
 		h.preflight(x)
 	case h.redirects:

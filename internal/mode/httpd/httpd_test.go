@@ -359,6 +359,28 @@ func TestHttpdDebugAll(t *testing.T) {
 	p.Stop()
 }
 
+// TestHttpdDebugFlow: -D shows the head as it came, and what there is of the body before
+// the rest comes.
+func TestHttpdDebugFlow(t *testing.T) {
+	p := kit.Background(t, Mode, "-D", "-port", "0")
+	nc := kit.DialTCP(t, p.Addr("http"))
+	io.WriteString(nc, "POST /h HTTP/1.1\r\nHost:  localhost \r\nCOOKIE:a=s3cret\r\nX:y\r\nContent-Length: 8\r\n\r\n")
+	p.Stdout.WaitFor(t, `(?m)^Host:  localhost $\n^COOKIE: \*\*\*$\n^X:y$\n`)
+	io.WriteString(nc, "hello")
+	p.Stdout.WaitFor(t, `connection #0: hello\n$`)
+	io.WriteString(nc, "you")
+	p.Stdout.WaitFor(t, `connection #0: you\n\n$`)
+	p.Stop()
+}
+
+// TestHttpdAddresses: what to type is told where it listens on all interfaces.
+func TestHttpdAddresses(t *testing.T) {
+	p := kit.Background(t, Mode, "-port", "0", "-host", "0.0.0.0", t.TempDir())
+	_, port, _ := net.SplitHostPort(p.Addr("http"))
+	p.Stderr.WaitFor(t, `(?m)^http://127\.0\.0\.1:`+port+`/$`)
+	p.Stop()
+}
+
 // TestHttpdOneFile is S6: a file as argument is served, and nothing beside it.
 func TestHttpdOneFile(t *testing.T) {
 	dir := kit.WebRoot(t, map[string]string{"a.txt": "hello", "b.txt": "secret"})
@@ -371,6 +393,14 @@ func TestHttpdOneFile(t *testing.T) {
 	}
 	if r := webAsk(t, "GET", base+"/b.txt", ""); r.StatusCode != 404 {
 		t.Errorf("another file: %d %q", r.StatusCode, r.body)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(dir, "a.txt"), link); err != nil {
+		t.Skip(err)
+	}
+	p = kit.Background(t, Mode, "-port", "0", link)
+	if r := webAsk(t, "GET", "http://"+p.Addr("http")+"/", ""); r.body != "hello" {
+		t.Errorf("a link as argument: %d %q", r.StatusCode, r.body)
 	}
 }
 

@@ -123,58 +123,65 @@ func hostOf(addr net.Addr) string {
 // reveal shows the request on stdout, its body without gzip or deflate, and
 // answers 200.
 func (h *httpd) reveal(x *httpmini.Exchange) {
-	show := h.show(x, 200, x.Request.Body)
-	body, size, err := h.readBody(x.Request)
-	show(body, size, err)
+	shown := h.show(x, 200)
+	body, size, err := h.readBody(x.Request, shown.payload)
+	shown.end(body, size, err)
 	if err == nil { // else the server answers what is wrong with the body
 		h.text(x, 200, "OK")
 	}
 }
 
-// show shows the head of a request at once, and what follows it with the function it
-// returns; body is nil where nothing will.
-func (h *httpd) show(x *httpmini.Exchange, status int, body io.Reader) (rest func(body []byte, size int64, err error)) {
+// A shown is a request that -D shows.
+type shown struct {
+	h *httpd
+	e event.Event
+}
+
+// show shows the head of a request at once, as it came.
+func (h *httpd) show(x *httpmini.Exchange, status int) *shown {
 	req := x.Request
 	n := h.counts.shown.Add(1) - 1
-	line := req.Method + " " + req.Target + " HTTP/1." + strconv.Itoa(req.Minor)
-	head := make([]byte, 0, 512)
-	for _, f := range req.Header {
-		if !h.showSecrets {
-			f.Value = cli.Concealed(f)
+	var head strings.Builder
+	for line := range strings.Lines(strings.TrimRight(req.Raw, "\r\n")) {
+		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		if value = strings.Trim(value, " \t"); ok && !h.showSecrets && head.Len() > 0 && cli.Concealed(httpmini.Field{Name: name, Value: value}) != value {
+			line = name + ": ***"
 		}
-		head = append(head, f.Name+": "+f.Value+"\n"...)
+		head.WriteString(strings.TrimRight(line, "\r\n") + "\n")
 	}
-	e := event.Event{Event: "request", Proto: h.proto, Client: int(n), Peer: x.RemoteAddr().String(), Path: req.Target, Code: status, Head: line + "\n" + string(head)}
-	e.Fields = []event.Data{event.Text("method", req.Method), event.Text("version", "1."+strconv.Itoa(req.Minor))}
+	s := &shown{h, event.Event{Event: "request", Proto: h.proto, Client: int(n), Peer: x.RemoteAddr().String(), Path: req.Target, Code: status, Head: head.String()}}
+	s.e.Fields = []event.Data{event.Text("method", req.Method), event.Text("version", "1."+strconv.Itoa(req.Minor))}
 	note := ""
 	if status != 200 {
 		note = fmt.Sprintf(" (answered %d)", status)
 	}
 	if !h.output.JSON {
-		h.con.Write(event.AppendHead([]byte("< request #"+strconv.FormatInt(n, 10)+": "+e.Peer+note+"\n"), "", e.Head))
+		h.con.Write(event.AppendHead([]byte("< request #"+strconv.FormatInt(n, 10)+": "+s.e.Peer+note+"\n"), "", s.e.Head))
 	}
-	if body == nil {
-		h.con.Event(e)
+	return s
+}
+
+// payload shows what has come of the body.
+func (s *shown) payload(p []byte, size int64) {
+	if s.h.output.JSON || size == 0 {
+		return
 	}
-	return func(body []byte, size int64, err error) {
-		e.Payload, e.Size = body, size
-		if err != nil {
-			e.Err = cli.ErrorText(err)
-		}
-		h.con.Event(e)
-		if h.output.JSON {
-			return
-		}
-		var b []byte
-		if size > 0 {
-			style := h.con.Style()
-			e.Event, e.Err = event.Message, ""
-			b = event.AppendText(b, &e, &style)
-		}
-		if err != nil {
-			b = append(event.AppendField(append(b, "X "...), cli.ErrorText(err)), '\n')
-		}
-		h.con.Write(append(b, '\n'))
+	e, style := s.e, s.h.con.Style()
+	e.Event, e.Payload, e.Size = event.Message, p, size
+	s.h.con.Write(event.AppendText(nil, &e, &style))
+}
+
+// end is called when all of the body has come, or what came of it.
+func (s *shown) end(body []byte, size int64, err error) {
+	s.e.Payload, s.e.Size = body, size
+	var b []byte
+	if err != nil {
+		s.e.Err = cli.ErrorText(err)
+		b = append(event.AppendField([]byte("X "), s.e.Err), '\n')
+	}
+	s.h.con.Event(s.e)
+	if !s.h.output.JSON {
+		s.h.con.Write(append(b, '\n'))
 	}
 }
 
@@ -190,28 +197,56 @@ func (h *httpd) unreadable(peer net.Addr, raw string, err error) {
 	}
 }
 
-// readBody reads a request's body; what is beyond -max-message is counted and not
-// kept. One that cannot be inflated comes as it is.
-func (h *httpd) readBody(req *httpmini.Request) (body []byte, size int64, err error) {
-	body, err = io.ReadAll(io.LimitReader(req.Body, h.listener.MaxMessage))
-	if err != nil {
-		return body, int64(len(body)), err
-	}
-	rest, err := io.Copy(io.Discard, req.Body)
-	size = int64(len(body)) + rest
-	if err != nil {
-		return body, size, err
-	}
-	if rest > 0 || !req.Header.Has("Content-Encoding") {
-		return body, size, nil
-	}
-	coded := httpmini.Answer{Response: &httpmini.Response{Header: req.Header, Body: bytes.NewReader(body)}}
-	r, err := coded.Decoded(h.listener.MaxMessage)
-	if err == nil {
-		var plain []byte
-		if plain, err = io.ReadAll(r); err == nil {
-			return plain, int64(len(plain)), nil
+// readBody reads a request's body and shows it: what has come when nothing more does
+// for a while, and the rest. What is beyond -max-message is counted and not kept. One
+// that is coded is shown as a whole, as it comes where it cannot be inflated.
+func (h *httpd) readBody(req *httpmini.Request, show func(p []byte, size int64)) (body []byte, size int64, err error) {
+	const while = 200 * time.Millisecond
+	pieces := make(chan []byte)
+	go func() {
+		defer close(pieces)
+		for err == nil {
+			buf, n := make([]byte, 32<<10), 0
+			if n, err = req.Body.Read(buf); n > 0 {
+				pieces <- buf[:n]
+			}
+		}
+	}()
+	coded := req.Header.Has("Content-Encoding")
+	pause := time.NewTimer(while)
+	defer pause.Stop()
+	from, seen := 0, int64(0) // of body, of size: what is shown
+	for open := true; open; {
+		var p []byte
+		select {
+		case p, open = <-pieces:
+			body = append(body, p[:min(int64(len(p)), h.listener.MaxMessage-int64(len(body)))]...)
+			size += int64(len(p))
+			pause.Reset(while)
+		case <-pause.C:
+			if !coded {
+				show(body[from:], size-seen)
+				from, seen = len(body), size
+			}
 		}
 	}
-	return body, size, nil
+	if err == io.EOF {
+		err = nil
+	}
+	if coded && err == nil && size == int64(len(body)) {
+		body, size = h.inflated(req, body)
+	}
+	show(body[from:], size-seen)
+	return body, size, err
+}
+
+// inflated is a body without its coding, as it is where that is not to be.
+func (h *httpd) inflated(req *httpmini.Request, body []byte) ([]byte, int64) {
+	coded := httpmini.Answer{Response: &httpmini.Response{Header: req.Header, Body: bytes.NewReader(body)}}
+	if r, err := coded.Decoded(h.listener.MaxMessage); err == nil {
+		if plain, err := io.ReadAll(r); err == nil {
+			body = plain
+		}
+	}
+	return body, int64(len(body))
 }
