@@ -31,7 +31,9 @@ func (t *transfer) deliver(a *httpmini.Answer) error {
 		}
 	}
 	if !skip {
-		if err := t.copy(a); err != nil {
+		err := t.copy(a)
+		t.showFaults(a.Response)
+		if err != nil {
 			return err
 		}
 		if a.RawTrailer != "" {

@@ -262,9 +262,15 @@ func encoded(p piece, encoder string, stdin io.Reader) (piece, error) {
 	}
 	if encoder == "quoted-printable" {
 		var b bytes.Buffer
-		w := quotedprintable.NewWriter(&b)
-		w.Write(text)
-		w.Close()
+		for i, line := range bytes.Split(text, []byte("\r\n")) { // other line ends are data, as for curl
+			if i > 0 {
+				b.WriteString("\r\n")
+			}
+			w := quotedprintable.NewWriter(&b)
+			w.Binary = true
+			w.Write(line)
+			w.Close()
+		}
 		return textPiece(b.String()), nil
 	}
 	const line = 76

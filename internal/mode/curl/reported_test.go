@@ -99,6 +99,7 @@ var reported = []struct {
 	{"comma", `-s -F f=@a,b SRV`, "a=A;b=B", nil, 0, "ok", []string{`filename="a"`, `filename="b"`}, ""},
 	{"GF", `-s -F 'f=@n;headers="X-A: b"' SRV`, "n=N", nil, 0, "ok", []string{"X-A: b\r\n\r\nN"}, ""},
 	{"GF nested", `-s -F 'm=(;type=multipart/alternative' -F '=a;encoder=base64' -F '=)' SRV`, "", nil, 0, "ok", []string{"multipart/alternative; boundary=", "Content-Transfer-Encoding: base64\r\n\r\nYQ=="}, ""},
+	{"GF quoted", `-s -F 'f=<n;encoder=quoted-printable' SRV`, "n=a=é\nb\r\nc", nil, 0, "ok", []string{"\r\n\r\na=3D=C3=A9=0Ab\r\nc\r\n--"}, ""},
 	{"GF2", `-s -F 'f=hello;filename=x.txt' SRV`, "", nil, 0, "ok", []string{"Content-Type: text/plain\r\n\r\nhello"}, ""},
 	{"C0", `-s -C 0 -o f SRV`, "f=0123", []string{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"}, 0, "", []string{"!Range"}, "f=0123456789"},
 	{"C1", `-s -C - -o f SRV`, "f=0123", []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n0123"}, 0, "", []string{"Range: bytes=4-"}, "f=0123"},
@@ -119,11 +120,14 @@ var reported = []struct {
 	{"Z1", `-s -z 'Wed 01 Sep 2021 12:18:00' SRV`, "", nil, 0, "ok", []string{"If-Modified-Since: Wed, 01 Sep 2021 12:18:00 GMT"}, ""},
 	{"K1", `-s -b jar -H 'Host: app.test' SRV`, "jar=app.test\tFALSE\t/\tFALSE\t0\ta\t1\n127.0.0.1\tFALSE\t/\tFALSE\t0\tb\t2\n", nil, 0, "ok", []string{"Cookie: a=1\r\n"}, ""},
 	{"K3", `-sL -b x=1 SRV/a`, "", []string{strings.Replace(found("/b"), "Content", "Set-Cookie: y=2\r\nContent", 1), okAnswer}, 0, "ok", []string{"GET /b", "Cookie: x=1\r\n"}, ""},
-	{"K5", `-s -b h SRV`, "h=Set-Cookie: sid=1/ Domain=127.0.0.1/ Path=/", nil, 0, "ok", []string{"!"}, ""},
+	{"K5", `-s -b h SRV`, "h=Set-Cookie: sid=1/ Domain=127.0.0.1/ Path=/", nil, 0, "ok", []string{"Cookie: sid=1\r\n"}, ""},
 	{"W1", `-s -o o -w @fmt SRV`, `fmt=a: %{http_code}\n` + "\n" + `b: %{size_download}\n` + "\n", nil, 0, "a: 200\nb: 2\n", nil, "o=ok"},
 	{"W3", `-sL --max-redirs 0 -o /dev/null -w '%{http_code} %{redirect_url}' SRV/a`, "", []string{found("/b")}, 47, "302 http://SRV/b", nil, ""},
 	{"N1", `-s -K a -K b`, "a=next\nurl=SRV/1\n;b=next\nurl=SRV/2\n", nil, 0, "okok", []string{"GET /1", "GET /2"}, ""},
-	{"GK", `-K -`, "", nil, 2, "", nil, ""},
+	{"GK", `-s -K -`, "stdin=url=SRV/k\n", nil, 0, "ok", []string{"GET /k"}, ""},
+	{"GK nothing", `-K -`, "", nil, 2, "", nil, ""},
+	{"P1", `NO_PROXY=127.0.0.1 -s -x http://127.0.0.1:1 SRV`, "", nil, 0, "ok", []string{"GET / HTTP"}, ""},
+	{"P1 httpoxy", `HTTP_PROXY=http://127.0.0.1:1 -s SRV`, "", nil, 0, "ok", []string{"GET / HTTP"}, ""},
 	{"U1", `-s -G -d q=é SRV/p`, "", nil, 0, "ok", []string{"GET /p?q=%C3%A9 HTTP"}, ""},
 	{"U3", `-s SRV/a{}b`, "", nil, 3, "", []string{"!GET"}, ""},
 	{"U3 query", `-s 'SRV/?filter={}'`, "", nil, 3, "", []string{"!GET"}, ""},
@@ -138,6 +142,7 @@ var reported = []struct {
 	{"GE", `-s --etag-save e SRV`, "", []string{"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 2\r\n\r\nok"}, 0, "ok", nil, "e=\"x\"\n"},
 	{"GE compare", `-s --etag-compare e -o f SRV`, "e=\"x\"\n;f=old", []string{"HTTP/1.1 304 Not Modified\r\n\r\n"}, 0, "", []string{`If-None-Match: "x"`}, "f=old"},
 	{"GI", `-s --interface 127.0.0.1 SRV`, "", nil, 0, "ok", nil, ""},
+	{"GI port", `-s --local-port 40000-49999 -o /dev/null -w '%{local_ip}' SRV`, "", nil, 0, "127.0.0.1", nil, ""},
 	{"GI none", `-s --interface if!none SRV`, "", nil, 45, "", []string{"!GET"}, ""},
 	{"GT", `-s --raw SRV`, "", []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"}, 0, "2\r\nok\r\n0\r\n\r\n", nil, ""},
 	{"GT trace", `-s --trace-ascii t -o o -A '' -H Accept: -H Host: SRV`, "", nil, 0, "", nil, "t=== Info, 27 bytes (0x1b)\n0000:   Trying"},
@@ -171,7 +176,16 @@ func TestReported(t *testing.T) {
 				}
 			}
 			env, stdout, stderr := testEnv()
-			exit := do(t, env, shellWords(strings.ReplaceAll(tt.line, "SRV", "http://"+s.addr))...)
+			words := shellWords(strings.ReplaceAll(tt.line, "SRV", "http://"+s.addr))
+			if name, value, ok := strings.Cut(words[0], "="); ok {
+				words = words[1:]
+				env.Getenv = func(s string) string { return map[string]string{name: value}[s] }
+			}
+			if f, err := os.Open("stdin"); err == nil {
+				defer func(was *os.File) { os.Stdin = was; f.Close() }(os.Stdin)
+				os.Stdin = f
+			}
+			exit := do(t, env, words...)
 			if got := strings.ReplaceAll(stdout.String(), s.addr, "SRV"); exit != tt.exit || got != tt.stdout {
 				t.Errorf("exit %d, %q; want %d, %q; stderr %q", exit, got, tt.exit, tt.stdout, stderr)
 			}
@@ -182,6 +196,20 @@ func TestReported(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFaultsShown: -v tells which rules an answer broke, each once.
+func TestFaultsShown(t *testing.T) {
+	s := newScript(t, "HTTP/1.1 200\nX : a\n b\nTransfer-Encoding: chunked\n\n2  \r\nok\r\n0 \r\n\r\n")
+	env, stdout, stderr := testEnv()
+	if exit := do(t, env, "-sv", "http://"+s.addr); exit != 0 || stdout.String() != "ok" {
+		t.Errorf("exit %d, %q, %q", exit, stdout, stderr)
+	}
+	for _, want := range []string{"line does not end in CRLF", "folded field line", "malformed field line", "no blank behind the status code", "blanks behind the size of a chunk"} {
+		if n := strings.Count(stderr.String(), "* The server breaks a rule, which is forgiven: "+want+"\n"); n != 1 {
+			t.Errorf("%q is told %d times in %q", want, n, stderr)
+		}
 	}
 }
 

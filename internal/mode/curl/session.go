@@ -131,7 +131,8 @@ type attempt struct {
 	headerSize          int64
 	requestSize         int64
 	down, up            int64
-	headErr             error // of writing a head
+	headErr             error           // of writing a head
+	faults              httpmini.Faults // that were shown
 
 	// For the meter, which looks on from its own goroutine: bytes of bodies so far,
 	// and in all where that is known.

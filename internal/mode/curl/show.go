@@ -57,6 +57,15 @@ func (t *transfer) received(r *httpmini.Response) {
 	if r.Raw != madeHead {
 		t.showHead(r.Raw)
 	}
+	t.showFaults(r)
+}
+
+// showFaults tells which rules the server has broken so far.
+func (t *transfer) showFaults(r *httpmini.Response) {
+	for _, err := range (r.Faults &^ t.faults).Errors() {
+		t.info("The server breaks a rule, which is forgiven: %v", err)
+	}
+	t.faults |= r.Faults
 }
 
 // showHead passes on what came of a head, byte for byte.
