@@ -184,6 +184,15 @@ func (c *Console) Emit(e *event.Event) {
 	c.Writer.Emit(e)
 }
 
+// Show is Emit for what -q does not print, but -json and -record have.
+func (c *Console) Show(e *event.Event) {
+	if c.flags.Quiet && !c.flags.JSON {
+		c.note(e)
+		return
+	}
+	c.Emit(e)
+}
+
 // Add is Emit for one that may wait for the next.
 func (c *Console) Add(e *event.Event) {
 	c.note(e)

@@ -11,6 +11,7 @@ import (
 	"socketsrv/internal/event"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/connect"
+	"socketsrv/internal/mode/dump"
 	"socketsrv/internal/mode/echo"
 	"socketsrv/internal/tlsconf"
 )
@@ -53,6 +54,28 @@ func TestRecord(t *testing.T) {
 		if text := strings.Join(got, ", "); text != want {
 			t.Errorf("%s: %s; want %s", name, text, want)
 		}
+	}
+}
+
+// TestRecordQuietly: -q leaves nothing out of a recording, and that prints nothing.
+func TestRecordQuietly(t *testing.T) {
+	dir := t.TempDir()
+	server := kit.Background(t, dump.Mode, "-host", "unix:"+filepath.Join(dir, "s"), "-reply", "{}!", "-q", "-record", filepath.Join(dir, "r"))
+	if code := kit.Background(t, connect.Mode, "unix:"+filepath.Join(dir, "s"), "-wait", "10s", "-m", "hi", "-count", "1").Wait(); code != 0 {
+		t.Fatalf("connect: exit %d", code)
+	}
+	server.Stop()
+	b, err := os.ReadFile(filepath.Join(dir, "r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"event":"open"`, `"dir":"in","size":3,"text":"hi\n"`, `"dir":"out","size":4,"text":"hi\n!"`, `"event":"close"`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("no %s in %s", want, b)
+		}
+	}
+	if out := server.Stdout.String(); out != "" {
+		t.Errorf("-q prints %q", out)
 	}
 }
 

@@ -342,7 +342,7 @@ func (d *dump) fileSent(c *client, f *fileOut, sent int64, err error) {
 	case d.output.JSON:
 		d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Size: sent,
 			Fields: []event.Data{event.Text("file", f.name), event.Float("seconds", took.Seconds())}})
-	case d.shows:
+	case !d.output.Quiet:
 		d.say(fmt.Sprintf("> sent file to %v: %s, %s in %.3f s\n", c, event.Field(f.name), cli.Plural(sent, "byte"), took.Seconds()))
 	}
 }

@@ -141,7 +141,7 @@ func (d *dump) run(ctx context.Context, env *cli.Env, args []string) (err error)
 	}
 	defer con.Close()
 	d.prompt, d.con, d.now = prompt, con, env.Now
-	d.shows = d.output.JSON || !d.output.Quiet
+	d.shows = d.output.Events() || !d.output.Quiet
 	d.met, d.left, d.talked = make(chan struct{}), make(chan struct{}, 1), make(chan struct{})
 	d.Program.Warn = func(line string) { con.Detail("%s", line) }
 	d.protocols = []*protocol{{name: "udp", noun: "UDP session"}, {name: "tcp", noun: "TCP connection"}, {name: "ws", noun: "WebSocket connection"}}
@@ -314,7 +314,7 @@ func (d *dump) opened(t target) {
 	c.since = d.now()
 	c.number = c.protocol.next()
 	if d.shows {
-		d.con.Emit(&event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path, Head: c.head})
+		d.con.Show(&event.Event{Event: event.Open, Proto: c.proto, Client: c.number, Peer: c.peer, Path: c.path, Head: c.head})
 	}
 	c.protocol.join(t)
 	d.moved.Add(1)
@@ -324,7 +324,7 @@ func (d *dump) opened(t target) {
 // received shows a message; the opcode is "" where messages have no type.
 func (d *dump) received(c *client, opcode string, p []byte) {
 	if d.shows {
-		d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
+		d.con.Show(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
 	}
 	d.goal.look(c, p)
 }
@@ -333,7 +333,7 @@ func (d *dump) received(c *client, opcode string, p []byte) {
 func (d *dump) sent(c *client, opcode string, p []byte) {
 	d.moved.Add(1)
 	if d.shows {
-		d.con.Emit(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Opcode: opcode, Payload: p})
+		d.con.Show(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Opcode: opcode, Payload: p})
 	}
 }
 
@@ -342,7 +342,7 @@ func (d *dump) closed(c *client, ev event.Event) {
 	d.moved.Add(1)
 	if d.shows {
 		ev.Event, ev.Proto, ev.Client, ev.Peer, ev.Path = event.Close, c.proto, c.number, c.peer, c.path
-		d.con.Emit(&ev)
+		d.con.Show(&ev)
 	}
 }
 

@@ -122,7 +122,12 @@ func (u *udpServer) datagram(p []byte, from listen.Source, why error) {
 	u.moved.Add(1)
 	if u.shows {
 		u.settle() // after the line of what it may answer
-		u.con.Add(&event.Event{Event: event.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: event.In, Payload: p})
+		e := event.Event{Event: event.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: event.In, Payload: p}
+		if u.output.Quiet {
+			u.con.Show(&e)
+		} else {
+			u.con.Add(&e)
+		}
 		select {
 		case u.shown <- struct{}{}:
 		default:

@@ -306,7 +306,7 @@ func (w *wsServer) frame(u *wsproto.User, received bool, h wsproto.Header, p []b
 		c.pings.Add(-1)
 	}
 	if w.shows && (asked || w.output.Verbose || w.output.JSON) {
-		w.con.Emit(c.control(received, h.Opcode, p))
+		w.con.Show(c.control(received, h.Opcode, p))
 	}
 }
 
@@ -411,7 +411,7 @@ func (c *wsClient) sendFile(f *fileOut) error {
 func (c *wsClient) ping(p []byte) error {
 	c.pings.Add(1)
 	if c.w.shows && !c.w.output.Verbose && !c.w.output.JSON { // else frame shows it
-		c.w.con.Emit(c.control(false, wsproto.OpPing, p))
+		c.w.con.Show(c.control(false, wsproto.OpPing, p))
 	}
 	if err := c.u.Ping(p); err != nil {
 		c.pings.Add(-1)

@@ -162,8 +162,10 @@ func (c *conversation) do(s *talkfile.Step, captured [][]byte) (err error) {
 	p := s.Payload.Bytes(captured)
 	switch s.Verb {
 	case talkfile.Send:
+		c.went(s, p) // told before it is done, so that no answer is told first
 		err = c.wire.send(s.Kind, p)
 	case talkfile.Raw:
+		c.went(s, p)
 		_, err = c.pipe.Write(p)
 	case talkfile.Wait:
 		return sleep(c.ctx, c.paced(s.D))
@@ -178,9 +180,6 @@ func (c *conversation) do(s *talkfile.Step, captured [][]byte) (err error) {
 	case talkfile.Reset:
 		c.said = true
 		c.pipe.reset()
-	}
-	if err == nil && (s.Verb == talkfile.Send || s.Verb == talkfile.Raw) {
-		c.went(s, p)
 	}
 	return err
 }

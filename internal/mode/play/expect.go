@@ -10,6 +10,7 @@ import (
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/talkfile"
+	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
@@ -41,9 +42,18 @@ func (c *conversation) more(limit int) (grew bool) {
 		if c.loose && c.have {
 			it.data = append(c.head.data, it.data...)
 		}
+		it.data = c.line(it.data)
 		c.head, c.have, grew = it, true, true
 	}
 	return grew
+}
+
+// line is p without the CR that does not belong to a line.
+func (c *conversation) line(p []byte) []byte {
+	if c.framing.Kind == linesrv.KindLine && !c.framing.KeepCR {
+		return bytes.TrimSuffix(p, []byte{'\r'})
+	}
+	return p
 }
 
 // drop takes the message out of the head, or n bytes of a loose stream.
@@ -177,7 +187,7 @@ func (c *conversation) fit(s *talkfile.Step, want []byte) (how, n int) {
 		return yes, len(want)
 	case c.loose && bytes.HasPrefix(want, data):
 		return perhaps, 0
-	case !c.loose && bytes.Equal(data, want) && (c.head.kind == s.Kind || !c.isWebSocket()):
+	case !c.loose && bytes.Equal(data, c.line(want)) && (c.head.kind == s.Kind || !c.isWebSocket()):
 		return yes, 0
 	}
 	return no, 0

@@ -149,13 +149,15 @@ type stream struct {
 	*pipe
 	cutter *linesrv.Cutter
 	buf    []byte
-	rest   []byte // read and not cut
-	err    error  // of reading; what is in cutter comes first
+	rest   []byte    // read and not cut
+	err    error     // of reading; what is in cutter comes first
+	sent   time.Time // the last message
 }
 
 func newStream(p *pipe, framing linesrv.Framing, max int64) *stream {
 	s := &stream{pipe: p, buf: make([]byte, 32<<10)}
 	if framing.Kind != linesrv.KindNone {
+		framing.KeepCR = true // which what is recorded has, and more takes away
 		s.cutter = &linesrv.Cutter{Framing: framing, Max: int(max)}
 	}
 	return s
@@ -213,8 +215,14 @@ func (s *stream) send(_ talkfile.Kind, p []byte) (err error) {
 		if p, err = s.cutter.Framing.Append(nil, p); err != nil {
 			return err
 		}
+		if d := time.Until(s.sent.Add(2 * s.cutter.Silence)); s.cutter.Kind == linesrv.KindIdle && d > 0 {
+			if err = sleep(s.ctx, d); err != nil { // else two would be one
+				return err
+			}
+		}
 	}
 	_, err = s.Write(p)
+	s.sent = time.Now()
 	return err
 }
 
