@@ -165,18 +165,27 @@ func (l *recordedListener) Accept() (net.Conn, error) {
 func (c *Console) KeyLog() io.Writer { return c.rec.KeyLog() }
 
 // finish says as an event what the program ends with, unless one said it already,
-// and ends the recording.
-func (c *Console) finish(err error) {
-	if f, ok := errors.AsType[*Failure](err); err != nil && ExitCode(err) != ExitOK && (!ok || f.Err != nil) {
-		if text := ErrorText(err); text != c.erred {
-			c.Event(event.Event{Event: event.Error, Client: -1, Err: text})
-			c.Flush(FlushTime)
+// and ends the recording. What it returns is still to be said.
+func (c *Console) finish(err error) error {
+	defer func() {
+		if err := c.rec.Close(); err != nil {
+			c.Line(Program + ": " + c.flags.Record + ": " + ErrorText(err))
 		}
+	}()
+	if f, ok := errors.AsType[*Failure](err); err == nil || ExitCode(err) == ExitOK || ok && f.Err == nil {
+		return err
 	}
-	if err := c.rec.Close(); err != nil {
-		c.Line(Program + ": " + c.flags.Record + ": " + ErrorText(err))
+	if text := ErrorText(err); text != c.erred {
+		c.Event(event.Event{Event: event.Error, Client: -1, Err: text})
 	}
+	if c.wordless() && c.Flush(FlushTime) == nil && ExitCode(err) != ExitUsage {
+		return &Failure{ExitCode(err), nil}
+	}
+	return err
 }
+
+// wordless says whether events are all that is said.
+func (c *Console) wordless() bool { return c.flags.JSON && c.flags.Log == "" }
 
 // Emit prints an event, and records it.
 func (c *Console) Emit(e *event.Event) {
@@ -208,26 +217,27 @@ func (c *Console) note(e *event.Event) {
 	}
 }
 
-// Status prints a line of status, unless -q. It is escaped as a whole, so that
-// args may come from a peer.
+// Status prints a line of status, unless -q; with -json only to the file of -log. It
+// is escaped as a whole, so that args may come from a peer.
 func (c *Console) Status(format string, args ...any) {
-	if !c.flags.Quiet {
+	if !c.flags.Quiet && !c.wordless() {
 		c.Line(fmt.Sprintf(format, args...))
 	}
 }
 
 // Detail is Status for what only -v shows.
 func (c *Console) Detail(format string, args ...any) {
-	if c.flags.Verbose {
+	if c.flags.Verbose && !c.wordless() {
 		c.Line(fmt.Sprintf(format, args...))
 	}
 }
 
-// Error prints what went wrong without ending the program; with -json it is an
-// event as well.
+// Error says what went wrong without ending the program.
 func (c *Console) Error(err error) {
 	text := ErrorText(err)
-	c.Line(Program + ": " + text)
+	if !c.wordless() {
+		c.Line(Program + ": " + text)
+	}
 	c.Event(event.Event{Event: event.Error, Client: -1, Err: text})
 }
 

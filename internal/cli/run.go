@@ -85,7 +85,7 @@ func (t Table) run(ctx context.Context, argv []string, env *Env) error {
 	if err == nil {
 		err = f(ctx, env, args)
 		if con := *env.opened; con != nil {
-			con.finish(err)
+			err = con.finish(err)
 		}
 	}
 	return hint(err, Program+" -"+m.Name)

@@ -90,7 +90,7 @@ func (c *Client) dialWebSocketLink(ctx context.Context, env *cli.Env, con *cli.C
 	}
 	cfg.Tap = c.tap(con, t, l.beat)
 	if c.Lenient {
-		cfg.Lenient = func(err error) { con.Line("passed over: " + cli.ErrorText(err)) }
+		cfg.Lenient = func(err error) { con.Error(errors.New("passed over: " + cli.ErrorText(err))) }
 	}
 	var err error
 	if l.Conn, err = c.DialWebSocket(ctx, env, con, &t, cfg); err != nil {

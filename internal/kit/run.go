@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,6 +30,7 @@ const Patience = 20 * time.Second
 type Run struct {
 	*cli.Running
 	t              *testing.T
+	json           bool
 	Stdout, Stderr Written
 }
 
@@ -36,7 +38,7 @@ type Run struct {
 func Background(t *testing.T, m cli.Mode, args ...string) *Run {
 	t.Helper()
 	in := cli.StartInside(context.Background(), cli.Table{m}, append([]string{m.Name}, args...)...)
-	r := &Run{in, t, Written{in.Stdout}, Written{in.Stderr}}
+	r := &Run{in, t, slices.Contains(args, "-json"), Written{in.Stdout}, Written{in.Stderr}}
 	t.Cleanup(func() { r.Stop() })
 	return r
 }
@@ -44,7 +46,10 @@ func Background(t *testing.T, m cli.Mode, args ...string) *Run {
 // Addr waits until the mode listens for proto and returns the address.
 func (r *Run) Addr(proto string) string {
 	r.t.Helper()
-	return r.Stderr.WaitFor(r.t, `(?m)^listening on `+proto+` (\S+)$`)[1]
+	if r.json {
+		return r.Stdout.WaitFor(r.t, `"event":"listening","proto":"(?:`+proto+`)","addr":"([^"]+)"`)[1]
+	}
+	return r.Stderr.WaitFor(r.t, `(?m)^listening on (?:`+proto+`) (\S+)$`)[1]
 }
 
 // Stop sends SIGTERM, if it still runs, and returns the exit code.
@@ -78,12 +83,6 @@ func (w Written) WaitFor(t *testing.T, pattern string) []string {
 		t.Fatal(err)
 	}
 	return match
-}
-
-// JSONAddr is the address in the first event.
-func (r *Run) JSONAddr() string {
-	r.t.Helper()
-	return r.Stdout.WaitFor(r.t, `"event":"listening".*"addr":"([^"]+)"`)[1]
 }
 
 // WantEnd checks how a mode ends and, by a pattern, what it said.

@@ -46,12 +46,7 @@ func TestProxyProtocol(t *testing.T) {
 		{proxy.Mode, "-listen tcp://127.0.0.1:0 -remote_host tcp://" + target, "tcp", "hello", client},
 	} {
 		p := kit.Background(t, tt.mode, append(strings.Fields(tt.flags), "-proxy-protocol")...)
-		addr := ""
-		if strings.Contains(tt.flags, "-json") {
-			addr = p.JSONAddr()
-		} else {
-			addr = p.Addr(tt.proto)
-		}
+		addr := p.Addr(tt.proto)
 		good := kit.DialTCP(t, addr)
 		io.WriteString(good, "PROXY TCP4 192.0.2.7 192.0.2.8 50001 80\r\n"+tt.send)
 		shown := p.Stderr
@@ -64,7 +59,10 @@ func TestProxyProtocol(t *testing.T) {
 		if answer, _ := io.ReadAll(liar); len(answer) > 0 {
 			t.Errorf("%s: who sends no header is answered %q", tt.mode.Name, answer)
 		}
-		p.Stderr.WaitFor(t, `socketsrv: \S+:\d+: the connection does not begin with a PROXY header: "GET /\\x1b\[2J`)
+		if shown = p.Stderr; strings.Contains(tt.flags, "-json") {
+			shown = p.Stdout
+		}
+		shown.WaitFor(t, `\S+:\d+: the connection does not begin with a PROXY header: \\?"GET /\\+x1b\[2J`)
 		good.Close()
 		p.Stop()
 	}
@@ -110,7 +108,7 @@ func TestHaproxy(t *testing.T) {
 	for version, send := range map[string]string{"v1": "send-proxy", "v2": "send-proxy-v2"} {
 		server := kit.Background(t, echo.Mode, "-tcp-port", "0", "-ws-port", "off", "-proxy-protocol", "-json")
 		port := freePort(t)
-		foreign(t, port, "haproxy", fmt.Sprintf("%slisten l\n bind 127.0.0.1:%s\n server s %s %s\n", haproxyHead, port, server.JSONAddr(), send), "-db", "-f")
+		foreign(t, port, "haproxy", fmt.Sprintf("%slisten l\n bind 127.0.0.1:%s\n server s %s %s\n", haproxyHead, port, server.Addr(`\w+`), send), "-db", "-f")
 		nc := kit.DialTCP(t, "127.0.0.1:"+port)
 		kit.Swap(t, nc, "hello", "hello")
 		server.Stdout.WaitFor(t, `"event":"open","proto":"tcp","client":\d+,"peer":"`+nc.LocalAddr().String()+`"`)

@@ -33,7 +33,7 @@ func TestBroadcastReport(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	p.Stderr.WaitFor(t, `^1 client, 1 connected, 1 room, 1 message, 2 bytes`)
+	p.Stdout.WaitFor(t, `"event":"summary"`)
 	c.Close(4321, "grüße")
 	p.Stdout.WaitFor(t, `"event":"close"`)
 	p.Stop()

@@ -77,7 +77,7 @@ func TestLineUnixTLS(t *testing.T) {
 		t.Skip("this build has no TLS")
 	}
 	p = kit.Background(t, Mode, "-port", "0", "-tls", "-json")
-	nc, err = tls.Dial("tcp", p.JSONAddr(), &tls.Config{InsecureSkipVerify: true})
+	nc, err = tls.Dial("tcp", p.Addr(`\w+`), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func TestBytes(t *testing.T) {
 		{"tcp://127.0.0.1:0", "tcp", "tcp://" + plain, "-idle-timeout 10s"},
 		{"tcp://127.0.0.1:0", "tcp", "unix:" + socket, ""},
 		{"unix:" + filepath.Join(t.TempDir(), "p"), "tcp", "tcp://" + plain, ""},
-		{"tls://127.0.0.1:0", "tls", "tcp://" + plain, "-json"},
+		{"tls://127.0.0.1:0", "tls", "tcp://" + plain, "-record " + filepath.Join(t.TempDir(), "r")},
 		{"tls://127.0.0.1:0", "tls", "tls://" + secure, "-k"},
 		{"tcp://127.0.0.1:0", "tls", "tls://" + secure, "-k -ca " + t.TempDir()},
 	} {
