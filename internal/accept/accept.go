@@ -190,7 +190,7 @@ func (b *Bound) Listen(ln net.Listener) net.Listener {
 	if b.Max <= 0 {
 		return ln
 	}
-	return &bounded{Listener: ln, Bound: b, refusals: make(chan struct{}, maxRefusals)}
+	return &bounded{Listener: ln, Bound: b, refusals: make(chan struct{}, maxRefusals), giveBack: func() { b.open.Add(-1) }}
 }
 
 // Limit is Listen of a Bound of which no more is asked.
@@ -202,6 +202,7 @@ type bounded struct {
 	net.Listener
 	*Bound
 	refusals chan struct{} // holds one element for each refusal under way
+	giveBack func()        // a place
 	once     sync.Once
 }
 
@@ -212,7 +213,7 @@ func (l *bounded) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= int64(l.Max) {
-			return l.wrap(c), nil
+			return wrap(c, l.giveBack), nil
 		}
 		l.open.Add(-1)
 		l.count()
@@ -262,20 +263,57 @@ func (l *bounded) turnAway(c net.Conn) {
 	}()
 }
 
-func (l *bounded) wrap(c net.Conn) net.Conn {
+// wrap returns c with its methods; then is called by the first Close.
+func wrap(c net.Conn, then func()) net.Conn {
 	switch c := c.(type) {
 	case *net.TCPConn:
-		return &tcpConn{TCPConn: c, place: place{open: &l.open}}
+		return &tcpConn{TCPConn: c, place: place{then: then}}
 	case *net.UnixConn:
-		return &unixConn{UnixConn: c, place: place{open: &l.open}}
-	case *tcpConn: // of another Bound
-		c.outer = &l.open
+		return &unixConn{UnixConn: c, place: place{then: then}}
+	case wrapped: // by another Bound
+		c.andThen(then)
 		return c
+	case secure:
+		return &secureConn{secure: c, place: place{then: then}}
 	}
-	if c, ok := c.(secure); ok {
-		return &secureConn{secure: c, place: place{open: &l.open}}
+	return &otherConn{Conn: c, place: place{then: then}}
+}
+
+// One returns a listener of one connection, which was there before. After that Accept
+// waits until it is closed; then the listener is closed too.
+func One(c net.Conn) net.Listener {
+	l := &one{addr: c.LocalAddr(), ready: make(chan net.Conn, 1), over: make(chan struct{})}
+	l.ready <- wrap(c, func() { l.Close() })
+	return l
+}
+
+type one struct {
+	addr  net.Addr
+	ready chan net.Conn
+	over  chan struct{}
+	once  sync.Once
+}
+
+func (l *one) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.ready:
+		return c, nil
+	default:
 	}
-	return &otherConn{Conn: c, place: place{open: &l.open}}
+	<-l.over
+	return nil, net.ErrClosed
+}
+
+func (l *one) Close() error {
+	l.once.Do(func() { close(l.over) })
+	return nil
+}
+
+func (l *one) Addr() net.Addr { return l.addr }
+
+type wrapped interface {
+	net.Conn
+	andThen(func())
 }
 
 // secure is a connection of TLS.
@@ -288,19 +326,21 @@ type secure interface {
 
 // A place is one of the max connections.
 type place struct {
-	open  *atomic.Int64
-	outer *atomic.Int64 // of a Bound around that; nil: there is none
+	then  func() // gives it back
 	given atomic.Bool
 	name  net.Addr // what a PROXY header says of the client; nil: nothing
 }
 
 func (p *place) giveBack() {
 	if p.given.CompareAndSwap(false, true) {
-		p.open.Add(-1)
-		if p.outer != nil {
-			p.outer.Add(-1)
-		}
+		p.then()
 	}
+}
+
+// andThen has another place given back too.
+func (p *place) andThen(then func()) {
+	first := p.then
+	p.then = func() { first(); then() }
 }
 
 // setName is called before anybody else has the connection.

@@ -34,6 +34,7 @@ type Env struct {
 	Exit        func(code int)   // ends the process at once
 	Descriptors int              // how many may be open; 0: nobody knows
 
+	Given  *Given    // sockets that the process was started with; nil: none
 	opened **Console // of the mode that runs, also where Env is a copy
 	Modes  Table     // of the program that runs
 	Topics []Topic   // what its -help has beside modes
@@ -64,7 +65,7 @@ func System() *Env {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // what listens here is to be plain TCP to who looks at it
 	keepAlive(&lc)
-	return &Env{
+	env := &Env{
 		Stdin:        os.Stdin,
 		Stdout:       os.Stdout,
 		Stderr:       os.Stderr,
@@ -81,6 +82,10 @@ func System() *Env {
 		Descriptors:  descriptors(),
 		Reports:      reportSignals,
 	}
+	if given := givenBySystemd(); given != nil {
+		given.use(env)
+	}
+	return env
 }
 
 // Lookup asks the system, but for localhost and the names below it, which are

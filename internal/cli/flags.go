@@ -22,6 +22,7 @@ type Flags struct {
 	ByName map[string]*Flag
 	checks []func() error
 	modes  []string // what a mistyped flag may have been meant as, too
+	Inetd  bool     // a flag said that stdin and stdout are a client
 
 	// For a command line that is another program's.
 	Each    func(word string)       // sees the arguments where they stand between flags

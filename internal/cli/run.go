@@ -83,6 +83,9 @@ func (t Table) run(ctx context.Context, argv []string, env *Env) error {
 		err = m.checkArgs(args)
 	}
 	if err == nil {
+		if fs.Inetd {
+			env.onStdin()
+		}
 		err = f(ctx, env, args)
 		if con := *env.opened; con != nil {
 			err = con.finish(err)

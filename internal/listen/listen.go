@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"net/netip"
@@ -62,6 +63,7 @@ func (s *Serving) addTo(fs *cli.Flags) {
 	fs.Duration(&s.PingInterval, "ping-interval", "Sends WebSocket clients a ping every D.")
 	fs.Duration(&s.PingTimeout, "ping-timeout", "Ends a WebSocket client that does not answer a ping within D.")
 	fs.Duration(&s.Grace, "grace", "Gives clients D to close politely when the server stops.")
+	fs.Switch(&fs.Inetd, "inetd", "Serves one client, which is on stdin and stdout, and ends with it, as inetd wants it.")
 	fs.Switch(&s.ProxyProtocol, "proxy-protocol", "Reads who the client is from the PROXY header, version 1 or 2, that a proxy in front sends first; ends a connection without one.")
 	fs.String(&s.Pidfile, "pidfile", "FILE", "Writes the process number to FILE while the server runs.")
 }
@@ -212,6 +214,9 @@ func (l *Listener) Open(ctx context.Context, env *cli.Env, con *cli.Console, pro
 	if err == nil {
 		ln, err = o.stream(proto, l.at)
 	}
+	if ln == nil && err == nil {
+		err = cli.Fail(cli.ExitFailure, cli.ErrNotGiven)
+	}
 	if err = o.finish(err); err != nil {
 		return nil, err
 	}
@@ -221,7 +226,9 @@ func (l *Listener) Open(ctx context.Context, env *cli.Env, con *cli.Console, pro
 // OpenPacket is Open for datagrams: of UDP, or on a Unix socket. close closes pc.
 func (l *Listener) OpenPacket(ctx context.Context, env *cli.Env, con *cli.Console) (pc net.PacketConn, close func() error, err error) {
 	o := &opener{ctx: ctx, env: env, con: con, serving: &l.Serving}
-	pc, err = o.packet(l.at)
+	if pc, err = o.packet(l.at); pc == nil && err == nil {
+		err = cli.Fail(cli.ExitFailure, cli.ErrNotGiven)
+	}
 	return pc, sync.OnceValue(o.close), o.finish(err)
 }
 
@@ -259,7 +266,11 @@ func (l *Listeners) Open(ctx context.Context, env *cli.Env, con *cli.Console, se
 	if err == nil && !l.ws.off() {
 		s.WS, err = o.stream("ws", l.ws)
 	}
-	if err == nil && len(o.open) == 0 {
+	switch {
+	case err != nil || len(o.open) > 0:
+	case env.Given != nil:
+		err = cli.Fail(cli.ExitFailure, cli.ErrNotGiven)
+	default:
 		err = cli.Usagef("all listeners are off")
 	}
 	if err = o.finish(err); err != nil {
@@ -313,6 +324,9 @@ func (o *opener) shareDescriptors(n int) {
 
 // finish says where the server listens, or closes all after an error.
 func (o *opener) finish(err error) error {
+	if n := o.env.Given.Left(); n > 0 && err == nil {
+		err = cli.Fail(cli.ExitFailure, fmt.Errorf("%s given by LISTEN_FDS that nothing here listens on", cli.Plural(int64(n), "socket")))
+	}
 	if err == nil && o.serving.Pidfile != "" {
 		var remove func() error
 		if remove, err = cli.WritePidfile(o.serving.Pidfile); err == nil {
@@ -344,15 +358,28 @@ func (o *opener) close() (err error) {
 	return err
 }
 
-// stream opens a listener for connections. Those of WebSocket are counted by
-// wsproto.Server, which can answer the ones too many in HTTP.
+// notGiven tells that the process was started with sockets, and none for proto.
+func (o *opener) notGiven(proto string, err error) bool {
+	if !errors.Is(err, cli.ErrNotGiven) {
+		return false
+	}
+	o.con.Detail("%s: %v", proto, err)
+	return true
+}
+
+// stream opens a listener for connections, nil where others were given and none for it.
+// Those of WebSocket are counted by wsproto.Server, which can answer the ones too many
+// in HTTP.
 func (o *opener) stream(proto string, at endpoint) (net.Listener, error) {
 	network, address := at.network("tcp")
 	ln, err := o.env.Listen(o.ctx, network, address)
 	if errors.Is(err, syscall.EADDRINUSE) && o.removeStale(network, address) {
 		ln, err = o.env.Listen(o.ctx, network, address)
 	}
-	if err != nil {
+	switch {
+	case o.notGiven(proto, err):
+		return nil, nil
+	case err != nil:
 		return nil, cli.Fail(listenCode(err), err)
 	}
 	announced := proto
@@ -394,11 +421,14 @@ func (o *opener) packet(at endpoint) (net.PacketConn, error) {
 	if errors.Is(err, syscall.EADDRINUSE) && o.removeStale(network, address) {
 		pc, err = o.env.ListenPacket(o.ctx, network, address)
 	}
-	if err != nil {
+	switch {
+	case o.notGiven("udp", err):
+		return nil, nil
+	case err != nil:
 		return nil, cli.Fail(listenCode(err), err)
 	}
 	o.opened("udp", pc.LocalAddr(), pc.Close)
-	if network == "unixgram" { // whose file package net leaves
+	if network == "unixgram" && o.env.Given == nil { // whose file package net leaves
 		o.undo = append(o.undo, func() error { return os.Remove(address) })
 	}
 	return pc, nil

@@ -32,6 +32,7 @@ func TestProcess(t *testing.T) {
 	bin := kit.BuildProgram(t)
 	for name, test := range map[string]func(*testing.T, string){
 		"few descriptors": fewDescriptors, "no descriptors": noDescriptors, "memory limit": memoryLimit, "idle": idleMemory, "empty root": emptyRoot,
+		"sockets given": socketsGiven, "inetd": inetd, "systemd": systemd,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, bin) })
 	}

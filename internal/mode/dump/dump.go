@@ -191,6 +191,7 @@ func (d *dump) serve(outer context.Context, env *cli.Env) error {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- listen.ServeAll(ctx, &d.listeners.Serving, func(context.Context) { d.stop(sockets) }, servers...)
+		quit(nil) // also where nothing is left to serve
 		commands.Wait()
 		close(ended)
 	}()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/answer"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
@@ -139,7 +140,7 @@ func (m *line) run(ctx context.Context, env *cli.Env, args []string) error {
 // tell makes s show what happens.
 func (m *line) tell(s *linesrv.Server) {
 	newEvent := func(c *linesrv.Conn, kind string) *event.Event {
-		return &event.Event{Event: kind, Proto: "line", Client: int(c.ID()), Peer: c.RemoteAddr().String()}
+		return &event.Event{Event: kind, Proto: "line", Client: int(c.ID()), Peer: accept.Peer(c.RemoteAddr())}
 	}
 	s.OnConnect = func(c *linesrv.Conn) {
 		m.clients.Add(1)

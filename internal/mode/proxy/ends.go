@@ -43,11 +43,12 @@ var errCut = errors.New("TLS ended without close_notify (RFC 8446 6.1)")
 // A stream is a connection of bytes: TCP, TLS, a Unix socket, stdin and stdout.
 type stream struct {
 	accept.Deadlines
-	text bool // what it brings is text, where that is UTF-8
-	buf  []byte
-	held int // bytes at the start of buf: a character that is not whole yet
-	from int // where they are to be moved from
-	ends atomic.Bool
+	text    bool // what it brings is text, where that is UTF-8
+	lingers time.Duration
+	buf     []byte
+	held    int // bytes at the start of buf: a character that is not whole yet
+	from    int // where they are to be moved from
+	ends    atomic.Bool
 }
 
 func (s *stream) read() (wsproto.Opcode, []byte, error) {
@@ -122,7 +123,7 @@ func (s *stream) reset() {
 	s.Close()
 }
 
-func (s *stream) linger() { s.ReadBy(time.Now().Add(lingerTime)) }
+func (s *stream) linger() { s.ReadBy(time.Now().Add(s.lingers)) }
 func (s *stream) stop()   { s.Stop() }
 func (s *stream) abort()  { s.Close() }
 func (s *stream) close()  { s.Close() }

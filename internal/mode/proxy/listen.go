@@ -7,14 +7,11 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
-	"time"
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
-	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
 )
@@ -72,7 +69,7 @@ func (p *proxy) greet(nc net.Conn) error {
 }
 
 func (p *proxy) stream(nc net.Conn) *stream {
-	return &stream{Deadlines: accept.Deadlines{Conn: nc}, text: p.text}
+	return &stream{Deadlines: accept.Deadlines{Conn: nc}, text: p.text, lingers: lingerTime}
 }
 
 // until serves until ctx ends. Then end closes what is listened on, all sessions end, and
@@ -154,7 +151,8 @@ func (p *proxy) isOurs(nc net.Conn) bool {
 
 // serveStdio is one session, of stdin and stdout; its end is that of the program.
 func (p *proxy) serveStdio(ctx context.Context, in io.Reader, out io.Writer) error {
-	client := p.stream(newStdio(in, out))
+	client := p.stream(cli.Stdio(in, out))
+	client.lingers = 0 // who has nowhere to send to is ended
 	defer context.AfterFunc(ctx, func() { p.cancel(); p.sessions.KillAfter(p.listener.Grace) })()
 	why, err := p.carry(client, "stdio", "", accept.Header{})
 	closed, ok := errors.AsType[*wsproto.CloseError](why)
@@ -169,40 +167,4 @@ func (p *proxy) serveStdio(ctx context.Context, in io.Reader, out io.Writer) err
 		return nil
 	}
 	return cli.Fail(cli.ExitReceive, why)
-}
-
-// A stdio is stdin and stdout as a connection.
-type stdio struct {
-	net.Conn // nil: what it alone has is not asked for
-	in       *io.PipeReader
-	out      io.Writer
-}
-
-// newStdio leaves behind who reads in, which cannot be ended.
-func newStdio(in io.Reader, out io.Writer) *stdio {
-	r, w := io.Pipe()
-	go func() {
-		_, err := io.Copy(w, in)
-		w.CloseWithError(err)
-	}()
-	return &stdio{in: r, out: out}
-}
-
-func (s *stdio) Read(p []byte) (int, error)       { return s.in.Read(p) }
-func (s *stdio) Write(p []byte) (int, error)      { return s.out.Write(p) }
-func (s *stdio) Close() error                     { return s.in.Close() }
-func (s *stdio) SetReadDeadline(time.Time) error  { return s.in.Close() } // what it brings is not wanted any more
-func (s *stdio) SetWriteDeadline(time.Time) error { return nil }
-
-// CloseWrite closes stdout, so that who reads it knows.
-func (s *stdio) CloseWrite() error {
-	out, ok := s.out.(*event.Stream)
-	if !ok {
-		return nil
-	}
-	err := out.Flush(cli.WriteStall)
-	if f, ok := out.Unwrap().(*os.File); ok {
-		err = errors.Join(err, f.Close())
-	}
-	return err
 }
