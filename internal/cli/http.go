@@ -21,6 +21,19 @@ func Concealed(f httpmini.Field) string {
 	return f.Value
 }
 
+// ConcealedHead is a head as it came, but for what Concealed hides.
+func ConcealedHead(head string) string {
+	var b strings.Builder
+	for line := range strings.Lines(head) {
+		name, value, _ := strings.Cut(line, ":")
+		if shown := Concealed(httpmini.Field{Name: name, Value: value}); shown != value {
+			line = name + ": " + shown + "\r\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
 // SetUser sets *p to a user and a password with a colon between.
 func SetUser(p *string) func(string) error {
 	return func(s string) error {

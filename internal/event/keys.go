@@ -12,7 +12,7 @@ var Keys = [][2]string{
 	{"size", "bytes of the payload"},
 	{"text or base64, cut", "the payload, or the bytes that broke a rule; cut bytes of it are not shown"},
 	{"code, reason, error", "of a close, or the status of an answer or a refused handshake; what went wrong"},
-	{"head or head_base64", "start line and fields of an open, as they came"},
+	{"head or head_base64", "start line and fields of an open, as they came; servers other than the dumper hide credentials"},
 	{"fragments, compressed", "of a WebSocket message"},
 	{"offset", "where the bytes that broke a rule begin, in the frame or head"},
 }

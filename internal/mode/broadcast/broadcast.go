@@ -221,7 +221,7 @@ func (b *broadcast) webSocket() *wsproto.Server {
 		if b.ws.Permitted(req) {
 			c.room = b.rooms.join(req.Path())
 			c.room.group.Add(u)
-			b.connected(c, req.Header.Get("Origin")) // who reads that can rely on it
+			b.connected(c, req) // who reads that can rely on it
 			b.announce(c, " connected")
 		}
 	}
@@ -296,15 +296,19 @@ func (b *broadcast) announce(c *member, did string) {
 	}
 }
 
-func (b *broadcast) connected(c *member, origin string) {
+func (b *broadcast) connected(c *member, req *httpmini.Request) {
 	b.counts.clients.Add(1)
 	b.counts.open.Add(1)
-	if origin != "" {
-		b.con.Status("[HANDSHAKE] %s origin : %s", c.id, cli.Field(origin))
+	e := event.Event{Event: event.Open, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Path: c.path}
+	if req != nil {
+		e.Head = cli.ConcealedHead(req.Raw)
+		if origin := req.Header.Get("Origin"); origin != "" {
+			b.con.Status("[HANDSHAKE] %s origin : %s", c.id, cli.Field(origin))
+		}
 	}
 	b.con.Status("[CONNECTION] %s connected", c.id)
 	b.con.Detail("%s is %s %s%s", c.id, c.proto, c.peer, cli.Field(c.path))
-	b.con.Event(event.Event{Event: event.Open, Proto: c.proto, Client: -1, ID: c.id, Peer: c.peer, Path: c.path})
+	b.con.Event(e)
 }
 
 // received counts and shows a message that is about to go to the others.

@@ -225,7 +225,7 @@ func (s *lineServer) serveConn(nc net.Conn) {
 	var writer sync.WaitGroup
 	writer.Go(c.write)
 	c.room.lines.add(c)
-	s.connected(&c.member, "")
+	s.connected(&c.member, nil)
 	s.announce(&c.member, " connected")
 	err := accept.Guard(func() error { return s.read(c) })
 	c.room.lines.remove(c)

@@ -184,7 +184,7 @@ func (e *echo) opened(c *client, req *httpmini.Request) {
 	e.con.Status("remote ip: %s", c.peer)
 	e.con.Status("id: %d", c.number)
 	if req != nil {
-		ev.Path = req.Target
+		ev.Path, ev.Head = req.Target, cli.ConcealedHead(req.Raw)
 		e.con.Status("Uri: %s", cli.Field(req.Target))
 		e.con.Status("Headers:")
 		for _, f := range req.Header {

@@ -71,7 +71,7 @@ func (p *proxy) handshake(x *httpmini.Exchange) error {
 	s := p.newSession(proto, accept.Peer(x.RemoteAddr()), target)
 	x.Send(res)
 	x.Takeover(func(nc net.Conn, buffered []byte) {
-		p.opened(s, req.Target)
+		p.opened(s, req.Target, cli.ConcealedHead(req.Raw))
 		if up.other == nil {
 			p.relay(s, nc, buffered, up)
 			return

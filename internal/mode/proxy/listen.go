@@ -96,7 +96,7 @@ func (p *proxy) carry(client end, proto, peer string, from accept.Header) (why, 
 		return nil, fmt.Errorf("%v: %w", p.remote, err)
 	}
 	s := p.newSession(proto, peer, p.remote)
-	p.opened(s, "")
+	p.opened(s, "", "")
 	return p.link(s, client, target), nil
 }
 

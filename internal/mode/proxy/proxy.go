@@ -322,9 +322,9 @@ func (p *proxy) relay(s *session, nc net.Conn, buffered []byte, up *upstream) {
 	p.closed(s, end.ByBackend, end.Err)
 }
 
-func (p *proxy) opened(s *session, path string) {
+func (p *proxy) opened(s *session, path, head string) {
 	p.con.Status("%s to %s", strings.TrimSuffix(fmt.Sprintf("client %d: %s %s", s.number, cmp.Or(s.peer, s.proto), cli.Field(path)), " "), s.target)
-	p.con.Event(event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: path,
+	p.con.Event(event.Event{Event: event.Open, Proto: s.proto, Client: s.number, Peer: s.peer, Path: path, Head: head,
 		Fields: []event.Data{event.Text("target", s.target.String())}})
 }
 

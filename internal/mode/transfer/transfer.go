@@ -119,7 +119,7 @@ func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 		t.group.Add(u)
 	}
 	t.con.Status("client %d: %v", n, u.RemoteAddr())
-	t.con.Event(event.Event{Event: event.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target})
+	t.con.Event(event.Event{Event: event.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target, Head: cli.ConcealedHead(req.Raw)})
 }
 
 func (t *transfer) closed(u *wsproto.User, err error) {
