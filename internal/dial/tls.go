@@ -16,7 +16,7 @@ func AddTLS(fs *cli.Flags) *TLS {
 	o := &c.Options
 	fs.Group("TLS")
 	fs.Switch(&o.Insecure, "k insecure", "Trusts any certificate.")
-	fs.String(&o.CA, "cacert", "FILE", "Trusts certificates signed by those in this PEM file only.")
+	fs.String(&o.CA, "cacert", "FILE", "Trusts certificates signed by those in this PEM file, or folder, only.")
 	fs.Func("pin", "sha256:…", "Trusts just the certificate with this SHA-256 fingerprint.", func(s string) error {
 		o.Pin = s
 		if _, err := tlsconf.Client(tlsconf.Options{Pin: s}); err != nil && tlsconf.Available {

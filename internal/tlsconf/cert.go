@@ -84,12 +84,22 @@ func (c *Config) use(certPEM, keyPEM []byte) error {
 
 // readPool reads certificates to trust.
 func readPool(name string) (*x509.CertPool, error) {
-	p, err := readFile(name)
-	if err != nil {
-		return nil, err
+	names := []string{name}
+	if entries, err := os.ReadDir(name); err == nil {
+		names = nil
+		for _, e := range entries {
+			names = append(names, filepath.Join(name, e.Name()))
+		}
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(p) {
+	pool, found := x509.NewCertPool(), false
+	for _, file := range names {
+		p, err := readFile(file)
+		if err != nil && file == name {
+			return nil, err
+		}
+		found = pool.AppendCertsFromPEM(p) || found
+	}
+	if !found {
 		return nil, fmt.Errorf("%s: %w", name, errNoCert)
 	}
 	return pool, nil

@@ -58,6 +58,9 @@ func TestClientVerifies(t *testing.T) {
 	keyPin := "sha256//" + base64.StdEncoding.EncodeToString(sum[:])
 	weakCert, weakKey := a.issue("weak", rsa1024, nil)
 	trust := Options{CA: a.file}
+	folder := t.TempDir()
+	writeFile(t, filepath.Join(folder, "a.pem"), 0o600, readAll(t, a.file))
+	writeFile(t, filepath.Join(folder, "README"), 0o600, []byte("no certificate"))
 	for _, tt := range []struct {
 		name   string
 		server *Config
@@ -68,6 +71,7 @@ func TestClientVerifies(t *testing.T) {
 		{"a good one", good, trust, "localhost", ""},
 		{"for an address", good, trust, "127.0.0.1", ""},
 		{"name with a dot at its end", good, trust, "localhost.", ""},
+		{"-cacert with a folder", good, Options{CA: folder}, "localhost", ""},
 		{"-servername", good, Options{CA: a.file, ServerName: "localhost"}, "other.example", ""},
 		{"self-signed", own, Options{}, "localhost", own.Fingerprint()},
 		{"self-signed, another CA", own, trust, "localhost", "unknown authority"},

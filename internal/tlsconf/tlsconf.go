@@ -32,7 +32,7 @@ var (
 type Options struct {
 	Cert string // PEM file with the certificate and those that lead to the root
 	Key  string // PEM file with its private key; empty: Cert holds that too
-	CA   string // PEM file; a client trusts these alone, a server asks clients for a certificate of these
+	CA   string // PEM file, or a folder of such; a client trusts these alone, a server asks clients for a certificate of these
 
 	SaveDir string   // servers without Cert: keep cert.pem and key.pem here, and use them again
 	Hosts   []string // servers without Cert: names and addresses the certificate is for, beside localhost

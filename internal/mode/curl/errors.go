@@ -59,9 +59,7 @@ func failf(code int, format string, args ...any) error {
 	return &failure{code, fmt.Sprintf(format, args...)}
 }
 
-var (
-	errSlow = errors.New("too slow")
-)
+var errSlow = errors.New("too slow")
 
 // explain puts err in curl's words.
 func (t *transfer) explain(err error) *failure {

@@ -51,6 +51,9 @@ func (c *command) flags(fs *cli.Flags) {
 	addFlags(fs, []flag{
 		{"tlsv1.3", "", "Speaks TLS 1.3 or nothing.", &c.tlsMin13},
 		{"E", "FILE", "Is -cert.", fs.ByName["cert"].Set},
+		{"capath", "DIR", "Is -cacert.", fs.ByName["cacert"].Set},
+		{"cert-type", "PEM", "Has no effect.", onlyPEM},
+		{"key-type", "PEM", "Has no effect.", onlyPEM},
 		{"pinnedpubkey", "PIN", "Trusts only a server with that key: sha256//BASE64, or a file with it.", c.setPin},
 		{"proxy-insecure", "", "Trusts any certificate of a proxy.", &c.proxyTLS.Insecure},
 		{"proxy-cacert", "FILE", "Trusts those certificates of a proxy only.", &c.proxyTLS.CA},
@@ -67,13 +70,13 @@ func (c *command) flags(fs *cli.Flags) {
 	})
 	ignored(fs)
 	fs.Hide("H", "u", "oauth2-bearer", "b", "e", "x", "U", "proxy-header")
-	fs.Unlist("E", "pinnedpubkey", "tlsv1.3", "proxy-insecure", "proxy-cacert", "proxy-cert", "proxy-key",
+	fs.Unlist("E", "capath", "cert-type", "key-type", "pinnedpubkey", "tlsv1.3", "proxy-insecure", "proxy-cacert", "proxy-cert", "proxy-key",
 		"compress-request", "url-query", "request-target", "form-string", "form-escape", "http1.0", "http0.9", "path-as-is", "junk-session-cookies", "etag-save", "etag-compare",
 		"anyauth", "proxy-digest", "proxy-anyauth", "proxy-basic", "basic", "netrc-optional", "netrc-file", "proxy-header", "disallow-username-in-url",
 		"max-filesize", "post301", "post302", "post303", "fail-early", "allow-downgrade", "follow", "ignore-content-length",
 		"progress-meter", "clobber", "skip-existing", "out-null", "stderr", "trace-time", "suppress-connect-headers",
 		"socks4", "socks4a", "socks5", "socks5-hostname", "proxy1.0", "haproxy-protocol", "haproxy-clientip", "interface", "local-port",
-		"expect100-timeout", "proto", "proto-default", "speed-limit", "speed-time", "limit-rate")
+		"expect100-timeout", "proto", "proto-redir", "proto-default", "speed-limit", "speed-time", "limit-rate")
 	for alias, name := range map[string]string{
 		"data-ascii": "data", "compress": "compressed", "max-redirects": "max-redirs", "transfer-timeout": "max-time", "show-headers": "include", "logfile": "stderr",
 	} {
@@ -244,7 +247,8 @@ func (c *command) wayFlags() []flag {
 		{"speed-limit Y", "N", "Ends when slower than N bytes a second.", &c.speedLimit},
 		{"speed-time y", "", "Ends when too slow for so long.", &c.speedTime},
 		{"expect100-timeout", "", "Waits so long for 100 (Continue).", &c.expectWait},
-		{"proto", "LIST", "Allows those protocols.", c.setProtocols},
+		{"proto", "LIST", "Allows those protocols.", setProtocols(&c.protocols, schemes)},
+		{"proto-redir", "LIST", "Allows those protocols in redirects.", setProtocols(&c.redirProtocols, schemes[:2])},
 		{"proto-default", "NAME", "Is the protocol where the URL has none.", &c.protoDefault},
 	}
 }
@@ -256,12 +260,13 @@ func ignored(fs *cli.Flags) {
 	for _, names := range []string{
 		"N no-buffer", "q disable", "http1.1", "http2", "1 tlsv1", "tlsv1.0", "tlsv1.1",
 		"tlsv1.2", "tcp-nodelay", "tcp-fastopen", "keepalive", "buffer", "alpn", "npn", "sessionid", "styled-output", "Z parallel",
-		"parallel-immediate", "remove-on-error", "ssl-no-revoke", "ca-native", "trace-ids", "mptcp",
+		"parallel-immediate", "remove-on-error", "ssl-no-revoke", "ssl-revoke-best-effort", "ca-native", "trace-ids", "mptcp",
+		"ssl", "ssl-reqd", "false-start", "ssl-allow-beast", "ssl-auto-client-cert", "compressed-ssh",
 	} {
 		fs.Switch(&none, names, "Has no effect.")
 		fs.Unlist(strings.Fields(names)[0])
 	}
-	for _, name := range []string{"keepalive-time", "keepalive-cnt", "happy-eyeballs-timeout-ms", "parallel-max", "proto-redir", "trace-config"} {
+	for _, name := range []string{"keepalive-time", "keepalive-cnt", "happy-eyeballs-timeout-ms", "parallel-max", "trace-config"} {
 		fs.Func(name, "X", "Has no effect.", func(string) error { return nil })
 		fs.Unlist(name)
 	}

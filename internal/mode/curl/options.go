@@ -9,8 +9,6 @@ import (
 	"time"
 )
 
-import ()
-
 // A command is what the flags said.
 type command struct {
 	ops     []options // those before each --next
@@ -83,6 +81,7 @@ type options struct {
 	requestTarget         string
 	protoDefault          string
 	protocols             []string // allowed ones; nil: all
+	redirProtocols        []string // likewise, in redirects
 	maxRedirects          int      // -1: no limit
 	obey                  bool     // --follow: a redirect may change the method of -X
 	http10                bool

@@ -11,6 +11,7 @@ import (
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
+	"socketsrv/internal/files"
 	"strings"
 	"time"
 )
@@ -245,33 +246,13 @@ func (o *output) finish(at time.Time) (err error) {
 		}
 	}
 	if err == nil && o.temp != "" {
-		err = o.publish()
+		if err = files.Publish(files.Paths{}, o.temp, o.target, !o.exclusive); err == nil {
+			o.temp = ""
+		}
 	}
 	o.file = nil
 	if err != nil {
 		return &errOutput{err}
 	}
 	return nil
-}
-
-func (o *output) publish() (err error) {
-	if !o.exclusive {
-		if err = os.Rename(o.temp, o.target); err == nil {
-			o.temp = ""
-		}
-		return err
-	}
-	if err = os.Link(o.temp, o.target); err == nil || errors.Is(err, os.ErrExist) {
-		return err // abandon removes the other name
-	}
-	// No links there: take the name, then fill it.
-	f, err := os.OpenFile(o.target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	f.Close()
-	if err = os.Rename(o.temp, o.target); err == nil {
-		o.temp = ""
-	}
-	return err
 }

@@ -156,6 +156,10 @@ var reported = []struct {
 	{"digest, not asked for", `-s --digest -u me:pw -d a=b SRV/x SRV/y`, "", nil, 0, "okok", []string{"Content-Length: 0", "POST /x", "\r\n\r\na=b", "!Authorization"}, ""},
 	{"anyauth", `-s --anyauth -u me:pw SRV`, "", []string{"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n", okAnswer}, 0, "ok", []string{"GET", "GET", "Authorization: Basic bWU6cHc="}, ""},
 	{"HD folded", `-s -o /dev/null -w '%header{x}|%header{x:all:-}|%{num_retries}|%{url.path}' SRV/p`, "", []string{"HTTP/1.1 200 OK\r\nX: 1\r\nX: 2\r\nContent-Length: 0\r\n\r\n"}, 0, "1|1-2|0|/p", nil, ""},
+	{"proto", `-sL --proto -all SRV`, "", nil, 1, "", []string{"!GET"}, ""},
+	{"proto-redir", `-sL --proto-redir =https SRV/a`, "", []string{found("/b"), okAnswer}, 1, "", []string{"!GET /b"}, ""},
+	{"proto-redir without", `-sL --proto-redir -all,https,http SRV/a`, "", []string{found("/b"), okAnswer}, 0, "ok", []string{"GET /b"}, ""},
+	{"proto in redirects", `-sL --proto =http SRV/a`, "", []string{found("https://SRV/b")}, 1, "", []string{"!GET /b"}, ""},
 	{"named", `-s -o 'o#<n>' 'SRV/{<n>a,b}'`, "", nil, 0, "", []string{"GET /a", "GET /b"}, "oa=ok;ob=ok"},
 }
 

@@ -11,8 +11,6 @@ import (
 	"strings"
 )
 
-import ()
-
 // all does the transfers one after the other. The last one's error is that of the
 // run.
 func (s *session) all(ctx context.Context) error {

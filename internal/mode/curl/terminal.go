@@ -1,10 +1,10 @@
 package curl
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
-	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"strings"
 	"unicode/utf8"
@@ -58,25 +58,20 @@ func (o *options) forTTY(tty *os.File, p []byte) []byte {
 	return appendPrintable(nil, p)
 }
 
-// appendPrintable escapes all but line ends and tabs; a backslash that was there
-// stays as it is, for this is to be read and not to be undone.
+// appendPrintable escapes all but line ends and tabs.
 func appendPrintable(dst, p []byte) []byte {
-	for len(p) > 0 {
-		i := 0
-		for i < len(p) {
-			r, n := utf8.DecodeRune(p[i:])
-			if r != '\n' && r != '\t' && r != '\\' && (cli.Unprintable(r) || r == utf8.RuneError && n == 1) &&
-				!(r == '\r' && i+1 < len(p) && p[i+1] == '\n') {
-				break
+	for line := range bytes.Lines(p) {
+		text := bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			text = line
+		}
+		for i, cell := range bytes.Split(text, []byte("\t")) {
+			if i > 0 {
+				dst = append(dst, '\t')
 			}
-			i += n
+			dst = event.AppendEscaped(dst, cell)
 		}
-		dst = append(dst, p[:i]...)
-		if p = p[i:]; len(p) > 0 {
-			_, n := utf8.DecodeRune(p)
-			dst = event.AppendEscaped(dst, p[:n])
-			p = p[n:]
-		}
+		dst = append(dst, line[len(text):]...)
 	}
 	return dst
 }

@@ -127,12 +127,9 @@ func (t *transfer) try(ctx context.Context) (why *failure) {
 func (t *transfer) begin() (err error) {
 	t.url, err = parseURL(t.raw, t.o.protoDefault, t.o.asIs)
 	t.at = t.url
-	if err == nil && len(t.o.protocols) > 0 && !slices.Contains(t.o.protocols, t.url.Scheme) {
-		err = errURLScheme
-	}
 	switch {
-	case err == errURLScheme:
-		return failf(exitUnsupported, "Protocol %q not supported or disabled", t.url.Scheme)
+	case err == errURLScheme || err == nil && !allows(t.o.protocols, t.url.Scheme):
+		return errProtocol(t.url.Scheme)
 	case err != nil:
 		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
 	case t.noURLUser && t.url.HasUser:
@@ -172,6 +169,13 @@ func (t *transfer) begin() (err error) {
 		}
 	}
 	return t.openOutput()
+}
+
+// allows says whether a list of --proto holds a scheme; nil holds all.
+func allows(list []string, scheme string) bool { return list == nil || slices.Contains(list, scheme) }
+
+func errProtocol(scheme string) error {
+	return failf(exitUnsupported, "Protocol %q not supported or disabled", scheme)
 }
 
 var errSkipped = errors.New("the file is there")
@@ -259,6 +263,9 @@ func (t *transfer) exchange(ctx context.Context) error {
 		a.Close()
 		if err != nil {
 			return err
+		}
+		if scheme, _, _ := strings.Cut(to, ":"); !allows(t.o.protocols, scheme) || !allows(t.o.redirProtocols, scheme) {
+			return errProtocol(scheme)
 		}
 		t.obeyed = t.obeyed || t.o.obey && (nr.Method != r.Method || a.Status == 303)
 		t.redirected(to, nr)

@@ -115,25 +115,36 @@ func cutColons(s string) (before, after string, ok bool) {
 	return "", "", false
 }
 
-// setProtocols takes curl's list: =https,http and +, - before names.
-func (c *command) setProtocols(s string) error {
-	allowed := schemes
-	for i, word := range strings.Split(s, ",") {
-		name := strings.ToLower(strings.TrimLeft(word, "=+-"))
-		set := []string{name}
-		if name == "all" {
-			set = schemes
+// setProtocols takes curl's list: =https,http and +, - before names, which add to the
+// usual ones or take from them.
+func setProtocols(to *[]string, usual []string) func(string) error {
+	return func(s string) error {
+		allowed := slices.Clone(usual)
+		for i, word := range strings.Split(s, ",") {
+			name := strings.ToLower(strings.TrimLeft(word, "=+-"))
+			set := []string{name}
+			if name == "all" {
+				set = schemes
+			}
+			if strings.HasPrefix(word, "=") || i == 0 && !strings.HasPrefix(word, "+") && !strings.HasPrefix(word, "-") {
+				allowed = allowed[:0]
+			}
+			if strings.HasPrefix(word, "-") {
+				allowed = slices.DeleteFunc(allowed, func(p string) bool { return slices.Contains(set, p) })
+			} else {
+				allowed = append(allowed, set...)
+			}
 		}
-		switch {
-		case strings.HasPrefix(word, "-"):
-			allowed = slices.DeleteFunc(slices.Clone(allowed), func(p string) bool { return slices.Contains(set, p) })
-		case strings.HasPrefix(word, "=") || i == 0 && !strings.HasPrefix(word, "+"):
-			allowed = set
-		default:
-			allowed = append(slices.Clone(allowed), set...)
-		}
+		*to = allowed
+		return nil
 	}
-	c.protocols = allowed
+}
+
+// onlyPEM takes the one form of certificates and keys that there is here.
+func onlyPEM(s string) error {
+	if !strings.EqualFold(s, "PEM") {
+		return errors.New("want PEM")
+	}
 	return nil
 }
 
