@@ -28,7 +28,7 @@ func sectionOf(id string) string {
 
 // grades is the two grades in words, the second one only if it says more.
 func (r Result) grades() string {
-	if r.Close > r.Behavior || r.Close > Informational {
+	if r.Close > r.Behavior || r.Close > Informational && r.Close != r.Behavior {
 		return r.Behavior.String() + ", " + r.Close.String()
 	}
 	return r.Behavior.String()
@@ -268,10 +268,12 @@ func byAgent(results []Result) [][]Result {
 const pageHead = `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>WebSocket conformance</title><style>
 body{font:14px/1.4 sans-serif;margin:2em;max-width:70em}pre{white-space:pre-wrap;word-break:break-all}summary{cursor:pointer}
 b{display:inline-block;min-width:10em;padding:0 .5em;border-radius:3px;color:#fff;background:#888}.OK{background:#070}.FAILED{background:#b00}.NON-STRICT{background:#a60}.INFORMATIONAL{background:#06a}
-</style><h1>WebSocket conformance</h1>
+#bad:checked~details:has(.OK){display:none}
+</style><h1>WebSocket conformance</h1><input type="checkbox" id="bad"><label for="bad">only what is not OK</label>
 `
 
-// AppendHTML appends one page with everything, which needs no network.
+// AppendHTML appends one page, which needs no network. It has the bytes of what is not
+// OK, and links to the reports of WriteDir for all of them.
 func AppendHTML(dst []byte, results []Result) []byte {
 	dst = append(dst, pageHead...)
 	for _, of := range byAgent(results) {
@@ -282,9 +284,9 @@ func AppendHTML(dst []byte, results []Result) []byte {
 				section = s
 				dst = fmt.Appendf(dst, "<h3>%s</h3>\n", s)
 			}
-			_, detail, _ := strings.Cut(string(r.AppendText(nil, true)), "\n")
-			dst = fmt.Appendf(dst, "<details><summary><b class=%q>%s</b> %s %s <i>%s</i></summary><pre>%s</pre></details>\n",
-				r.Behavior, r.grades(), r.ID, html.EscapeString(r.Title), html.EscapeString(r.Section), html.EscapeString(detail))
+			_, detail, _ := strings.Cut(string(r.AppendText(nil, false)), "\n")
+			dst = fmt.Appendf(dst, "<details><summary><b class=%q>%s</b> %s %s <i>%s</i></summary><pre>%s</pre><a href=%q>all bytes</a></details>\n",
+				r.Worst(), r.grades(), r.ID, html.EscapeString(r.Title), html.EscapeString(r.Section), html.EscapeString(detail), r.reportFile())
 		}
 	}
 	return append(dst, "</html>\n"...)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,14 +37,14 @@ func TestReports(t *testing.T) {
 		tap += string(r.AppendTAP(nil, i+1))
 	}
 	for _, want := range []string{
-		"7.9.1                    FAILED, FAILED §7.4             close #0\n    text \"<b>\x1b\" & more\n    sent     0.0 ms 81 01 61\n    came     1.0 ms 62 62", "62 and 44 bytes more\n",
+		"7.9.1                    FAILED         §7.4             close #0\n    text \"<b>\x1b\" & more\n    sent     0.0 ms 81 01 61\n    came     1.0 ms 62 62", "62 and 44 bytes more\n",
 		"x.close.octets           OK, WRONG CODE",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text has no %q: %s", want, text)
 		}
 	}
-	want := "ok 1 - 1.1.1 text\nnot ok 2 - 7.9.1 close \\#0\n# FAILED, FAILED: text \"<b>\x1b\" & more\nok 3 - 13.3.1 a window # SKIP UNIMPLEMENTED\n# UNIMPLEMENTED: \nok 4 - x.close.octets codes\n# OK, WRONG CODE: close 1001\n"
+	want := "ok 1 - 1.1.1 text\nnot ok 2 - 7.9.1 close \\#0\n# FAILED: text \"<b>\x1b\" & more\nok 3 - 13.3.1 a window # SKIP UNIMPLEMENTED\n# UNIMPLEMENTED: \nok 4 - x.close.octets codes\n# OK, WRONG CODE: close 1001\n"
 	if tap != want {
 		t.Errorf("TAP is %q, want %q", tap, want)
 	}
@@ -174,6 +175,34 @@ func TestHostile(t *testing.T) {
 				if r.Behavior != Failed && !r.open || r.Duration > max(r.total, 2*time.Minute) {
 					t.Errorf("server that %s: case %s is %v after %v: %s", name, r.ID, r.Behavior, r.Duration, r.Finding)
 				}
+			}
+		})
+	}
+}
+
+// TestJobs counts how many cases a server that says nothing has at once.
+func TestJobs(t *testing.T) {
+	for _, c := range []struct {
+		cases      string
+		jobs, want int
+	}{{"2.*", 3, 3}, {"9.1.*", 8, 5}, {"9.3.*", 5, 2}, {"2.1", 3, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			var now, most atomic.Int32
+			var servers sync.WaitGroup
+			defer servers.Wait()
+			dial := func(context.Context) (net.Conn, error) {
+				judge, nc := newDuplex()
+				servers.Go(func() {
+					most.Store(max(most.Load(), now.Add(1)))
+					_, _ = io.Copy(io.Discard, nc)
+					now.Add(-1)
+					nc.Close()
+				})
+				return judge, nil
+			}
+			results, err := Server(t.Context(), dial, "ws://127.0.0.1/", Options{Cases: []string{c.cases}, Jobs: c.jobs})
+			if err != nil || int(most.Load()) != c.want {
+				t.Errorf("%s with -j %d: %d of %d cases at once, %v; want %d", c.cases, c.jobs, most.Load(), len(results), err, c.want)
 			}
 		})
 	}

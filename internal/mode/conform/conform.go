@@ -60,6 +60,7 @@ var Mode = cli.Mode{
 		fs.String(&c.clientTLS.Options.CA, "server-cacert", "FILE", "Trusts the certificates in this PEM file only.")
 		c.dialer = dial.AddDialer(fs)
 		c.output = fs.Output()
+		fs.ByName["quiet"].Usage = "Prints what failed, and the table."
 		fs.Unlist("format", "raw", "max-show")
 		fs.Check(c.check(fs))
 		return c.run

@@ -90,6 +90,27 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// TestInterrupt ends a run in the middle, which leaves reports of what was done.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	dir, goOn := t.TempDir(), make(chan struct{})
+	url := echoServer(t, func(p []byte) []byte {
+		if len(p) == 126 {
+			<-goOn
+		}
+		return p
+	})
+	t.Cleanup(func() { close(goOn) })
+	p := kit.Background(t, Mode, "-j", "1", "-wait", "30s", "-cases", "1.1.*", "-out", dir, url)
+	p.Stdout.WaitFor(t, `(?m)^1\.1\.2 .*$`)
+	if code := p.Stop(); code != 143 {
+		t.Errorf("exit %d, want 143", code)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "index.json")); err != nil || !strings.Contains(string(b), `"1.1.2": {`) || strings.Contains(string(b), `"1.1.4": {`) {
+		t.Errorf("index.json is %s, %v", b, err)
+	}
+}
+
 // TestSpec has the files of wstest read as they are, for both sides.
 func TestSpec(t *testing.T) {
 	t.Parallel()
