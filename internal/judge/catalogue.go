@@ -84,24 +84,15 @@ func reserved() []Case {
 		newCase("3.7", "close with RSV 7 (§5.2)", doSend(tx(8, nil).bits(7)), mustFail(1002)),
 	}
 	for sub, first := range []byte{3, 11} {
-		full := "reserved opcode payload"
-		for i := range byte(5) {
-			id, op := fmt.Sprintf("4.%d.%d", sub+1, i+1), first+i
-			about := fmt.Sprintf("the reserved opcode %d (§5.2)", op)
-			var steps []step
-			switch i {
-			case 0:
-				steps = []step{doSend(tx(op, nil)), mustFail(1002)}
-			case 1:
-				steps = []step{doSend(tx(op, []byte(full))), mustFail(1002)}
-			case 2:
-				steps = []step{doSend(bad(tx(op, nil))...), after}
-			case 3:
-				steps = []step{doSend(bad(tx(op, []byte(hello)))...), after}
-			case 4:
-				steps = []step{doChops(1, bad(tx(op, []byte(hello)))...), after}
-			}
-			all = append(all, newCase(id, about, steps...))
+		op := func(i byte, payload string) wireFrame { return tx(first+i, []byte(payload)) }
+		for i, steps := range [][]step{
+			{doSend(op(0, "")), mustFail(1002)},
+			{doSend(op(1, "reserved opcode payload")), mustFail(1002)},
+			{doSend(bad(op(2, ""))...), after},
+			{doSend(bad(op(3, hello))...), after},
+			{doChops(1, bad(op(4, hello))...), after},
+		} {
+			all = append(all, newCase(fmt.Sprintf("4.%d.%d", sub+1, i+1), fmt.Sprintf("the reserved opcode %d (§5.2)", int(first)+i), steps...))
 		}
 	}
 	return all

@@ -128,18 +128,24 @@ func (r Result) AppendTAP(dst []byte, n int) []byte {
 
 // record is a result in JSON.
 type record struct {
-	Agent         string    `json:"agent"`
-	Behavior      string    `json:"behavior"`
-	BehaviorClose string    `json:"behaviorClose"`
-	Description   string    `json:"description"`
-	Duration      int64     `json:"duration"` // in ms
-	ID            string    `json:"id"`
-	IsServer      bool      `json:"isServer"` // the judge
-	RemoteCode    *int      `json:"remoteCloseCode"`
-	Result        string    `json:"result"`
-	Section       string    `json:"section"`
-	Started       string    `json:"started"`
-	Wirelog       []wirelog `json:"wirelog,omitempty"`
+	indexed
+	Agent       string    `json:"agent"`
+	Description string    `json:"description"`
+	ID          string    `json:"id"`
+	IsServer    bool      `json:"isServer"` // the judge
+	Result      string    `json:"result"`
+	Section     string    `json:"section"`
+	Started     string    `json:"started"`
+	Wirelog     []wirelog `json:"wirelog,omitempty"`
+}
+
+// indexed is a case in index.json.
+type indexed struct {
+	Behavior      string `json:"behavior"`
+	BehaviorClose string `json:"behaviorClose"`
+	Duration      int64  `json:"duration"` // in ms
+	RemoteCode    *int   `json:"remoteCloseCode"`
+	ReportFile    string `json:"reportfile"`
 }
 
 type wirelog struct {
@@ -149,32 +155,23 @@ type wirelog struct {
 	Hex  string  `json:"hex"` // of the first bytes
 }
 
-func (r Result) remoteCode() *int {
+func (r Result) indexed() indexed {
+	i := indexed{r.Behavior.String(), r.Close.String(), r.Duration.Milliseconds(), &r.RemoteCode, r.reportFile()}
 	if r.RemoteCode == 0 {
-		return nil
+		i.RemoteCode = nil
 	}
-	return &r.RemoteCode
+	return i
 }
 
 // AppendJSON appends the result as an object: what Autobahn writes of a case, and
 // the bytes.
 func (r Result) AppendJSON(dst []byte) []byte {
-	o := record{Agent: r.Agent, Behavior: r.Behavior.String(), BehaviorClose: r.Close.String(), Description: r.Title, Duration: r.Duration.Milliseconds(),
-		ID: r.ID, IsServer: r.Side == ClientSide, RemoteCode: r.remoteCode(), Result: r.Finding, Section: r.Section, Started: r.Started.UTC().Format("2006-01-02T15:04:05.000Z")}
+	o := record{indexed: r.indexed(), Agent: r.Agent, Description: r.Title, ID: r.ID, IsServer: r.Side == ClientSide, Result: r.Finding, Section: r.Section, Started: r.Started.UTC().Format("2006-01-02T15:04:05.000Z")}
 	for _, t := range r.Turns {
 		o.Wirelog = append(o.Wirelog, wirelog{float64(t.At.Microseconds()) / 1000, t.Sent, t.Size, hex.EncodeToString(t.Head)})
 	}
 	b, _ := json.Marshal(o)
 	return append(dst, b...)
-}
-
-// indexed is a case in index.json.
-type indexed struct {
-	Behavior      string `json:"behavior"`
-	BehaviorClose string `json:"behaviorClose"`
-	Duration      int64  `json:"duration"`
-	RemoteCode    *int   `json:"remoteCloseCode"`
-	ReportFile    string `json:"reportfile"`
 }
 
 // AppendIndex appends index.json as Autobahn writes it, by agent and case.
@@ -184,7 +181,7 @@ func AppendIndex(dst []byte, results []Result) []byte {
 		if all[r.Agent] == nil {
 			all[r.Agent] = map[string]indexed{}
 		}
-		all[r.Agent][r.ID] = indexed{r.Behavior.String(), r.Close.String(), r.Duration.Milliseconds(), r.remoteCode(), r.reportFile()}
+		all[r.Agent][r.ID] = r.indexed()
 	}
 	b, _ := json.MarshalIndent(all, "", "   ")
 	return append(append(dst, b...), '\n')

@@ -88,11 +88,7 @@ func maskCases() []Case {
 			if op == 8 && size > 0 {
 				f.payload = []byte("\x03\xe8ok")
 			}
-			before := doSend()
-			if op == 0 {
-				before = doSend(txText("begun ").part())
-			}
-			all = append(all, newCase(fmt.Sprintf("x.mask.wrong.%d.%d", op, size), fmt.Sprintf("opcode %d of %d bytes, masked as the other side masks (§5.1)", op, size), before, doSend(f), mustFail(1002)))
+			all = append(all, newCase(fmt.Sprintf("x.mask.wrong.%d.%d", op, size), fmt.Sprintf("opcode %d of %d bytes, masked as the other side masks (§5.1)", op, size), before(op), doSend(f), mustFail(1002)))
 		}
 	}
 	for i, key := range []string{"\x00\x00\x00\x00", "\xff\xff\xff\xff", "\x00\x00\x00\x01", "\x80\x00\x00\x00"} {
@@ -123,25 +119,9 @@ func lengthCases() []Case {
 				copy(body, "\x03\xe8")
 			}
 			f := tx(op, body).inForm(c.form)
-			var steps []step
-			switch {
-			case op == 0:
-				steps = []step{doSend(txText("").part(), f), mustEnd(rxText(string(body)))}
-			case op < 8:
-				steps = []step{doSend(f), mustEnd(rxMessage(op, string(body)))}
-			case op == 8 && c.n == 0:
-				steps = []step{doSend(f), mustEcho(0)}
-			case op == 8:
-				steps = []step{doSend(f), mustEcho(1000)}
-			case op == 9:
-				steps = []step{doSend(f), mustEnd(rxPong(string(body)))}
-			default:
-				steps = []step{doSend(f), mustEnd()}
-			}
-			if !c.ok || op >= 8 && c.n > 125 {
-				steps[len(steps)-1] = mustFail(1002)
-			}
-			all = append(all, newCase(fmt.Sprintf("x.length.form.%d.%d.%d", op, c.form, c.n), fmt.Sprintf("opcode %d with %d bytes announced in %d bits (§5.2, §5.5)", op, c.n, c.form), steps...).openIf(!c.ok && (op < 8 || c.n <= 125)))
+			bad := !c.ok || op >= 8 && c.n > 125
+			all = append(all, newCase(fmt.Sprintf("x.length.form.%d.%d.%d", op, c.form, c.n), fmt.Sprintf("opcode %d with %d bytes announced in %d bits (§5.2, §5.5)", op, c.n, c.form),
+				before(op), doSend(f), lengthEnd(op, string(body), bad)).openIf(!c.ok && (op < 8 || c.n <= 125)))
 		}
 		for i, n := range []uint64{1 << 63, 1<<64 - 1, 1<<63 | 5, 1<<63 - 1, 1 << 62, 1 << 32, 1<<32 + 5} {
 			end := mustFail(1009)
@@ -150,14 +130,35 @@ func lengthCases() []Case {
 			} else if op >= 8 {
 				end = mustFail(1002)
 			}
-			before := doSend()
-			if op == 0 {
-				before = doSend(txText("").part())
-			}
-			all = append(all, newCase(fmt.Sprintf("x.length.claim.%d.%d", op, i), fmt.Sprintf("opcode %d announces %d bytes: refused by the header (§5.2, §10.4)", op, n), before, doSend(tx(op, nil).inForm(64).announcing(n)), end).openIf(op < 8 && n < 1<<63))
+			all = append(all, newCase(fmt.Sprintf("x.length.claim.%d.%d", op, i), fmt.Sprintf("opcode %d announces %d bytes: refused by the header (§5.2, §10.4)", op, n), before(op), doSend(tx(op, nil).inForm(64).announcing(n)), end).openIf(op < 8 && n < 1<<63))
 		}
 	}
 	return all
+}
+
+// before begins an empty text where a continuation is to follow.
+func before(op byte) step {
+	if op == 0 {
+		return doSend(txText("").part())
+	}
+	return doSend()
+}
+
+// lengthEnd is what must follow a frame with this body.
+func lengthEnd(op byte, body string, bad bool) step {
+	switch {
+	case bad:
+		return mustFail(1002)
+	case op < 8:
+		return mustEnd(rxMessage(op, body))
+	case op == 8 && body == "":
+		return mustEcho(0)
+	case op == 8:
+		return mustEcho(1000)
+	case op == 9:
+		return mustEnd(rxPong(body))
+	}
+	return mustEnd()
 }
 
 // closeCases is group x.close: status codes and reasons (§5.5.1, §7.4).
@@ -170,8 +171,8 @@ func closeCases() []Case {
 		{"123", strings.Repeat("r", 123), 0}, {"123utf8", strings.Repeat("€", 41), 0}, {"123cut", strings.Repeat("r", 121) + "\xe2\x82", 1007}, {"124", strings.Repeat("r", 124), 1002},
 	}
 	var all []Case
-	add := func(code int, name, about string, steps ...step) {
-		all = append(all, newCase(fmt.Sprintf("x.close.%d.%s", code, name), fmt.Sprintf("close with the code %d and %s", code, about), steps...).openIf(code >= 5000 || code >= 1012 && code <= 1014))
+	add := func(open bool, code int, name, about string, steps ...step) {
+		all = append(all, newCase(fmt.Sprintf("x.close.%d.%s", code, name), fmt.Sprintf("close with the code %d and %s", code, about), steps...).openIf(open))
 	}
 	for _, code := range []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3001, 3999, 4000, 4001, 4998, 4999} {
 		for _, r := range reasons {
@@ -179,15 +180,16 @@ func closeCases() []Case {
 			if r.code != 0 {
 				end = mustFailBy([]int{r.code, 1002})
 			}
-			add(code, r.name, fmt.Sprintf("the reason %q (§5.5.1, §7.4)", r.text), doSend(txClose(code, r.text)), end)
+			young := code >= 1012 && code <= 1014 // than the RFC
+			add(young && r.code == 0, code, r.name, fmt.Sprintf("the reason %q (§5.5.1, §7.4)", r.text), doSend(txClose(code, r.text)), end)
 		}
 	}
 	for _, code := range []int{0, 1, 2, 10, 100, 125, 126, 127, 128, 255, 256, 500, 998, 999, 1004, 1005, 1006, 1015, 1016, 1017, 1099, 1100, 1500, 1999, 2000, 2001,
 		2500, 2998, 2999, 5000, 5001, 9999, 10000, 32767, 32768, 65534, 65535} {
 		for _, r := range reasons[:2] {
-			add(code, r.name, fmt.Sprintf("the reason %q (§7.4)", r.text), doSend(txClose(code, r.text)), mustFail(1002))
+			add(code >= 5000, code, r.name, fmt.Sprintf("the reason %q (§7.4)", r.text), doSend(txClose(code, r.text)), mustFail(1002))
 		}
-		add(code, "later", "a fragment before it (§5.4, §7.4)", doSend(txText("fragment").part(), txClose(code, "")), mustFail(1002))
+		add(code >= 5000, code, "later", "a fragment before it (§5.4, §7.4)", doSend(txText("fragment").part(), txClose(code, "")), mustFail(1002))
 	}
 	for _, b := range []byte{0, 3, 0x81, 0xff} {
 		all = append(all, newCase(fmt.Sprintf("x.close.byte.%d", b), fmt.Sprintf("a Close frame of the one byte %02x (§5.5.1)", b), doSend(tx(8, []byte{b})), mustFail(1002)))
@@ -285,12 +287,13 @@ func textCases() []Case {
 	}
 	for i, c := range bad {
 		text := c.good + c.bad
+		octets, last := octetFragments(text+"?"), len(text)-1 // and "?" is never sent
 		about := fmt.Sprintf("text %x fails at its last byte ", text)
 		all = append(all,
 			newCase(fmt.Sprintf("x.text.fragment.%d", i), about+"in a first fragment (§8.1)", doSend(txText(text).part()), mustFailFast(1007, doSend(txMore("")))),
 			newCase(fmt.Sprintf("x.text.frame.%d", i), about+"in a frame that has more to come (§8.1)", doBegin(txText(text+"more"), len(text)), mustFailFast(1007, doRest)),
-			newCase(fmt.Sprintf("x.text.octets.%d", i), about+"in a frame sent byte by byte (§8.1)", doBegin(txText(text+"more"), 0), doMore(len(text)-1), mustStaySilent, doMore(1), mustFailFast(1007, doRest)),
-			newCase(fmt.Sprintf("x.text.split.%d", i), about+"in fragments of a byte (§8.1)", doFrames(unended(text[:len(text)-1])...), mustBeIdle, doSend(continuing(text)), mustFailFast(1007, doSend(txMore("")))))
+			newCase(fmt.Sprintf("x.text.octets.%d", i), about+"in a frame sent byte by byte (§8.1)", doBegin(txText(text+"more"), 0), doMore(last), mustStaySilent, doMore(1), mustFailFast(1007, doRest)),
+			newCase(fmt.Sprintf("x.text.split.%d", i), about+"in fragments of a byte (§8.1)", doFrames(octets[:last]...), mustBeIdle, doSend(octets[last]), mustFailFast(1007, doSend(txMore("")))))
 	}
 	const good = "aé€𝄞z\x00\uffff"
 	for at := range len(good) {
@@ -314,23 +317,4 @@ func textCases() []Case {
 		newCase("x.text.ping", "a ping inside text is not text (§5.5.2)", doSend(txText("é\xc3").part(), txPing("\xff"), txMore("\xa9")), mustEnd(rxPong("\xff"), rxText("éé"))),
 		newCase("x.text.fresh", "a message begins without what the last one was about (§5.6)", doSend(txBinary("\xe2\x82"), txText("ok"), txBinary("\xe2"), txText("€")),
 			mustEnd(rxBinary("\xe2\x82"), rxText("ok"), rxBinary("\xe2"), rxText("€"))))
-}
-
-// unended is a text message in fragments of a byte whose last is still to come.
-func unended(s string) []wireFrame {
-	var all []wireFrame
-	for i := range len(s) {
-		f := txMore(s[i : i+1]).part()
-		if i == 0 {
-			f.op = 1
-		}
-		all = append(all, f)
-	}
-	return all
-}
-
-// continuing is the frame with the last byte of a text message in such fragments.
-func continuing(s string) wireFrame {
-	all := unended(s)
-	return all[len(all)-1]
 }
