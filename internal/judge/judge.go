@@ -157,6 +157,8 @@ func (r Result) Worst() Grade { return max(r.Behavior, r.Close) }
 // Passed tells whether neither grade is FAILED.
 func (r Result) Passed() bool { return r.Worst() != Failed }
 
+func (r Result) unplayed() bool { return r.Started.IsZero() }
+
 // Select is the cases for one side, in order.
 func Select(side Side, o Options) []Case {
 	limit := o.Limit
@@ -227,7 +229,7 @@ func (o Options) all(ctx context.Context, cases []Case, play func(context.Contex
 	group.Go(func() {
 		for i := range cases {
 			<-done[i]
-			if o.OnResult != nil && ctx.Err() == nil {
+			if o.OnResult != nil && !results[i].unplayed() {
 				o.OnResult(results[i])
 			}
 		}

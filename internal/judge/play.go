@@ -18,9 +18,13 @@ import (
 	"socketsrv/internal/accept"
 )
 
+// ErrGone is wrapped by the error for a server that cannot be connected to any more.
+var ErrGone = errors.New("the server is gone")
+
 // Server judges the echo server at the ws or wss URL; dial connects to it, TLS
-// included, once for each case. The results come in the order of the cases. The
-// error is that of the URL, of a server that cannot be reached at all, or of ctx.
+// included, once for each case. The results come in the order of the cases, of those
+// that were played. The error is that of the URL, of a server that cannot be reached,
+// or of ctx.
 func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), target string, o Options) ([]Result, error) {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -34,27 +38,35 @@ func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), t
 	o = o.withDefaults()
 	var once sync.Once
 	agent := o.Agent
+	here, gone := context.WithCancelCause(ctx)
+	defer gone(nil)
 	cases := slices.DeleteFunc(Select(ServerSide, o), func(c Case) bool { return o.excepted(o.Agent, c.ID) })
 	all := o.all(ctx, cases, func(ctx context.Context, c Case) Result {
-		r := Result{Case: c, Side: ServerSide, Started: time.Now()}
-		if ctx.Err() != nil {
-			return r
+		if here.Err() != nil {
+			return Result{}
 		}
+		r := Result{Case: c, Side: ServerSide, Started: time.Now()}
 		server, err := o.playServer(ctx, dial, u, &r)
+		if ctx.Err() != nil {
+			return Result{}
+		}
+		if errors.Is(err, ErrGone) {
+			gone(fmt.Errorf("%s: %w", c.ID, err))
+		}
 		once.Do(func() { agent = cmp.Or(agent, server, "UnknownServer") })
 		r.Agent = agent
 		r.Duration = time.Since(r.Started)
 		r.judged(err, o.Limit > 0)
 		return r
 	})
-	return all, ctx.Err()
+	return slices.DeleteFunc(all, Result.unplayed), context.Cause(here)
 }
 
 // playServer plays a case with a server; it returns what the server calls itself.
 func (o Options) playServer(ctx context.Context, dial func(context.Context) (net.Conn, error), u *url.URL, r *Result) (string, error) {
 	nc, err := dial(ctx)
 	if err != nil {
-		return "", failed("%v", err)
+		return "", fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	t := newTap(nc, o.Wait, o.Wait)
 	p := newProber(t, bufio.NewReader(t), ServerSide, r.Case, o)
@@ -112,12 +124,12 @@ func Client(ctx context.Context, ln net.Listener, o Options, onReport func(agent
 	large := make(chan struct{}, 2)
 	err := accept.Serve(ln, func(nc net.Conn) {
 		defer context.AfterFunc(ctx, func() { nc.Close() })()
-		d.serve(nc, large)
+		d.serve(ctx, nc, large)
 	}, nil)
 	return cmp.Or(err, outer.Err())
 }
 
-func (d *driven) serve(nc net.Conn, large chan struct{}) {
+func (d *driven) serve(ctx context.Context, nc net.Conn, large chan struct{}) {
 	t := newTap(nc, d.Wait, d.Wait)
 	br := bufio.NewReader(t)
 	start, f, err := readHead(br)
@@ -137,7 +149,7 @@ func (d *driven) serve(nc net.Conn, large chan struct{}) {
 			large <- struct{}{}
 			defer func() { <-large }()
 		}
-		d.run(newProber(t, br, ClientSide, c, d.Options), start, f, c, agent)
+		d.run(ctx, newProber(t, br, ClientSide, c, d.Options), start, f, c, agent)
 	default:
 		d.tell(newProber(t, br, ClientSide, newCase("0", ""), d.Options), start, f, u.Path, agent, n, known)
 	}
@@ -154,7 +166,7 @@ func targetOf(start string) (*url.URL, url.Values) {
 }
 
 // run plays a case with a client whose request has been read.
-func (d *driven) run(p *prober, start string, f map[string]string, c Case, agent string) {
+func (d *driven) run(ctx context.Context, p *prober, start string, f map[string]string, c Case, agent string) {
 	r := Result{Case: c, Agent: agent, Side: ClientSide, Started: p.start}
 	d.count(agent, 1)
 	defer d.count(agent, -1)
@@ -170,7 +182,7 @@ func (d *driven) run(p *prober, start string, f map[string]string, c Case, agent
 	p.close()
 	r.Turns, r.RemoteCode, r.Duration = p.turns, p.closedBy, time.Since(r.Started)
 	r.judged(err, d.Limit > 0)
-	if d.excepted(agent, c.ID) {
+	if d.excepted(agent, c.ID) || ctx.Err() != nil {
 		return
 	}
 	d.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -205,5 +206,21 @@ func TestJobs(t *testing.T) {
 				t.Errorf("%s with -j %d: %d of %d cases at once, %v; want %d", c.cases, c.jobs, most.Load(), len(results), err, c.want)
 			}
 		})
+	}
+}
+
+// TestGone has a server that ends in the middle: what was not played has no result.
+func TestGone(t *testing.T) {
+	dialed := 0
+	dial := func(context.Context) (net.Conn, error) {
+		if dialed++; dialed > 3 {
+			return nil, io.ErrClosedPipe
+		}
+		judge, nc := newDuplex()
+		return judge, nc.Close()
+	}
+	results, err := Server(t.Context(), dial, "ws://127.0.0.1/", Options{Cases: []string{"2.*"}, Jobs: 1})
+	if !errors.Is(err, ErrGone) || len(results) != 3 || results[2].Passed() || results[2].ID != "2.3" || err.Error() != "2.3: the server is gone: "+io.ErrClosedPipe.Error() {
+		t.Errorf("%d results, %v; want those of 2.1, 2.2 and 2.3, and then no server", len(results), err)
 	}
 }

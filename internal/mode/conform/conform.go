@@ -236,6 +236,9 @@ func (c *conform) server(ctx context.Context, env *cli.Env, s server) error {
 	o := c.options
 	o.Agent = s.agent
 	_, err = judge.Server(ctx, connect, t.Address, o)
+	if errors.Is(err, judge.ErrGone) {
+		return cli.Fail(cli.ExitExpect, err)
+	}
 	return err
 }
 
