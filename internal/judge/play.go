@@ -47,11 +47,11 @@ func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), t
 		}
 		r := Result{Case: c, Side: ServerSide, Started: time.Now()}
 		server, err := o.playServer(ctx, dial, u, &r)
-		if ctx.Err() != nil {
-			return Result{}
-		}
 		if errors.Is(err, ErrGone) {
-			gone(fmt.Errorf("%s: %w", c.ID, err))
+			gone(err)
+			return Result{}
+		} else if ctx.Err() != nil {
+			return Result{}
 		}
 		once.Do(func() { agent = cmp.Or(agent, server, "UnknownServer") })
 		r.Agent = agent
