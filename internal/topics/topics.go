@@ -5,7 +5,7 @@ package topics
 import "socketsrv/internal/cli"
 
 // All are the topics of the program.
-var All = []cli.Topic{recipes, fromNC, fromSocat, fromWscat, fromWebsocat, fromCurl}
+var All = []cli.Topic{recipes, fromNC, fromSocat, fromWscat, fromWebsocat, fromWstest, fromCurl}
 
 var recipes = cli.Topic{Name: "recipes", Title: "Tasks, each one command", Rows: [][2]string{
 	{"See what a device sends, over TCP, UDP or WebSocket", "socketsrv"},
@@ -91,6 +91,14 @@ var fromWebsocat = cli.Topic{Name: "from websocat", Title: "What websocat does, 
 	{"websocat -s 8008", "socketsrv -ws-port 8008"},
 	{"websocat --binary ws-l:127.0.0.1:8083 tcp:host:1883", "socketsrv -proxy -remote-host tcp://host:1883 -port 8083"},
 	{"websocat -t ws-l:8008 broadcast:mirror:", "socketsrv -broadcast -port 8008 -no-announce"},
+}}
+
+var fromWstest = cli.Topic{Name: "from wstest", Title: "What Autobahn's wstest does; a link called wstest is enough", Rows: [][2]string{
+	{"wstest -m fuzzingclient -s spec.json", "socketsrv -conform -s spec.json"},
+	{"wstest -m fuzzingserver -s spec.json", "socketsrv -conform -s spec.json"},
+	{"wstest -m fuzzingserver", "socketsrv -conform -cases '*' -port 9001 -out reports/clients"},
+	{"wstest -m echoserver -w ws://localhost:9000", "socketsrv -echo -port 9000"},
+	{"wstest -m broadcastserver -w ws://localhost:9000", "socketsrv -broadcast -port 9000 -no-announce"},
 }}
 
 var fromCurl = cli.Topic{Name: "from curl", Title: "curl's command lines work as they are; a link called curl is enough", Rows: [][2]string{

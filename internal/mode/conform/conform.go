@@ -202,8 +202,11 @@ func (c *conform) readSpec(args []string) ([]server, error) {
 func (c *conform) assumeSpec(name string) {
 	if _, err := os.Stat(name); err == nil || c.mode == fuzzingClient {
 		c.spec = name
-	} else {
-		c.out = cmp.Or(c.out, "reports/clients")
+		return
+	}
+	c.out = cmp.Or(c.out, "reports/clients")
+	if len(c.options.Cases) == 0 {
+		c.options.Cases = []string{"*"}
 	}
 }
 
