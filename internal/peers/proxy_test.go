@@ -1,8 +1,11 @@
 package peers
 
 import (
+	"bytes"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -12,14 +15,17 @@ import (
 	"time"
 
 	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/broadcast"
+	"socketsrv/internal/mode/connect"
 	"socketsrv/internal/mode/dump"
 	"socketsrv/internal/mode/echo"
 	"socketsrv/internal/mode/httpd"
 	"socketsrv/internal/mode/line"
 	"socketsrv/internal/mode/proxy"
 	"socketsrv/internal/mode/transfer"
+	"socketsrv/internal/tlsconf"
 )
 
 // TestProxyProtocol: every mode that listens shows and logs who a PROXY header names,
@@ -138,5 +144,158 @@ func TestNginxHears(t *testing.T) {
 		if answer, err := io.ReadAll(nc); !strings.HasSuffix(string(answer), want) || err != nil {
 			t.Errorf("%s: nginx says %q, %v; want %q", version, answer, err, want)
 		}
+	}
+}
+
+// talked is what passed both ways.
+type talked struct{ fromClient, toClient []byte }
+
+// shownTo returns what a proxy's events of messages add up to.
+func shownTo(t *testing.T, lines string) (all talked) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
+		e, err := event.Parse([]byte(line))
+		switch {
+		case err != nil:
+			t.Fatalf("%q: %v", line, err)
+		case e.Event != event.Message:
+		case e.Dir == event.In:
+			all.fromClient = append(all.fromClient, e.Payload...)
+		default:
+			all.toClient = append(all.toClient, e.Payload...)
+		}
+	}
+	return all
+}
+
+// followed returns what tshark finds in a stream of a capture to the server at port.
+func followed(t *testing.T, tshark, file, proto string, stream int, port string) (all talked) {
+	t.Helper()
+	cmd := exec.Command(tshark, "-r", file, "-q", "-d", "tcp.port==1-65535,tls", "-z", fmt.Sprintf("follow,%s,raw,%d", proto, stream))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	byClient := true // what has no tab before it, from node 0
+	for line := range strings.Lines(string(out)) {
+		if node, ok := strings.CutPrefix(line, "Node 0: "); ok {
+			byClient = !strings.HasSuffix(strings.TrimSpace(node), ":"+port)
+		}
+		data, err := hex.DecodeString(strings.TrimSpace(line))
+		switch {
+		case err != nil:
+		case strings.HasPrefix(line, "\t") != byClient:
+			all.fromClient = append(all.fromClient, data...)
+		default:
+			all.toClient = append(all.toClient, data...)
+		}
+	}
+	return all
+}
+
+func (a talked) want(t *testing.T, name string, b talked) {
+	t.Helper()
+	if !bytes.Equal(a.fromClient, b.fromClient) || !bytes.Equal(a.toClient, b.toClient) {
+		t.Errorf("%s has %d and %d bytes, the proxy shows %d and %d, or they differ",
+			name, len(a.fromClient), len(a.toClient), len(b.fromClient), len(b.toClient))
+	}
+}
+
+// captured runs dumpcap on the loopback interface while do runs.
+func captured(t *testing.T, filter string, do func()) (file string) {
+	t.Helper()
+	path, err := exec.LookPath("dumpcap")
+	if err != nil {
+		t.Skip(err)
+	}
+	marker, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer marker.Close()
+	_, port, _ := net.SplitHostPort(marker.LocalAddr().String())
+	file = filepath.Join(t.TempDir(), "lo.pcapng")
+	p := kit.StartCommand(t, exec.Command(path, "-i", "lo", "-q", "-B", "64", "-w", file, "-f", filter+" or udp port "+port))
+	has := func(text string) {
+		for end := time.Now().Add(kit.Patience); ; time.Sleep(20 * time.Millisecond) {
+			marker.WriteTo([]byte(text), marker.LocalAddr())
+			b, _ := os.ReadFile(file)
+			if bytes.Contains(b, []byte(text)) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Skipf("dumpcap captures nothing here: %s", p.Stderr)
+			}
+		}
+	}
+	has("the capture has begun")
+	do()
+	has("all is over")
+	p.End()
+	return file
+}
+
+// TestShowsWhatWas: what the proxy shows of a session is what a capture of both of its
+// connections has.
+func TestShowsWhatWas(t *testing.T) {
+	tshark, err := exec.LookPath("tshark")
+	if err != nil {
+		t.Skip(err)
+	}
+	target := kit.ListenFor(t, "tcp", func(nc net.Conn) { io.Copy(nc, nc) })
+	_, targetPort, _ := net.SplitHostPort(target)
+	p := kit.Background(t, proxy.Mode, "-listen", "tcp://127.0.0.1:0", "-remote_host", "tcp://"+target, "-json")
+	addr := p.Addr("tcp")
+	_, port, _ := net.SplitHostPort(addr)
+	file := captured(t, "tcp port "+targetPort+" or tcp port "+port, func() {
+		random := rand.New(rand.NewPCG(1, 2))
+		nc := kit.DialTCP(t, addr)
+		for range 50 {
+			piece := make([]byte, random.IntN(40000))
+			for i := range piece {
+				piece[i] = byte(random.Uint32())
+			}
+			kit.Swap(t, nc, string(piece), string(piece))
+		}
+		nc.CloseWrite()
+		io.Copy(io.Discard, nc)
+		p.Stdout.WaitFor(t, `"event":"close"`)
+	})
+	p.Stop()
+	shown := shownTo(t, p.Stdout.String())
+	for stream, port := range []string{port, targetPort} {
+		followed(t, tshark, file, "tcp", stream, port).want(t, "a stream", shown)
+	}
+}
+
+// TestShowsWhatWasInTLS is that for TLS that the proxy opens, and the capture that it
+// makes itself.
+func TestShowsWhatWasInTLS(t *testing.T) {
+	tshark, err := exec.LookPath("tshark")
+	if err != nil {
+		t.Skip(err)
+	}
+	if !tlsconf.Available {
+		t.Skip("this build leaves TLS out")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "p.pcapng")
+	target := kit.Background(t, echo.Mode, "-tcp-port", "0", "-ws-port", "off", "-tls").Addr("tls")
+	p := kit.Background(t, proxy.Mode, "-listen", "tls://127.0.0.1:0", "-ca", dir, "-remote_host", "tls://"+target, "-k", "-json", "-record", file)
+	addr := p.Addr("tls")
+	_, port, _ := net.SplitHostPort(addr)
+	args := []string{"tls://" + addr, "-cacert", filepath.Join(dir, "ca-cert.pem"), "-framing", "line", "-count", "3", "-m", "one", "-m", "\x1b[2Jtwo", "-m", strings.Repeat("three", 9999)}
+	if c := kit.Background(t, connect.Mode, args...); c.Wait() != 0 {
+		t.Fatalf("connect: %s", c.Stderr)
+	}
+	p.Stdout.WaitFor(t, `"event":"close"`)
+	p.Stop()
+	shown := shownTo(t, p.Stdout.String())
+	if len(shown.fromClient) < 9999*5 || !bytes.Equal(shown.fromClient, shown.toClient) {
+		t.Errorf("of an echo it shows %d bytes and %d", len(shown.fromClient), len(shown.toClient))
+	}
+	_, targetPort, _ := net.SplitHostPort(target)
+	for stream, port := range []string{port, targetPort} {
+		followed(t, tshark, file, "tls", stream, port).want(t, "a stream", shown)
 	}
 }

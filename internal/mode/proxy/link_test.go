@@ -6,10 +6,13 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"socketsrv/internal/accept"
 	"socketsrv/internal/kit"
@@ -462,4 +465,40 @@ func TestStreamsStop(t *testing.T) {
 		t.Errorf("the client has %q, %v", rest, err)
 	}
 	p.Stderr.WaitFor(t, `client 0: closed by us\n`)
+}
+
+// TestNothingRaw: whatever peers send, no byte of it moves a terminal.
+func TestNothingRaw(t *testing.T) {
+	const bad = "\x1b]0;title\a\x1b[2J\u009b31m\u202e\u200b\x00\r\x7f\xff"
+	target := kit.ListenFor(t, "tcp", func(nc net.Conn) { io.Copy(nc, nc) })
+	refuses := kit.ListenFor(t, "tcp", kit.WSRaw(func(string) string { return "HTTP/1.1 404 " + bad + "\r\nX: " + bad + "\r\n\r\n" }, kit.DrainPeer))
+	frame := string(wsproto.AppendHeader(nil, wsproto.Header{Fin: true, Opcode: wsproto.OpBinary, Masked: true, PayloadLen: int64(len(bad))})) + bad
+	open := strings.Replace(kit.Opening(), "GET /", "GET /\u202e\u009b", 1)
+	for _, tt := range []struct{ flags, proto, send, wait string }{
+		{"-listen tcp://127.0.0.1:0 -remote_host tcp://" + target, "tcp", bad, `sent payload .*connection #0`},
+		{"-framing line -listen tcp://127.0.0.1:0 -remote_host tcp://" + target, "tcp", bad + "\n" + bad, `sent payload .*connection #0`},
+		{"-format hex -listen tcp://127.0.0.1:0 -remote_host tcp://" + target, "tcp", bad, `sent payload .*connection #0`},
+		{"-framing netstring -listen tcp://127.0.0.1:0 -remote_host tcp://" + target, "tcp", bad, `sent payload .*connection #0`},
+		{"-port 0 -remote_host tcp://" + target, "ws", open, ``},
+		{"-port 0 -remote_host tcp://" + target, "ws", kit.Opening() + frame, `eceived .*message on WebSocket connection #0`},
+		{"-port 0 -remote_host ws://" + refuses, "ws", strings.Replace(kit.Opening(), "\r\n", "\r\nX: \u009b31m\r\n", 1), `socketsrv: `},
+		{"-port 0 -proxy-protocol -remote_host ws://" + refuses, "ws", bad, `socketsrv: `},
+	} {
+		p := kit.Background(t, Mode, append(strings.Fields(tt.flags), "-show", "-v")...)
+		nc := kit.DialTCP(t, p.Addr(tt.proto))
+		io.WriteString(nc, tt.send)
+		nc.CloseWrite()
+		io.Copy(io.Discard, nc)
+		p.Stop()
+		all := p.Stdout.String() + p.Stderr.String()
+		if tt.wait != "" && !regexp.MustCompile(tt.wait).MatchString(all) {
+			t.Errorf("%s: no %s in %q", tt.flags, tt.wait, all)
+		}
+		for _, r := range all {
+			if r != '\n' && !strconv.IsPrint(r) || r == utf8.RuneError {
+				t.Errorf("%s: shows %q, in %q", tt.flags, r, all)
+				break
+			}
+		}
+	}
 }

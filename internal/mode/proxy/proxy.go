@@ -253,6 +253,7 @@ func (p *proxy) prepare() (err error) {
 		if p.secure, err = p.targetTLS.Config(); err != nil {
 			return err
 		}
+		p.secure.AddKeyLog(p.con.KeyLog())
 		for _, note := range p.secure.Notes() {
 			p.con.Status("%s", note)
 		}
