@@ -607,7 +607,7 @@ func TestWriteOutJSON(t *testing.T) {
 	if len(fields["x-two"]) != 2 || fields["server"][0] != "lab" {
 		t.Errorf("%v", fields)
 	}
-	if got := jsonString("a\"\\\n\x7f\xffü"); got != "\"a\\\"\\\\\\n\x7f\\ufffdü\"" {
+	if got := toJSON("a\"\\\n\x7f\xffü"); got != "\"a\\\"\\\\\\n\x7f\\ufffdü\"" {
 		t.Errorf("quoted: %s", got)
 	}
 }

@@ -139,19 +139,19 @@ func writeJSON(v any) string {
 	case nil:
 		return "null"
 	case string:
-		return jsonString(v)
+		return toJSON(v)
 	case threeDigits:
 		return strconv.Itoa(int(v))
 	}
 	return writeText(v)
 }
 
-// jsonString quotes s; what is not UTF-8 is lost (RFC 8259 §7).
-func jsonString(s string) string {
+// toJSON is a text or a list of texts; what is not UTF-8 is lost (RFC 8259 §7).
+func toJSON(v any) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.Encode(s)
+	e.Encode(v)
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
@@ -305,11 +305,11 @@ func (w *writeTarget) variable(name string) {
 
 // allJSON is every variable, in the order of their names.
 func (t *transfer) allJSON() string {
-	var b strings.Builder
+	var all []string
 	for _, v := range variables {
-		b.WriteString("{,"[min(b.Len(), 1):][:1] + jsonString(v.name) + ":" + writeJSON(v.value(t)))
+		all = append(all, toJSON(v.name)+":"+writeJSON(v.value(t)))
 	}
-	return b.String() + `,"curl_version":` + jsonString(userAgent) + "}"
+	return "{" + strings.Join(all, ",") + `,"curl_version":` + toJSON(userAgent) + "}"
 }
 
 // headerJSON is the fields of the last answer, each name once, in lower case, with
@@ -318,29 +318,13 @@ func (t *transfer) headerJSON() string {
 	if t.response == nil {
 		return "{}"
 	}
-	var b strings.Builder
+	var all []string
 	seen := map[string]bool{}
 	for _, f := range t.response.Header {
-		name := strings.ToLower(f.Name)
-		if seen[name] {
-			continue
+		if name := strings.ToLower(f.Name); !seen[name] {
+			seen[name] = true
+			all = append(all, toJSON(name)+":"+toJSON(t.response.Header.Values(f.Name)))
 		}
-		seen[name] = true
-		b.WriteString("{,"[min(b.Len(), 1):][:1])
-		if len(seen) > 1 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(jsonString(name) + ":[")
-		for i, value := range t.response.Header.Values(f.Name) {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteString(writeJSON(value))
-		}
-		b.WriteByte(']')
 	}
-	if len(seen) == 0 {
-		b.WriteByte('{')
-	}
-	return b.String() + "\n}"
+	return "{" + strings.Join(all, ",\n") + "\n}"
 }
