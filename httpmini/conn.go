@@ -165,7 +165,7 @@ func (c *conn) exchange() bool {
 		c.fail(x.failure())
 		return false
 	}
-	if err := cmp.Or(c.broken, x.bodyError()); err != nil {
+	if err := x.Err(); err != nil {
 		c.log(err)
 	}
 	// A client that asked for the end sends nothing any more, unless it sent it already.

@@ -162,6 +162,10 @@ func (x *Exchange) failure() error {
 	return cmp.Or(x.bodyError(), error(&Error{Status: 500, Err: errNoAnswer}))
 }
 
+// Err returns why the connection ends other than politely, as far as that is known: the
+// request's body is not what was promised, or the answer could not be sent.
+func (x *Exchange) Err() error { return cmp.Or(x.c.broken, x.bodyError()) }
+
 // bodyError returns what kept the handler from reading the request's body.
 func (x *Exchange) bodyError() error {
 	if x.body == nil {

@@ -234,6 +234,26 @@ $`
 	}
 }
 
+// TestHttpdErrorEvents: what is wrong with a request is an event, once, with the bytes.
+func TestHttpdErrorEvents(t *testing.T) {
+	p := kit.Background(t, Mode, "-port", "0", "-json", "-upload", t.TempDir())
+	for send, want := range map[string]string{
+		"PUT /cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\nhello":          `"path":"/cut","error":"unexpected EOF"`,
+		"PUT /odd HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n": `"path":"/odd","size":4,"text":"zz\\r\\n","error":"http: malformed chunk"`,
+		"GET / HTT": `"size":9,"text":"GET / HTT","error":"unexpected EOF"`,
+	} {
+		nc := kit.DialTCP(t, p.Addr("http"))
+		io.WriteString(nc, send)
+		nc.CloseWrite()
+		io.Copy(io.Discard, nc)
+		p.Stdout.WaitFor(t, `"event":"error","proto":"http","peer":"[^"]*",`+want)
+	}
+	p.Stop()
+	if n := strings.Count(p.Stdout.String(), `"event":"error"`); n != 3 {
+		t.Errorf("%d error events in %s, want 3", n, p.Stdout)
+	}
+}
+
 func TestHttpdEvents(t *testing.T) {
 	p := kit.Background(t, Mode, "-port", "0", "-json", kit.WebRoot(t, map[string]string{"a.txt": "0123456789"}))
 	webAskPath(t, "GET", "http://"+p.Addr("http"), "/a.txt?x", "User-Agent: a\xffb", "Range: bytes=0-3")

@@ -3,6 +3,7 @@ package httpd
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -42,6 +43,7 @@ func (h *httpd) log(x *httpmini.Exchange, began time.Time) {
 	req := x.Request
 	if h.output.Events() {
 		h.con.Event(*h.event(x, began))
+		h.failed(x)
 	}
 	if h.output.JSON || h.output.Quiet {
 		return
@@ -64,6 +66,20 @@ func (h *httpd) log(x *httpmini.Exchange, began time.Time) {
 		b = append(b, '"')
 	}
 	h.con.Write(append(b, '\n'))
+}
+
+// failed makes an event of what was wrong with the body of a request, or its answer.
+func (h *httpd) failed(x *httpmini.Exchange) {
+	err := x.Err()
+	if err == nil {
+		return
+	}
+	var bytes string
+	if bad, ok := errors.AsType[*httpmini.Error](err); ok {
+		bytes = bad.Bytes
+	}
+	who := event.Event{Proto: h.proto, Client: -1, Peer: x.RemoteAddr().String(), Path: x.Request.Target}
+	h.con.Event(event.OfError(who, 0, cli.ErrorText(err), []byte(bytes), 0))
 }
 
 // appendLogged appends s, escaped, also within double quotes; none if s is "".
