@@ -2,6 +2,7 @@ package judge
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"fmt"
 	"math/bits"
@@ -26,6 +27,7 @@ var (
 type inflater struct {
 	window int  // no distance may be greater
 	keep   bool // context takeover
+	limit  int  // of a message; 0: largest
 	hist   []byte
 
 	in   []byte
@@ -35,7 +37,7 @@ type inflater struct {
 	err  error // the first; from then on all is 0
 }
 
-// message inflates one message (RFC 7692 §7.2.2), of at most largest bytes.
+// message inflates one message (RFC 7692 §7.2.2).
 func (z *inflater) message(b []byte) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, nil
@@ -131,7 +133,7 @@ func (z *inflater) symbols(lit, dist *huffTable) {
 		default:
 			z.match(sym-257, dist)
 		}
-		if len(z.out) > largest+z.window {
+		if len(z.out) > cmp.Or(z.limit, largest)+z.window {
 			z.refuse("more than any message that was sent")
 		}
 	}
@@ -489,7 +491,7 @@ func (p *prober) adopt(d deflateParams) {
 	if p.side == ClientSide {
 		in, out = out, in
 	}
-	p.in = &inflater{window: 1 << d.bits(in+"_max_window_bits"), keep: !d.has(in + "_no_context_takeover")}
+	p.in = &inflater{window: 1 << d.bits(in+"_max_window_bits"), keep: !d.has(in + "_no_context_takeover"), limit: p.limit}
 	p.out = &deflater{window: 1 << d.bits(out+"_max_window_bits"), keep: !d.has(out + "_no_context_takeover")}
 }
 

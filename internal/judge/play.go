@@ -167,6 +167,10 @@ func targetOf(start string) (*url.URL, url.Values) {
 
 // run plays a case with a client whose request has been read.
 func (d *driven) run(ctx context.Context, p *prober, start string, f map[string]string, c Case, agent string) {
+	if !d.admit(agent) {
+		p.close()
+		return
+	}
 	r := Result{Case: c, Agent: agent, Side: ClientSide, Started: p.start}
 	d.count(agent, 1)
 	defer d.count(agent, -1)
@@ -187,13 +191,23 @@ func (d *driven) run(ctx context.Context, p *prober, start string, f map[string]
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.results[agent] == nil {
-		d.results[agent] = map[string]Result{}
-	}
 	d.results[agent][c.ID] = r
 	if d.OnResult != nil {
 		d.OnResult(r)
 	}
+}
+
+// maxAgents is how many clients a run has results of.
+const maxAgents = 100
+
+// admit makes room for the results of a client.
+func (d *driven) admit(agent string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.results[agent] == nil && len(d.results) < maxAgents {
+		d.results[agent] = map[string]Result{}
+	}
+	return d.results[agent] != nil
 }
 
 func (d *driven) count(agent string, n int) {

@@ -147,7 +147,18 @@ func flood(w io.Writer, frame string) {
 	}
 }
 
-// TestHostile has every case end in its time, and FAILED, whatever the server does.
+// came is how many bytes the endpoint sent.
+func came(r Result) (n int64) {
+	for _, u := range r.Turns {
+		if !u.Sent {
+			n += u.Size
+		}
+	}
+	return n
+}
+
+// TestHostile has every case end in its time, and FAILED, whatever the server does,
+// and not read for ever.
 func TestHostile(t *testing.T) {
 	for name, do := range hostile {
 		synctest.Test(t, func(t *testing.T) {
@@ -175,6 +186,9 @@ func TestHostile(t *testing.T) {
 			for _, r := range results {
 				if r.Behavior != Failed && !r.open || r.Duration > max(r.total, 2*time.Minute) {
 					t.Errorf("server that %s: case %s is %v after %v: %s", name, r.ID, r.Behavior, r.Duration, r.Finding)
+				}
+				if most := map[bool]int64{false: large, true: largest}[r.heavy]; came(r) > most*5/4 {
+					t.Errorf("server that %s: case %s reads %d bytes, want little more than a message of %d", name, r.ID, came(r), most)
 				}
 			}
 		})
@@ -222,5 +236,19 @@ func TestGone(t *testing.T) {
 	results, err := Server(t.Context(), dial, "ws://127.0.0.1/", Options{Cases: []string{"2.*"}, Jobs: 1})
 	if !errors.Is(err, ErrGone) || !errors.Is(err, io.ErrClosedPipe) || len(results) != 2 || results[1].ID != "2.2" || results[1].Passed() {
 		t.Errorf("%d results, %v; want those of 2.1 and 2.2, and then no server", len(results), err)
+	}
+}
+
+// TestAgents has clients with ever new names: there is room for so many of them.
+func TestAgents(t *testing.T) {
+	d := &driven{results: map[string]map[string]Result{}}
+	admitted := 0
+	for i := range 2 * maxAgents {
+		if d.admit(fmt.Sprint(i)) {
+			admitted++
+		}
+	}
+	if admitted != maxAgents || !d.admit("0") {
+		t.Errorf("%d clients have results, and the first one again: %t; want %d", admitted, d.admit("0"), maxAgents)
 	}
 }
