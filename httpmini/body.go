@@ -2,6 +2,7 @@ package httpmini
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"math/bits"
 	"strconv"
@@ -324,4 +325,17 @@ func unlessEOF(err error) error {
 		return nil
 	}
 	return err
+}
+
+// heldLength is how many bytes a reader of bytes or of a string has left.
+func heldLength(r io.Reader) (n int64, ok bool) {
+	switch r := r.(type) {
+	case *bytes.Reader:
+		return int64(r.Len()), true
+	case *strings.Reader:
+		return int64(r.Len()), true
+	case *bytes.Buffer:
+		return int64(r.Len()), true
+	}
+	return 0, false
 }

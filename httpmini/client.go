@@ -85,8 +85,9 @@ type Connection struct {
 // Host, Content-Length and Transfer-Encoding are added; where r.Header has the one of
 // these last that is right, it stands there with the right value, others are not sent. So is Authorization if the URL names a user and
 // r.Header has none. A body of ContentLength bytes or, with -1, of any length, in
-// chunks, is read from Body while it goes out; one that has bytes with a length of
-// 0 is an ErrBodyLength. nil is none, and then -1 leaves Content-Length out where it
+// chunks, is read from Body while it goes out; 0 is what a *bytes.Reader,
+// *bytes.Buffer or *strings.Reader has left, and an ErrBodyLength where another Body
+// has bytes. nil is none, and then -1 leaves Content-Length out where it
 // would be 0. A file of known length goes to a TCP
 // connection by the kernel. Answers may come before the body is through: what is
 // left of it after one with a status of 300 or more is not sent.
@@ -182,6 +183,9 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 		return &OpError{Op: "proxy", Err: err}
 	}
 	x.r = Request{Method: cmp.Or(r.Method, "GET"), Target: r.Target, Minor: 1, HTTP10: r.HTTP10, NoHost: r.NoHost, ContentLength: r.ContentLength, Trailer: r.Trailer}
+	if n, ok := heldLength(r.Body); ok && r.ContentLength == 0 && len(r.Trailer) == 0 {
+		x.r.ContentLength = n
+	}
 	if r.HTTP10 {
 		x.r.Minor = 0 // the connection is not kept
 	}

@@ -1,13 +1,11 @@
 package httpmini
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,11 +102,8 @@ func (u *upload) run() error {
 // instant reports whether the body is there at once, so that it can leave with the
 // head.
 func (u *upload) instant() bool {
-	switch u.x.body.(type) {
-	case *bytes.Reader, *strings.Reader, *bytes.Buffer:
-		return true
-	}
-	return false
+	_, ok := heldLength(u.x.body)
+	return ok
 }
 
 // expected waits until the body may go out, and reports whether it may.

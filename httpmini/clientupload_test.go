@@ -93,7 +93,7 @@ func TestClientRefuses(t *testing.T) {
 		{"two Hosts", "http://a/", &Request{Header: Header{{"Host", "a"}, {"host", "b"}}}, ErrHost},
 		{"URL", "http://a b/", &Request{}, ErrURL},
 		{"scheme", "ftp://a/", &Request{}, ErrScheme},
-		{"a body where none should be", "http://a/", put(strings.NewReader("x"), 0), ErrBodyLength},
+		{"a body where none should be", "http://a/", put(iotest.OneByteReader(strings.NewReader("x")), 0), ErrBodyLength},
 		{"proxy that is none", "http://p/", &Request{}, errNoScript},
 	} {
 		c := &Client{

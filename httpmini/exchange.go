@@ -72,8 +72,9 @@ func (x *Exchange) Respond(status int, h Header, body []byte) error {
 
 // Send answers with r, whose Body is sent as it comes; nil means none. Its length
 // is that of the Content-Length in r.Header or else r.ContentLength; if that is 0
-// though Body is not nil, or -1, it is unknown, and chunks (for HTTP/1.0 the end of
-// the connection) say where it ends. Other fields are as for Respond. An *os.File, or an
+// though Body is not nil, it is what a *bytes.Reader, *bytes.Buffer or *strings.Reader
+// has left, unless there is a Trailer. Of any other Body, or with -1, it is unknown, and chunks (for HTTP/1.0 the
+// end of the connection) say where it ends. Other fields are as for Respond. An *os.File, or an
 // io.LimitedReader over one, goes to a TCP connection by the kernel. Send closes
 // nothing.
 //
@@ -191,6 +192,9 @@ func sendLength(r *Response) int64 {
 		panic("httpmini: invalid Content-Length in an answer")
 	}
 	if r.ContentLength == 0 && r.Body != nil && r.Body != io.Reader(noBody{}) {
+		if n, ok := heldLength(r.Body); ok && len(r.Trailer) == 0 {
+			return n
+		}
 		return unknown
 	}
 	return r.ContentLength

@@ -119,7 +119,7 @@ func ask(t testing.TB, addr, start string, fields ...string) reply {
 
 // serveFiles serves f on loopback, and reports what ends connections.
 func serveFiles(t testing.TB, f *Files, log func(error)) (addr string) {
-	return serve(t, &Server{Handler: f.Serve, Log: log, Date: true})
+	return serve(t, &Server{Handler: f.Serve, ErrorLog: log, Date: true})
 }
 
 var paths = tree{

@@ -221,7 +221,7 @@ func talk(t *testing.T, wire string, step int, expect string) (ok bool) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		logged := 0
-		s := &Server{Handler: caseHandler, Log: func(error) { logged++ }}
+		s := &Server{Handler: caseHandler, ErrorLog: func(error) { logged++ }}
 		var all sync.WaitGroup
 		ended := false
 		all.Go(func() { s.ServeConn(server); ended = true })

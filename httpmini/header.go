@@ -10,6 +10,20 @@ type Field struct{ Name, Value string }
 // without regard to ASCII case; a name may occur more than once.
 type Header []Field
 
+// Fields makes a Header of names and values in turn; it panics where a name has none.
+//
+//	httpmini.Fields("Content-Type", "text/plain", "Cache-Control", "no-store")
+func Fields(namesAndValues ...string) Header {
+	h := make(Header, len(namesAndValues)/2)
+	for i := range h {
+		h[i] = Field{namesAndValues[2*i], namesAndValues[2*i+1]}
+	}
+	if len(namesAndValues)%2 != 0 {
+		panic("httpmini: a field without a value")
+	}
+	return h
+}
+
 // Get returns the value of the first field of that name, or "".
 func (h Header) Get(name string) string {
 	if i := h.index(name); i >= 0 {

@@ -1,9 +1,15 @@
 package httpmini
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -131,4 +137,40 @@ func TestResponseHead(t *testing.T) {
 			t.Errorf("AppendHead = %q, want %q", got, tt.want)
 		}
 	}
+}
+
+// TestHeldLength: a body that is a string or bytes in memory has a length, both ways.
+func TestHeldLength(t *testing.T) {
+	text := "tea, please"
+	for name, body := range map[string]func() io.Reader{
+		"string": func() io.Reader { return strings.NewReader(text) }, "bytes": func() io.Reader { return bytes.NewReader([]byte(text)) },
+		"buffer": func() io.Reader { return bytes.NewBufferString(text) }, "no more of it": func() io.Reader { return strings.NewReader("") },
+	} {
+		s := &Server{Handler: func(x *Exchange) {
+			io.Copy(io.Discard, x.Request.Body)
+			x.Send(&Response{Status: 200, Header: Fields("Length", fmt.Sprint(x.Request.ContentLength)), Body: body()})
+		}}
+		c := &Client{Dial: func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go s.ServeConn(server)
+			return client, nil
+		}}
+		want, _ := heldLength(body())
+		a, err := c.Do(t.Context(), "http://h/", &Request{Method: "POST", Body: body()})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if a.ContentLength != want || a.Header.Get("Length") != fmt.Sprint(want) {
+			t.Errorf("%s: the answer has %d bytes, the request had %s; want %d", name, a.ContentLength, a.Header.Get("Length"), want)
+		}
+		a.Close()
+		c.CloseIdle()
+		s.Close()
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Fields takes a name without a value")
+		}
+	}()
+	Fields("Host")
 }

@@ -2,6 +2,7 @@ package httpmini
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -29,10 +30,10 @@ type Server struct {
 	BodyTimeout  time.Duration // between two bytes of a request's body; 0 means 30 s
 	WriteTimeout time.Duration // for each 256 KiB of an answer, or what there is of it; 0 means 30 s
 
-	// Log is told at most once why a connection ended other than politely: an
+	// ErrorLog is told at most once why a connection ended other than politely: an
 	// *Error, a *PanicError or an I/O error, wrapped with the peer's address. It is
 	// called from several goroutines. An idle connection that ends is polite.
-	Log func(error)
+	ErrorLog func(error)
 
 	// OnBadRequest is told of each request that no Handler got to see: one that
 	// breaks a rule or a limit, stops before its head is whole, or expects what is not
@@ -62,13 +63,18 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v\n%s", e.Value, e.Stack) }
 
-// Serve serves the connections of ln until Shutdown or the end of ln, and returns
-// when the last of them ended, also of those that a handler took. It closes ln.
+// ErrServerClosed is what Serve returns when the server was shut down before.
+var ErrServerClosed = errors.New("httpmini: the server was shut down")
+
+// Serve serves the connections of ln until Shutdown, Close, or the end of ln, and
+// returns when the last of them ended, also of those that a handler took: nil, or the
+// error that broke ln. It may be called for several listeners. It closes ln. A stopped
+// server stays so: ErrServerClosed.
 func (s *Server) Serve(ln net.Listener) error {
-	if err := s.table.Serve(ln, s.ServeConn, s.Log); err != accept.ErrStopped {
+	if err := s.table.Serve(ln, s.ServeConn, s.ErrorLog); err != accept.ErrStopped {
 		return err
 	}
-	return nil
+	return ErrServerClosed
 }
 
 // ServeConn serves the requests of one connection and closes it. It returns
@@ -98,16 +104,24 @@ func (s *Server) handOver(f func(net.Conn, []byte), nc net.Conn, buffered []byte
 }
 
 func (s *Server) log(nc net.Conn, err error) {
-	if s.Log != nil {
-		s.Log(fmt.Errorf("%v: %w", nc.RemoteAddr(), err))
+	if s.ErrorLog != nil {
+		s.ErrorLog(fmt.Errorf("%v: %w", nc.RemoteAddr(), err))
 	}
 }
 
 // Shutdown closes the listeners and ends the connections: those that wait for a
-// request at once, the others with their next answer. It returns when all are gone,
-// or closes them and returns the context's error. Connections that a handler took are
-// not concerned. New ones, of ServeConn, are closed as they come.
+// request at once, the others with their next answer. It returns when all are gone.
+// When ctx ends before that, Shutdown does what Close does and returns the error of ctx.
+// Connections that a handler took are not concerned. New ones, of ServeConn, are closed
+// as they come. Not to be called by a handler, which it would wait for.
 func (s *Server) Shutdown(ctx context.Context) error { return s.table.Shutdown(ctx) }
+
+// Close ends everything now: listeners and connections, but for those that a handler
+// took. It does not wait for handlers; Serve does. The error is nil.
+func (s *Server) Close() error {
+	s.table.Kill()
+	return nil
+}
 
 // Refuse answers 503 with Retry-After: 1 and closes the connection. It is meant
 // for accept loops that are full, and takes a second or two at the most.

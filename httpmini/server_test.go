@@ -42,7 +42,7 @@ func converse(t *testing.T, s *Server, talk func(k *conversation)) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		k := &conversation{t: t, client: client, conn: &pipeConn{Conn: server}}
-		s.Log = func(err error) { k.logged = append(k.logged, err) }
+		s.ErrorLog = func(err error) { k.logged = append(k.logged, err) }
 		var all sync.WaitGroup
 		all.Go(func() { s.ServeConn(k.conn) })
 		all.Go(k.receive)
@@ -259,7 +259,7 @@ func stall(t *testing.T, s *Server, wire string) (took int, after time.Duration,
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		conn = &pipeConn{Conn: server}
-		s.Log = func(err error) { logged = append(logged, err) }
+		s.ErrorLog = func(err error) { logged = append(logged, err) }
 		start := time.Now()
 		var all sync.WaitGroup
 		all.Go(func() { took, _ = io.WriteString(client, wire) })
@@ -387,7 +387,7 @@ var answered = []struct {
 	{"HEAD of a known length", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
 		func(x *Exchange) { x.Respond(200, Header{{"Content-Length", "77"}}, nil) }, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", false},
 	{"HEAD of a stream", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
-		send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("x")} }), "HTTP/1.1 200 OK\r\n\r\n", false},
+		send(func() *Response { return &Response{Status: 200, Body: io.MultiReader(strings.NewReader("x"))} }), "HTTP/1.1 200 OK\r\n\r\n", false},
 	{"HEAD gone wrong", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: banana\r\n\r\n", ok,
 		"HTTP/1.1 417 Expectation Failed\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 56\r\nConnection: close\r\n\r\n", true},
 	{"204", getEmpty, func(x *Exchange) { x.Respond(204, nil, []byte("never")) }, noContent, false},
@@ -404,7 +404,7 @@ var answered = []struct {
 	{"HTTP/1.0 keep-alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ok,
 		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok", false},
 	{"HTTP/1.0 stream", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-		send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("ok")} }),
+		send(func() *Response { return &Response{Status: 200, Body: io.MultiReader(strings.NewReader("ok"))} }),
 		"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", true},
 	{"a second expectation", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: banana\r\n\r\n", ok,
 		"HTTP/1.1 417 Expectation Failed\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 56\r\nConnection: close\r\n\r\n", true},
@@ -415,7 +415,7 @@ var answered = []struct {
 	{"EOF with the data", getEmpty, send(func() *Response {
 		return &Response{Status: 200, Body: iotest.DataErrReader(strings.NewReader("ok"))}
 	}), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
-	{"empty stream", getEmpty, send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("")} }),
+	{"empty stream", getEmpty, send(func() *Response { return &Response{Status: 200, Body: io.MultiReader()} }),
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
 	{"length in the header", getEmpty, send(func() *Response {
 		return &Response{Status: 200, Header: Header{{"Content-Length", "2"}}, Body: strings.NewReader("okay")}
@@ -433,7 +433,7 @@ var answered = []struct {
 	{"long body", getEmpty, func(x *Exchange) { x.Respond(200, nil, bytes.Repeat([]byte("x"), 20000)) },
 		"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 20000), false},
 	{"long head", getEmpty, send(func() *Response {
-		return &Response{Status: 200, Header: Header{{"A", strings.Repeat("a", 40000)}}, Body: strings.NewReader("ok")}
+		return &Response{Status: 200, Header: Header{{"A", strings.Repeat("a", 40000)}}, Body: io.MultiReader(strings.NewReader("ok"))}
 	}), "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 40000) + "\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
 	{"101 and nothing", getEmpty, func(x *Exchange) { x.Respond(101, Header{{"Upgrade", "x"}, {"Connection", "upgrade"}}, nil) },
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", true},
@@ -610,7 +610,7 @@ func TestExchangeFigures(t *testing.T) {
 	}{
 		{"none", func(x *Exchange) {}, figures{}},
 		{"whole", func(x *Exchange) { x.Respond(404, nil, []byte("abc")) }, figures{404, 3}},
-		{"chunks", send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("abcd")} }), figures{200, 4}},
+		{"chunks", send(func() *Response { return &Response{Status: 200, Body: io.MultiReader(strings.NewReader("abcd"))} }), figures{200, 4}},
 		{"length", send(func() *Response { return &Response{Status: 200, Body: strings.NewReader("abcd"), ContentLength: 3} }), figures{200, 3}},
 		{"file", send(func() *Response { return &Response{Status: 206, Body: file, ContentLength: 300 << 10} }), figures{206, 300 << 10}},
 	} {
@@ -628,7 +628,8 @@ func TestExchangeFigures(t *testing.T) {
 	}
 }
 
-// Shutdown closes the listeners, and then Serve returns nil; also one that comes late.
+// Shutdown closes the listeners, and then Serve returns nil; one that comes late says
+// that it does.
 func TestShutdownOfServe(t *testing.T) {
 	s := &Server{Handler: ok}
 	served := make(chan error, 2)
@@ -643,9 +644,16 @@ func TestShutdownOfServe(t *testing.T) {
 		t.Errorf("Shutdown = %v", err)
 	}
 	for range 2 {
-		if err := <-served; err != nil {
+		if err := <-served; err != nil && err != ErrServerClosed {
 			t.Errorf("Serve = %v", err)
 		}
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(ln); err != ErrServerClosed {
+		t.Errorf("Serve of a stopped server = %v, want %v", err, ErrServerClosed)
 	}
 }
 

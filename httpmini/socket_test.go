@@ -28,8 +28,8 @@ func TestReset(t *testing.T) {
 	seen := make(chan error, 1)
 	logged := make(chan error, 10)
 	addr := serve(t, &Server{
-		Handler: func(x *Exchange) { _, err := io.ReadAll(x.Request.Body); seen <- err },
-		Log:     func(err error) { logged <- err },
+		Handler:  func(x *Exchange) { _, err := io.ReadAll(x.Request.Body); seen <- err },
+		ErrorLog: func(err error) { logged <- err },
 	})
 	c := dial(t, addr)
 	io.WriteString(c, post+"Content-Length: 1000\r\n\r\nabc")
@@ -110,7 +110,7 @@ func wantOK(t *testing.T, c net.Conn) {
 // had for it is gone.
 func TestStalledSocket(t *testing.T) {
 	logged := make(chan error, 1)
-	s := &Server{WriteTimeout: 20 * time.Millisecond, Log: func(err error) { logged <- err }}
+	s := &Server{WriteTimeout: 20 * time.Millisecond, ErrorLog: func(err error) { logged <- err }}
 	s.Handler = func(x *Exchange) { x.Respond(200, nil, make([]byte, 100<<20)) }
 	c := dial(t, serve(t, s))
 	io.WriteString(c, getEmpty)
@@ -231,7 +231,7 @@ func TestPlainTextToTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	logged := make(chan error, 1)
-	addr := serveOn(t, &Server{Log: func(err error) { logged <- err }}, tls.NewListener(ln, &tls.Config{Certificates: cert.TLS.Certificates}))
+	addr := serveOn(t, &Server{ErrorLog: func(err error) { logged <- err }}, tls.NewListener(ln, &tls.Config{Certificates: cert.TLS.Certificates}))
 	io.WriteString(dial(t, addr), getEmpty)
 	if err := next(t, logged); !errors.As(err, new(tls.RecordHeaderError)) {
 		t.Errorf("logged %v, want a TLS error", err)
@@ -263,7 +263,7 @@ func TestParked(t *testing.T) {
 
 // A reset of a connection that waits is its polite end.
 func TestResetWhileIdle(t *testing.T) {
-	s := &Server{Handler: ok, Log: func(err error) { t.Errorf("logged %v", err) }}
+	s := &Server{Handler: ok, ErrorLog: func(err error) { t.Errorf("logged %v", err) }}
 	addr := serve(t, s)
 	c := dial(t, addr)
 	wantOK(t, c)

@@ -11,7 +11,7 @@ import (
 func bareConn(t testing.TB) *Conn {
 	client, server := net.Pipe()
 	t.Cleanup(func() { client.Close() })
-	c := newConn(&Server{Handle: func(c *Conn, cmd Command) error {
+	c := newConn(&Server{Handler: func(c *Conn, cmd Command) error {
 		switch string(cmd.Line) {
 		case "cmd1":
 			return c.SendString("ack1")

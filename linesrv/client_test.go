@@ -174,7 +174,7 @@ func (r *readsOnce) Read(p []byte) (n int, err error) {
 
 func TestRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := &Server{Handle: sample}
+		server := &Server{Handler: sample}
 		h := newHouse(t, server.Serve)
 		nc, theirs := net.Pipe()
 		h.ln.conns <- theirs
@@ -347,7 +347,7 @@ func TestSecondClientGivesUp(t *testing.T) {
 
 // One goroutine sends while another receives.
 func TestClientBothWays(t *testing.T) {
-	addr := start(t, &Server{Handle: sample}, listen(t))
+	addr := start(t, &Server{Handler: sample}, listen(t))
 	c, err := Dial(t.Context(), addr, ClientOptions{Timeout: patience})
 	if err != nil {
 		t.Fatal(err)

@@ -351,7 +351,7 @@ func (c *Conn) execute(p []byte) (some bool, err error) {
 			c.failed, err = true, &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	handle := c.server.Handle
+	handle := c.server.Handler
 	if handle == nil {
 		handle = Unknown
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 func ExampleServer() {
-	server := &linesrv.Server{Handle: func(c *linesrv.Conn, cmd linesrv.Command) error {
+	server := &linesrv.Server{Handler: func(c *linesrv.Conn, cmd linesrv.Command) error {
 		if string(cmd.Line) == "cmd01" {
 			return c.SendString("ack")
 		}
@@ -78,7 +78,7 @@ func ExampleClient() {
 }
 
 func ExampleSocketServer() {
-	server := &linesrv.SocketServer{Handle: func(s *linesrv.Socket) error {
+	server := &linesrv.SocketServer{Handler: func(s *linesrv.Socket) error {
 		for {
 			p, err := s.Receive(0)
 			if err != nil {

@@ -114,7 +114,7 @@ func TestOnelineServer(t *testing.T) {
 
 func TestOnelineClient(t *testing.T) {
 	ln := listen(t)
-	server := &Server{OneAtATime: true, Handle: sample}
+	server := &Server{OneAtATime: true, Handler: sample}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	defer server.Close()

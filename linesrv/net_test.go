@@ -39,7 +39,7 @@ func listen(t testing.TB) net.Listener {
 // start serves ln until the end of the test.
 func start(t testing.TB, server interface {
 	Serve(net.Listener) error
-	Close()
+	Close() error
 }, ln net.Listener) (addr string) {
 	t.Helper()
 	served := make(chan error, 1)
@@ -99,7 +99,7 @@ func TestConversationsOverTCP(t *testing.T) {
 	for _, tt := range conversations {
 		t.Run(tt.name, func(t *testing.T) {
 			server := copyServer(tt.server)
-			server.Handle = sample
+			server.Handler = sample
 			addr := start(t, server, listen(t))
 			nc := connect(t, addr)
 			if got := ask(t, nc, tt.send); got != tt.want {
@@ -114,7 +114,7 @@ func TestConversationsOverTCP(t *testing.T) {
 
 // The end of the stream comes in the same event as the command before it.
 func TestHalfClose(t *testing.T) {
-	addr := start(t, &Server{OneAtATime: true, Handle: sample}, listen(t))
+	addr := start(t, &Server{OneAtATime: true, Handler: sample}, listen(t))
 	for _, tt := range []struct{ send, want string }{
 		{"ping\n", "pong\n"},
 		{"none\n", ""},
@@ -134,7 +134,7 @@ func TestHalfClose(t *testing.T) {
 // However a client leaves, the next one is served.
 func TestClientsLeaving(t *testing.T) {
 	reasons := make(chan error, 1)
-	server := &Server{OneAtATime: true, Handle: sample, OnDisconnect: func(_ *Conn, err error) { reasons <- err }}
+	server := &Server{OneAtATime: true, Handler: sample, OnDisconnect: func(_ *Conn, err error) { reasons <- err }}
 	addr := start(t, server, listen(t))
 	for _, tt := range []struct {
 		name  string
@@ -166,7 +166,7 @@ func TestClientsLeaving(t *testing.T) {
 // The end comes before the first read: one event tells of it and of the data.
 func TestEndWithData(t *testing.T) {
 	gone, reasons := make(chan struct{}), make(chan error, 16)
-	server := &Server{Handle: sample,
+	server := &Server{Handler: sample,
 		OnConnect:    func(*Conn) { <-gone },
 		OnDisconnect: func(_ *Conn, err error) { reasons <- err }}
 	addr := start(t, server, listen(t))
@@ -252,7 +252,7 @@ func (l *tellingListener) Accept() (net.Conn, error) {
 
 // LS05, and commands that fill the read buffer more than once.
 func TestManyCommands(t *testing.T) {
-	addr := start(t, &Server{Handle: sample}, listen(t))
+	addr := start(t, &Server{Handler: sample}, listen(t))
 	for _, n := range []int{1000, 10_000, 200_000} {
 		nc := connect(t, addr)
 		go func() {
@@ -296,7 +296,7 @@ func TestNeverReads(t *testing.T) {
 // An answer of any size gets through to a client that reads slowly.
 func TestLargeAnswer(t *testing.T) {
 	answer := bytes.Repeat([]byte("0123456789abcdef"), 1<<18)
-	addr := start(t, &Server{Handle: func(c *Conn, cmd Command) error { return c.Send(answer) }}, listen(t))
+	addr := start(t, &Server{Handler: func(c *Conn, cmd Command) error { return c.Send(answer) }}, listen(t))
 	nc := connect(t, addr)
 	if got := ask(t, nc, "large\nping\n"); got != string(answer)+"\npong\n" {
 		t.Errorf("%d bytes came of %d", len(got), len(answer))
@@ -311,7 +311,7 @@ func TestLastWords(t *testing.T) {
 		{"fail\n" + strings.Repeat("ping\n", 20<<10), "error internal\n"},
 		{"shutdown\n" + strings.Repeat("ping\n", 20<<10), ""},
 	} {
-		addr := start(t, &Server{Handle: sample}, listen(t))
+		addr := start(t, &Server{Handler: sample}, listen(t))
 		nc := connect(t, addr)
 		if got := ask(t, nc, tt.send); got != tt.want {
 			t.Errorf("%.20q... answered %q, want %q", tt.send, got, tt.want)
@@ -359,7 +359,7 @@ func TestContext(t *testing.T) {
 	reasons := make(chan error, 1)
 	server := &Server{
 		OneAtATime: true,
-		Handle: func(c *Conn, cmd Command) error {
+		Handler: func(c *Conn, cmd Command) error {
 			ctx := c.Context()
 			if ctx != c.Context() {
 				return errors.New("another context")
@@ -446,7 +446,7 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	start(t, &Server{OneAtATime: true, Handle: sample, LocalShutdown: true}, ln)
+	start(t, &Server{OneAtATime: true, Handler: sample, LocalShutdown: true}, ln)
 	for range 3 {
 		wantPong(t, "unix:"+path)
 	}
@@ -465,7 +465,7 @@ func TestUnixSocket(t *testing.T) {
 // A limit on connections wraps them, and they are still read without a buffer.
 func TestBehindLimit(t *testing.T) {
 	ln := accept.Limit(listen(t), 2, nil)
-	addr := start(t, &Server{Handle: sample}, ln)
+	addr := start(t, &Server{Handler: sample}, ln)
 	a, b := connect(t, addr), connect(t, addr)
 	for _, nc := range []net.Conn{a, b} {
 		fmt.Fprint(nc, "ping\n")
@@ -506,12 +506,12 @@ func testTLS(t *testing.T) (server, client *tls.Config) {
 func TestTLS(t *testing.T) {
 	serverTLS, clientTLS := testTLS(t)
 	errs := make(chan error, 1)
-	server := &Server{Handle: func(c *Conn, cmd Command) error {
+	server := &Server{Handler: func(c *Conn, cmd Command) error {
 		if c.Context().Err() != nil {
 			return c.Context().Err()
 		}
 		return sample(c, cmd)
-	}, Log: func(err error) { errs <- err }}
+	}, ErrorLog: func(err error) { errs <- err }}
 	addr := start(t, server, tls.NewListener(listen(t), serverTLS))
 
 	c, err := Dial(t.Context(), addr, ClientOptions{Timeout: patience,
@@ -538,7 +538,7 @@ func TestTLS(t *testing.T) {
 // Where the system does not tell what a socket still holds, it is read until it is
 // empty.
 func TestPlainConnections(t *testing.T) {
-	addr := start(t, &Server{Handle: sample, OneAtATime: true}, plainListener{listen(t)})
+	addr := start(t, &Server{Handler: sample, OneAtATime: true}, plainListener{listen(t)})
 	for range 20 {
 		if got := ask(t, connect(t, addr), "ping\nmany\nhéllo\npin"); got != "pong\n1\n2\n3\n4\n"+nak {
 			t.Errorf("answers %q", got)

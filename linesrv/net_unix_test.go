@@ -12,7 +12,7 @@ import (
 // Serve goes on after errors of Accept that pass, and says so.
 func TestAcceptErrors(t *testing.T) {
 	var logged []error
-	server := &Server{OneAtATime: true, Log: func(err error) { logged = append(logged, err) }}
+	server := &Server{OneAtATime: true, ErrorLog: func(err error) { logged = append(logged, err) }}
 	ln := listen(t)
 	addr := start(t, server, &faultyListener{Listener: ln, faults: 2})
 	wantPong(t, addr)

@@ -49,10 +49,10 @@ const (
 // A handler and the hooks run on the goroutine of their connection: one at a time
 // for each client, at the same time for several.
 type Server struct {
-	// Handle answers a command that is not built in, by any number of Send and
+	// Handler answers a command that is not built in, by any number of Send and
 	// SendString. ErrDisconnect and ErrShutdown do what they say; any other error,
 	// and a panic, answers "error internal" and ends that connection. nil is Unknown.
-	Handle func(c *Conn, cmd Command) error
+	Handler func(c *Conn, cmd Command) error
 
 	OneAtATime bool // the next client waits until the one before has gone
 	MaxLine    int  // in bytes before the LF; 0 means DefaultMaxLine. A longer line answers "invalid" and ends its connection
@@ -71,9 +71,9 @@ type Server struct {
 	OnSend       func(c *Conn, packet []byte) // each answer, without its LF
 	OnDisconnect func(c *Conn, reason error)  // after OnConnect, once: io.EOF, ErrDisconnect, ErrShutdown or what went wrong
 
-	// Log is told of errors of Accept that pass, once for each spell, and of a TLS
+	// ErrorLog is told of errors of Accept that pass, once for each spell, and of a TLS
 	// handshake. It is called from several goroutines.
-	Log func(error)
+	ErrorLog func(error)
 
 	crew accept.Table
 	turn turn
@@ -91,7 +91,7 @@ func Unknown(c *Conn, cmd Command) error {
 // Serve serves the connections of ln until Shutdown, Close, a "shutdown", or the
 // end of ln, and returns when all of them are done: nil, or the error that broke
 // ln. It may be called for several listeners. It closes ln. A stopped server stays
-// so: ErrServerStopped.
+// so: ErrServerClosed.
 func (s *Server) Serve(ln net.Listener) error {
 	if s.OneAtATime {
 		s.turn.init(s.TurnTimeout)
@@ -100,20 +100,20 @@ func (s *Server) Serve(ln net.Listener) error {
 	return serve(&s.crew, ln, s.serveConn, s.report)
 }
 
-// ErrServerStopped is returned by Serve when the server was stopped before.
-var ErrServerStopped = errors.New("linesrv: the server was stopped before")
+// ErrServerClosed is what Serve returns when the server was shut down before.
+var ErrServerClosed = errors.New("linesrv: the server was shut down")
 
 func serve(t *accept.Table, ln net.Listener, handle func(net.Conn), log func(error)) error {
 	err := t.Serve(ln, handle, log)
 	if err == accept.ErrStopped {
-		return ErrServerStopped
+		return ErrServerClosed
 	}
 	return err
 }
 
 func (s *Server) report(err error) {
-	if s.Log != nil {
-		s.Log(err)
+	if s.ErrorLog != nil {
+		s.ErrorLog(err)
 	}
 }
 
@@ -125,8 +125,11 @@ func (s *Server) report(err error) {
 func (s *Server) Shutdown(ctx context.Context) error { return s.crew.Shutdown(ctx) }
 
 // Close ends everything now: listeners, connections, the context of handlers. It
-// does not wait for handlers; Serve does.
-func (s *Server) Close() { s.crew.Kill() }
+// does not wait for handlers; Serve does. The error is nil.
+func (s *Server) Close() error {
+	s.crew.Kill()
+	return nil
+}
 
 // serveConn owns nc.
 func (s *Server) serveConn(nc net.Conn) {

@@ -214,7 +214,7 @@ func TestConversations(t *testing.T) {
 			for _, p := range pieces {
 				synctest.Test(t, func(t *testing.T) {
 					server := copyServer(tt.server)
-					server.Handle = sample
+					server.Handler = sample
 					converse(t, server, p, tt.want, tt.then)
 				})
 			}
@@ -326,7 +326,7 @@ func TestTurnTimeoutNot(t *testing.T) {
 			send   string
 			want   string
 		}{
-			{&Server{OneAtATime: true, Handle: slow}, "slow\n", "done\n"},
+			{&Server{OneAtATime: true, Handler: slow}, "slow\n", "done\n"},
 			{&Server{OneAtATime: true, TurnTimeout: -1}, "ping\n", "pong\n"},
 		} {
 			h := newHouse(t, tt.server.Serve)
@@ -405,7 +405,7 @@ func TestWriteStall(t *testing.T) {
 // Answers to what came together go out together.
 func TestGathering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := &Server{Handle: func(c *Conn, cmd Command) error {
+		server := &Server{Handler: func(c *Conn, cmd Command) error {
 			if cmd.String() == "flush" {
 				return c.Flush()
 			}
@@ -429,7 +429,7 @@ func TestGathering(t *testing.T) {
 
 func TestShutdownGraceful(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := &Server{Handle: func(c *Conn, cmd Command) error {
+		server := &Server{Handler: func(c *Conn, cmd Command) error {
 			time.Sleep(time.Second)
 			return c.SendString("done")
 		}}
@@ -446,7 +446,7 @@ func TestShutdownGraceful(t *testing.T) {
 		if !idle.isOver() || !busy.isOver() || h.isServing() {
 			t.Error("somebody is left")
 		}
-		if err := server.Serve(newPipeListener()); err != ErrServerStopped {
+		if err := server.Serve(newPipeListener()); err != ErrServerClosed {
 			t.Errorf("Serve again: %v", err)
 		}
 	})
@@ -464,14 +464,14 @@ func TestShutdownNotGraceful(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 			defer cancel()
 			if err := s.Shutdown(ctx); err != context.DeadlineExceeded {
-				s.Log(err)
+				s.ErrorLog(err)
 			}
 		},
 		"command": func(_ *Server, other *guest) { other.send("shutdown\n") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := &Server{Handle: hang, Log: func(err error) { t.Error(err) }}
+				server := &Server{Handler: hang, ErrorLog: func(err error) { t.Error(err) }}
 				h := newHouse(t, server.Serve)
 				nc, theirs := net.Pipe()
 				h.ln.conns <- theirs
@@ -512,7 +512,7 @@ func TestCloseWhileWriting(t *testing.T) {
 func TestWriteAfterKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent error
-		server := &Server{Handle: func(c *Conn, cmd Command) error {
+		server := &Server{Handler: func(c *Conn, cmd Command) error {
 			<-c.Context().Done()
 			c.SendString("late")
 			sent = c.Flush()
@@ -536,7 +536,7 @@ func TestHooks(t *testing.T) {
 		var log []string
 		note := func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
 		server := &Server{
-			Handle:    sample,
+			Handler:   sample,
 			OnConnect: func(c *Conn) { note("#%d from %v to %v", c.ID(), c.RemoteAddr(), c.LocalAddr()) },
 			OnCommand: func(c *Conn, cmd Command) { note("#%d rx %q %v", c.ID(), cmd.Line, cmd.Invalid) },
 			OnSend:    func(c *Conn, p []byte) { note("#%d tx %q", c.ID(), p) },
@@ -594,7 +594,7 @@ func TestReasonsWithBytes(t *testing.T) {
 func TestPanicError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reason error
-		server := &Server{Handle: sample, OnDisconnect: func(_ *Conn, err error) { reason = err }}
+		server := &Server{Handler: sample, OnDisconnect: func(_ *Conn, err error) { reason = err }}
 		h := newHouse(t, server.Serve)
 		h.guest().send("panic\n")
 		synctest.Wait()
@@ -635,7 +635,7 @@ func TestSendToNobody(t *testing.T) {
 		var errs []error
 		var reason error
 		server := &Server{
-			Handle: func(c *Conn, cmd Command) error {
+			Handler: func(c *Conn, cmd Command) error {
 				c.SendString("x")
 				errs = append(errs, c.Flush(), c.SendString("x"), c.Send([]byte("x")), c.Flush())
 				return errors.New("did not work")

@@ -314,7 +314,7 @@ func TestSocketServer(t *testing.T) {
 			log = append(log, fmt.Sprintf(format, args...))
 		}
 		server := &SocketServer{
-			Handle: func(s *Socket) error {
+			Handler: func(s *Socket) error {
 				p, err := s.Receive(0)
 				switch {
 				case err != nil:
@@ -394,7 +394,7 @@ func TestSocketServerManyClients(t *testing.T) {
 			}
 			s.Close()
 		}
-		if err := server.Serve(newPipeListener()); err != ErrServerStopped {
+		if err := server.Serve(newPipeListener()); err != ErrServerClosed {
 			t.Errorf("Serve again: %v", err)
 		}
 		nc, theirs := net.Pipe()
@@ -416,10 +416,10 @@ func TestSocketServerEnds(t *testing.T) {
 			next error    // Receive of the server
 		}{
 			{"Shutdown", func(s *SocketServer) { s.Shutdown(context.Background()) }, []string{"hello"}, nil, ErrShutdown},
-			{"Close", (*SocketServer).Close, nil, ErrShutdown, ErrShutdown},
+			{"Close", func(s *SocketServer) { s.Close() }, nil, ErrShutdown, ErrShutdown},
 		} {
 			errs := make(chan error, 2)
-			server := &SocketServer{Handle: func(s *Socket) error {
+			server := &SocketServer{Handler: func(s *Socket) error {
 				p, err := s.Receive(0)
 				if err != nil {
 					return err
@@ -490,7 +490,7 @@ func TestSocketsOverTCP(t *testing.T) {
 		t.Errorf("a client that leaves: %v", err)
 	}
 
-	one := &SocketServer{Handle: func(s *Socket) error {
+	one := &SocketServer{Handler: func(s *Socket) error {
 		p, err := s.Receive(0)
 		if err != nil {
 			return err
@@ -540,7 +540,7 @@ func TestSelfTestFindsFaults(t *testing.T) {
 		"another message": func(s *Socket) error { s.Receive(0); return s.Send([]byte("no")) },
 		"no message":      func(s *Socket) error { s.Receive(0); return nil },
 	} {
-		addr := start(t, &SocketServer{Handle: handle}, listen(t))
+		addr := start(t, &SocketServer{Handler: handle}, listen(t))
 		if got, err := selfTest(t.Context(), addr); err == nil {
 			t.Errorf("%s: selfTest = %q", name, got)
 		}

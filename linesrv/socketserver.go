@@ -15,14 +15,14 @@ import (
 // A SocketServer gives each client a Socket and a goroutine. The zero value sends
 // every message back. Fields are not changed once Serve was called.
 type SocketServer struct {
-	// Handle serves one client; the connection is closed when it returns. Its error,
+	// Handler serves one client; the connection is closed when it returns. Its error,
 	// or a *PanicError, goes to OnDisconnect and ends nobody else. nil is EchoHandler.
-	Handle  func(s *Socket) error
+	Handler func(s *Socket) error
 	Options SocketOptions // of each Socket
 
 	OnConnect    func(s *Socket)
-	OnDisconnect func(s *Socket, reason error) // after OnConnect, once; io.EOF where Handle returned nil
-	Log          func(error)                   // told of errors of Accept that pass, once for each spell
+	OnDisconnect func(s *Socket, reason error) // after OnConnect, once; io.EOF where Handler returned nil
+	ErrorLog     func(error)                   // told of errors of Accept that pass, once for each spell
 
 	crew accept.Table
 }
@@ -43,9 +43,9 @@ func EchoHandler(s *Socket) error {
 // Serve serves the connections of ln until Shutdown, Close, or the end of ln, and
 // returns when all of them are done: nil, or the error that broke ln. It may be
 // called for several listeners. It closes ln. A stopped server stays so:
-// ErrServerStopped.
+// ErrServerClosed.
 func (s *SocketServer) Serve(ln net.Listener) error {
-	return serve(&s.crew, ln, s.serveConn, s.Log)
+	return serve(&s.crew, ln, s.serveConn, s.ErrorLog)
 }
 
 // Shutdown closes the listeners and makes every Receive that waits, or has to,
@@ -55,8 +55,11 @@ func (s *SocketServer) Serve(ln net.Listener) error {
 func (s *SocketServer) Shutdown(ctx context.Context) error { return s.crew.Shutdown(ctx) }
 
 // Close makes every Receive and Send return now. It does not wait for handlers;
-// Serve does.
-func (s *SocketServer) Close() { s.crew.Kill() }
+// Serve does. The error is nil.
+func (s *SocketServer) Close() error {
+	s.crew.Kill()
+	return nil
+}
 
 func (s *SocketServer) serveConn(nc net.Conn) {
 	sock := NewSocket(nc, s.Options)
@@ -83,7 +86,7 @@ func (s *SocketServer) call(sock *Socket) (reason error) {
 			reason = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	handle := s.Handle
+	handle := s.Handler
 	if handle == nil {
 		handle = EchoHandler
 	}

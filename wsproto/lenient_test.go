@@ -80,8 +80,8 @@ func TestLenientServer(t *testing.T) {
 		k, nc := newTalk(t)
 		var told []string
 		s := &Server{
-			OnFault:   func(u *User, err error) { told = append(told, u.ID()+" "+err.Error()) },
-			OnMessage: func(u *User, m Message) { told = append(told, u.ID()+" "+string(m.Data)) },
+			OnFault:   func(u *User, err error) { told = append(told, fmt.Sprint(u.ID(), " ", err)) },
+			OnMessage: func(u *User, m Message) { told = append(told, fmt.Sprint(u.ID(), " ", string(m.Data))) },
 		}
 		served := make(chan struct{})
 		go func() {
@@ -90,7 +90,7 @@ func TestLenientServer(t *testing.T) {
 		}()
 		k.sendBytes([]byte(goodHandshake))
 		k.take()
-		id := s.Users()[0].ID()
+		id := fmt.Sprint(s.Users()[0].ID())
 		k.send("81 02 6869")
 		synctest.Wait()
 		if want := []string{id + " " + fails(1002, ErrMasking), id + " hi"}; !slices.Equal(told, want) {

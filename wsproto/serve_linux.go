@@ -44,7 +44,7 @@ func (s *Server) serve(ln net.Listener) error {
 	defer l.handlers.Wait()
 	defer l.Close()
 	refuse := func(nc net.Conn) { httpmini.Refuse(sockOf(nc).conn()) }
-	return accept.Each(accept.Limit(l, s.MaxConns, refuse), s.admit, s.Log)
+	return accept.Each(accept.Limit(l, s.MaxConns, refuse), s.admit, s.ErrorLog)
 }
 
 // admit puts an accepted connection into a loop.
@@ -162,7 +162,7 @@ func (u *User) open(r *runner) bool {
 	res, ag, err := s.judgeSafely(req, c.nc.RemoteAddr())
 	if err != nil {
 		refuse := func(x *httpmini.Exchange) { s.refuse(x, res, err) }
-		return u.pass(b[:n], &httpmini.Server{Handler: refuse, HeadTimeout: s.HandshakeTimeout, Log: s.Log})
+		return u.pass(b[:n], &httpmini.Server{Handler: refuse, HeadTimeout: s.HandshakeTimeout, ErrorLog: s.ErrorLog})
 	}
 	c.out.stall.Stop()
 	c.out.stall = nil

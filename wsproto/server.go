@@ -2,8 +2,6 @@ package wsproto
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -54,10 +52,11 @@ type Server struct {
 	Queue            int           // bytes that may wait for a user; 0 means DefaultQueue
 	MaxConns         int           // connections open at once in Serve, those beyond get 503; 0 means no bound
 	HandshakeTimeout time.Duration // for the whole of it; 0 means 10 s
-	Log              func(error)   // what no handler is told: accept errors, panics in handlers
+	ErrorLog         func(error)   // what no handler is told: accept errors, panics in handlers
 
 	mu        sync.Mutex
-	users     map[string]*User
+	users     map[uint64]*User
+	joined    uint64
 	listeners map[net.Listener]struct{}
 	closing   bool
 	http      *httpmini.Server // does the opening handshakes of Serve
@@ -65,7 +64,8 @@ type Server struct {
 	loops     loops
 }
 
-// ErrServerClosed is what a user's connection ends with when Shutdown cuts it off.
+// ErrServerClosed is what Serve returns when the server was shut down before, and what
+// a user's connection ends with when Shutdown or Close cuts it off.
 var ErrServerClosed = errors.New("wsproto: the server was shut down")
 
 // A User is a connection of a Server. Its methods may be called from any
@@ -75,7 +75,7 @@ type User struct {
 
 	conn   Conn
 	server *Server
-	id     string
+	id     uint64
 	closed atomic.Bool // by Close: messages are no longer wanted
 
 	// Of the turns in a loop.
@@ -86,8 +86,8 @@ type User struct {
 	cutting bool      // a timer cuts off what is not sent in time
 }
 
-// ID returns the user's id, a random UUID (RFC 9562, version 4).
-func (u *User) ID() string { return u.id }
+// ID is the number of the user, counted from 0 for each Server.
+func (u *User) ID() uint64 { return u.id }
 
 // Subprotocol returns the subprotocol agreed on, "" if none.
 func (u *User) Subprotocol() string { return u.conn.ag.Subprotocol }
@@ -165,7 +165,7 @@ func (s *Server) Users() []*User {
 }
 
 // User returns the connected user with the given id, nil if there is none.
-func (s *Server) User(id string) *User {
+func (s *Server) User(id uint64) *User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.users[id]
@@ -183,13 +183,14 @@ func (s *Server) Broadcast(op Opcode, p []byte) (missed int) {
 }
 
 // Serve accepts connections of ln, does their opening handshakes and serves them.
-// It returns when ln is closed (nil) or broken, or after Shutdown (nil); the users
-// stay until Shutdown or their end.
+// It returns nil after Shutdown or Close, or when ln was closed, else the error that
+// broke ln; the users stay until Shutdown, Close or their end. It may be called for
+// several listeners. It closes ln. A stopped server stays so: ErrServerClosed.
 func (s *Server) Serve(ln net.Listener) error {
 	ln = s.listen(ln)
 	if !s.track(ln) {
 		ln.Close()
-		return nil
+		return ErrServerClosed
 	}
 	defer s.untrack(ln)
 	return s.serve(ln)
@@ -198,7 +199,7 @@ func (s *Server) Serve(ln net.Listener) error {
 // serveConns is Serve with a goroutine for each connection, at least until its
 // opening handshake is over.
 func (s *Server) serveConns(ln net.Listener) error {
-	return accept.Serve(accept.Limit(ln, s.MaxConns, httpmini.Refuse), s.http.ServeConn, s.Log)
+	return accept.Serve(accept.Limit(ln, s.MaxConns, httpmini.Refuse), s.http.ServeConn, s.ErrorLog)
 }
 
 // track notes a listener for Shutdown to close; false if that came first.
@@ -213,7 +214,7 @@ func (s *Server) track(ln net.Listener) bool {
 	}
 	s.listeners[ln] = struct{}{}
 	if s.http == nil {
-		s.http = &httpmini.Server{Handler: s.ServeExchange, HeadTimeout: s.HandshakeTimeout, Log: s.Log, OnBadRequest: s.OnBadRequest}
+		s.http = &httpmini.Server{Handler: s.ServeExchange, HeadTimeout: s.HandshakeTimeout, ErrorLog: s.ErrorLog, OnBadRequest: s.OnBadRequest}
 	}
 	return true
 }
@@ -224,10 +225,38 @@ func (s *Server) untrack(ln net.Listener) {
 	delete(s.listeners, ln)
 }
 
-// Shutdown ends the server for good: it closes the listeners, sends every user a
-// Close frame with code 1001 and waits until all connections are closed; those that are
-// not when ctx ends are cut off, and its error is returned.
+// Shutdown closes the listeners, sends every user a Close frame with code 1001 and
+// waits until all connections are closed. When ctx ends before that, Shutdown does
+// what Close does and returns the error of ctx. Not to be called by a handler, which it
+// would wait for.
 func (s *Server) Shutdown(ctx context.Context) error {
+	http := s.stop()
+	for _, u := range s.Users() {
+		u.Close(StatusGoingAway, "")
+	}
+	if http != nil {
+		http.Shutdown(ctx)
+	}
+	stop := context.AfterFunc(ctx, s.abort)
+	defer stop()
+	s.active.Wait()
+	s.loops.close()
+	return ctx.Err()
+}
+
+// Close ends everything now: listeners and connections. It does not wait; Shutdown
+// after it does. The error is nil.
+func (s *Server) Close() error {
+	if http := s.stop(); http != nil {
+		http.Close()
+	}
+	s.abort()
+	return nil
+}
+
+// stop has nobody come any more. It returns what does the opening handshakes, nil if
+// there was none yet.
+func (s *Server) stop() *httpmini.Server {
 	s.mu.Lock()
 	s.closing = true
 	for ln := range s.listeners {
@@ -236,21 +265,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	http := s.http
 	s.mu.Unlock()
 	s.refuseHeads()
+	return http
+}
+
+func (s *Server) abort() {
 	for _, u := range s.Users() {
-		u.Close(StatusGoingAway, "")
+		u.Abort(ErrServerClosed)
 	}
-	if http != nil {
-		http.Shutdown(ctx)
-	}
-	stop := context.AfterFunc(ctx, func() {
-		for _, u := range s.Users() {
-			u.Abort(ErrServerClosed)
-		}
-	})
-	defer stop()
-	s.active.Wait()
-	s.loops.close()
-	return ctx.Err()
 }
 
 // ServeExchange answers one HTTP request: a good opening handshake makes the
@@ -312,7 +333,6 @@ func (s *Server) refuse(x *httpmini.Exchange, res *httpmini.Response, err error)
 
 func (u *User) init(nc net.Conn, buffered []byte, ag Agreement) {
 	s := u.server
-	u.id = newID()
 	cfg := &s.Config
 	if s.OnFrame != nil || s.OnFault != nil {
 		own := s.Config
@@ -336,22 +356,6 @@ func (u *User) init(nc net.Conn, buffered []byte, ag Agreement) {
 	u.conn.init(nc, buffered, RoleServer, ag, cfg)
 }
 
-// newID returns a random UUID.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0F | 0x40
-	b[8] = b[8]&0x3F | 0x80
-	var t [36]byte
-	hex.Encode(t[:], b[:4])
-	hex.Encode(t[9:], b[4:6])
-	hex.Encode(t[14:], b[6:8])
-	hex.Encode(t[19:], b[8:10])
-	hex.Encode(t[24:], b[10:])
-	t[8], t[13], t[18], t[23] = '-', '-', '-', '-'
-	return string(t[:])
-}
-
 // hold keeps Shutdown waiting until active.Done; false after Shutdown.
 func (s *Server) hold() bool {
 	s.mu.Lock()
@@ -368,8 +372,9 @@ func (u *User) begin(req *httpmini.Request) {
 	s, c := u.server, &u.conn
 	s.mu.Lock()
 	if s.users == nil {
-		s.users = make(map[string]*User)
+		s.users = make(map[uint64]*User)
 	}
+	u.id, s.joined = s.joined, s.joined+1
 	s.users[u.id] = u
 	closing := s.closing
 	s.mu.Unlock()
@@ -417,8 +422,8 @@ func (s *Server) recover(u *User) {
 
 // panicked logs what recover returned, if there was a panic.
 func (s *Server) panicked(v any) bool {
-	if v != nil && s.Log != nil {
-		s.Log(fmt.Errorf("wsproto: panic in a handler: %v\n%s", v, debug.Stack()))
+	if v != nil && s.ErrorLog != nil {
+		s.ErrorLog(fmt.Errorf("wsproto: panic in a handler: %v\n%s", v, debug.Stack()))
 	}
 	return v != nil
 }

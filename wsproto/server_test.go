@@ -148,7 +148,32 @@ func echoServer(j *journal) *Server {
 		OnConnect:    func(u *User, req *httpmini.Request) { j.add("connect %s", req.Target) },
 		OnMessage:    func(u *User, m Message) { u.Reply(m.Opcode, m.Data) },
 		OnDisconnect: func(u *User, err error) { j.add("disconnect %v", err) },
-		Log:          func(err error) { j.add("log %v", err) },
+		ErrorLog:     func(err error) { j.add("log %v", err) },
+	}
+}
+
+// TestServerClosed: Close ends users and listeners at once, and a stopped server serves
+// no more.
+func TestServerClosed(t *testing.T) {
+	j := newJournal()
+	s := echoServer(j)
+	c := connect(t, serve(t, s), toServer(0x81, "first"))
+	c.want("81 05 6669727374")
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if rest, _ := io.ReadAll(c); len(rest) > 0 {
+		t.Errorf("after Close came %x", rest)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown after Close: %v", err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(ln); err != ErrServerClosed {
+		t.Errorf("Serve of a stopped server: %v, want %v", err, ErrServerClosed)
 	}
 }
 
@@ -159,8 +184,8 @@ func TestServer(t *testing.T) {
 	c := connect(t, addr, toServer(0x81, "first")) // a frame in the handshake's segment
 	c.want("81 05 6669727374")
 	users := s.Users()
-	if len(users) != 1 || len(users[0].ID()) != 36 || s.User(users[0].ID()) != users[0] || s.User("nobody") != nil {
-		t.Errorf("Users() = %v: want one, found by its UUID", users)
+	if len(users) != 1 || users[0].ID() != 0 || s.User(0) != users[0] || s.User(1) != nil {
+		t.Errorf("Users() = %v: want one, found by its number", users)
 	}
 	if users[0].RemoteAddr().String() != c.LocalAddr().String() {
 		t.Errorf("RemoteAddr() = %v, want %v", users[0].RemoteAddr(), c.LocalAddr())
@@ -419,10 +444,6 @@ func TestServerShutdown(t *testing.T) {
 	slices.Sort(got)
 	if want := []string{"disconnect " + ErrServerClosed.Error(), "disconnect " + (&CloseError{1001, ""}).Error()}; !slices.Equal(got, want) && !slices.Equal(got, []string{want[1], want[0]}) {
 		t.Errorf("the handlers saw %q, want %q", got, want)
-	}
-	ln2, _ := net.Listen("tcp", "127.0.0.1:0")
-	if err := s.Serve(ln2); err != nil {
-		t.Errorf("Serve after Shutdown: %v", err)
 	}
 }
 

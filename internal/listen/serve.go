@@ -29,7 +29,7 @@ func (w *WebSocket) Server(l *Serving, con *cli.Console, secure bool, connected 
 			PongTimeout:    l.PingTimeout,
 			NoPong:         w.NoPong,
 		},
-		Log: con.Error,
+		ErrorLog: con.Error,
 		OnConnect: func(u *wsproto.User, req *httpmini.Request) {
 			if connected != nil {
 				connected(u, req)

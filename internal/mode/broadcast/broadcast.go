@@ -215,7 +215,7 @@ func (b *broadcast) webSocket() *wsproto.Server {
 	s.OnHandshake = b.handshake
 	greet := s.OnConnect
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) {
-		c := &member{id: u.ID(), proto: proto, peer: u.RemoteAddr().String(), path: req.Target}
+		c := &member{id: newUUID(), proto: proto, peer: u.RemoteAddr().String(), path: req.Target}
 		u.Data = c
 		greet(u, req)
 		if b.ws.Permitted(req) {

@@ -76,7 +76,7 @@ func (d *dump) newWS(ctx context.Context, p *protocol, ln net.Listener) *wsServe
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) { w.connected(u, req, greet) }
 	s.OnMessage, s.OnDisconnect, s.OnFrame = w.message, w.disconnected, w.frame
 	w.server, w.accept = s, s.Accept
-	w.http = &httpmini.Server{Handler: w.handshake, Limits: httpmini.Limits{Lenient: d.lenient}, HeadTimeout: d.listeners.HandshakeTimeout, OnBadRequest: w.unreadable, Log: func(err error) {
+	w.http = &httpmini.Server{Handler: w.handshake, Limits: httpmini.Limits{Lenient: d.lenient}, HeadTimeout: d.listeners.HandshakeTimeout, OnBadRequest: w.unreadable, ErrorLog: func(err error) {
 		if !cli.As[*httpmini.Error](err) { // else it is shown with its bytes
 			w.con.Error(err)
 		}

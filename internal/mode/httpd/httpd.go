@@ -151,7 +151,7 @@ func (h *httpd) run(ctx context.Context, env *cli.Env, args []string) error {
 		Date:         true,
 		HeadTimeout:  h.listener.HandshakeTimeout,
 		IdleTimeout:  h.listener.IdleTimeout,
-		Log:          h.trouble,
+		ErrorLog:     h.trouble,
 		OnBadRequest: h.unreadable,
 	}
 	err = listen.ServeAll(ctx, &h.listener.Serving, func(ctx context.Context) {

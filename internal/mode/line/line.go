@@ -118,7 +118,7 @@ func (m *line) run(ctx context.Context, env *cli.Env, args []string) error {
 		return err
 	}
 	s := &linesrv.Server{
-		Handle:        m.handle,
+		Handler:       m.handle,
 		OneAtATime:    !m.multi,
 		MaxLine:       int(m.maxLine),
 		KeepCR:        m.keepCR,
@@ -126,7 +126,7 @@ func (m *line) run(ctx context.Context, env *cli.Env, args []string) error {
 		LocalShutdown: !m.allowShutdown,
 		IdleTimeout:   m.listener.IdleTimeout,
 		Grace:         m.listener.Grace,
-		Log:           con.Error,
+		ErrorLog:      con.Error,
 	}
 	if m.output.Events() || !m.output.Quiet {
 		m.tell(s)

@@ -180,7 +180,7 @@ func (p *play) webSocket(nc net.Conn) {
 	defer leave()
 	flags := listen.WebSocket{Origins: []string{"*"}, Subprotocols: p.dial.WS.Subprotocols, NoCompression: p.dial.WS.NoCompression}
 	in := newInbox()
-	server := &httpmini.Server{HeadTimeout: p.serving.listener.HandshakeTimeout, Log: p.con.Error, Handler: func(x *httpmini.Exchange) {
+	server := &httpmini.Server{HeadTimeout: p.serving.listener.HandshakeTimeout, ErrorLog: p.con.Error, Handler: func(x *httpmini.Exchange) {
 		conn, err := wsproto.AcceptExchange(x, flags.AcceptOptions(p.serving.spec.Secure), p.config(who, in))
 		if err != nil {
 			p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))

@@ -28,7 +28,7 @@ func (p *proxy) serveHTTP(ctx context.Context) error {
 		Handler:     p.serve,
 		HeadTimeout: p.listener.HandshakeTimeout,
 		Limits:      httpmini.Limits{Line: 9 << 10}, // a query of 8 KiB and what goes with it
-		Log:         p.con.Error,
+		ErrorLog:    p.con.Error,
 	}
 	bound := &accept.Bound{Max: p.listener.MaxConns, Refuse: httpmini.Refuse, Full: p.full}
 	return p.until(ctx, ln.Close, func(ctx context.Context) { server.Shutdown(ctx) }, func() error {

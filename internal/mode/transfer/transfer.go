@@ -119,13 +119,13 @@ func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 		t.group.Add(u)
 	}
 	t.con.Status("client %d: %v", n, u.RemoteAddr())
-	t.con.Event(event.Event{Event: event.Open, Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String(), Path: req.Target, Head: cli.ConcealedHead(req.Raw)})
+	t.con.Event(event.Event{Event: event.Open, Proto: t.proto, Client: n, Peer: u.RemoteAddr().String(), Path: req.Target, Head: cli.ConcealedHead(req.Raw)})
 }
 
 func (t *transfer) closed(u *wsproto.User, err error) {
 	t.group.Remove(u)
 	n, _ := u.Data.(int)
-	e := cli.Ended(event.Event{Proto: t.proto, Client: n, ID: u.ID(), Peer: u.RemoteAddr().String()}, err)
+	e := cli.Ended(event.Event{Proto: t.proto, Client: n, Peer: u.RemoteAddr().String()}, err)
 	t.con.Status("client %d: connection %s", n, cli.Field(event.EndText(&e)))
 	t.con.Event(e)
 }
