@@ -301,17 +301,24 @@ func (s *Session) begin(l dial.Link) {
 	if ended {
 		s.tell(l, Event{What: InputEnded})
 	}
+	if len(s.Opening) == 0 { // at once: a person types as soon as the prompt says so
+		s.use(l)
+	} else {
+		go s.open(l)
+	}
 	if s.Connected != nil {
 		s.Connected(true)
 	}
-	go func() {
-		for _, m := range s.Opening {
-			if s.Send(l, m) != nil {
-				return // the receiver learns why
-			}
+}
+
+// open sends what goes before all else.
+func (s *Session) open(l dial.Link) {
+	for _, m := range s.Opening {
+		if s.Send(l, m) != nil {
+			return // the receiver learns why
 		}
-		s.use(l)
-	}()
+	}
+	s.use(l)
 }
 
 func (s *Session) use(l dial.Link) {
