@@ -57,10 +57,10 @@ type Link interface {
 	// Close ends the connection at once, Receive with it.
 	Close()
 
-	// Look returns how many bytes have moved in either direction, and how many that
+	// Look returns when a byte moved last, in either direction, and how many bytes that
 	// were sent lie with the system. Where the peer has ended, err is why it will not
 	// take those.
-	Look(ended bool) (moved, held int64, err error)
+	Look(ended bool) (moved time.Time, held int64, err error)
 }
 
 // A Target is where a URL leads.
@@ -165,7 +165,7 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 	}
 	con.Status("connected to %s", t.Shown)
 	con.Event(event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: nc.RemoteAddr().String(), Dir: event.Out})
-	stream := streamLink{nc: &meter{Conn: nc}}
+	stream := streamLink{nc: newMeter(nc, 0)}
 	switch {
 	case t.Datagrams():
 		return &datagramLink{nc: nc}, nil
@@ -232,9 +232,9 @@ func (l *streamLink) write(p []byte) error {
 	return err
 }
 
-func (l *streamLink) Finish(wsproto.StatusCode, string) error      { return l.nc.CloseWrite() }
-func (l *streamLink) Close()                                       { l.nc.Close() }
-func (l *streamLink) Look(ended bool) (moved, held int64, _ error) { return l.nc.look(ended) }
+func (l *streamLink) Finish(wsproto.StatusCode, string) error   { return l.nc.CloseWrite() }
+func (l *streamLink) Close()                                    { l.nc.Close() }
+func (l *streamLink) Look(ended bool) (time.Time, int64, error) { return l.nc.look(ended) }
 
 // A framedLink is a stream of messages.
 type framedLink struct {
@@ -381,9 +381,9 @@ func (l *datagramLink) Send(m wsproto.Message) error {
 func (l *datagramLink) Reply(m wsproto.Message) error { return l.Send(m) }
 
 // Finish: datagrams have no end.
-func (l *datagramLink) Finish(wsproto.StatusCode, string) error { return nil }
-func (l *datagramLink) Close()                                  { l.nc.Close() }
-func (l *datagramLink) Look(bool) (moved, held int64, _ error)  { return 0, 0, nil }
+func (l *datagramLink) Finish(wsproto.StatusCode, string) error      { return nil }
+func (l *datagramLink) Close()                                       { l.nc.Close() }
+func (l *datagramLink) Look(bool) (_ time.Time, held int64, _ error) { return time.Time{}, 0, nil }
 
 // CloseText says in a line how a peer closed.
 func CloseText(ce *wsproto.CloseError) string { return EndText(ce, Target{Scheme: "ws"}) }

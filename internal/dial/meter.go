@@ -5,28 +5,35 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"socketsrv/internal/term"
 	"socketsrv/internal/tlsconf"
 )
 
-// A meter is a connection that counts what moves, a piece at a time.
+// A meter is a connection that knows when something moved last.
 type meter struct {
 	net.Conn
-	small int // reads up to so many bytes count for nothing
-	moved atomic.Int64
+	small int // up to so many bytes at once count for nothing
+	since time.Time
+	moved atomic.Int64 // when, in nanoseconds after since; 0: never
 	end   atomic.Int64 // bytes by which our end was said
 }
 
-// controlMax is the longest control frame of a server (RFC 6455 §5.5): a ping is no
-// progress.
-const controlMax = 2 + 125
+// controlMax is the longest control frame (RFC 6455 §5.5): a ping is no progress.
+const controlMax = 2 + 4 + 125
+
+func newMeter(nc net.Conn, small int) *meter { return &meter{Conn: nc, small: small, since: time.Now().Add(-1)} }
+
+func (m *meter) count(n int) {
+	if n > m.small {
+		m.moved.Store(int64(time.Since(m.since)))
+	}
+}
 
 func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.Conn.Read(p)
-	if n > m.small {
-		m.moved.Add(int64(n))
-	}
+	m.count(n)
 	return n, err
 }
 
@@ -36,7 +43,7 @@ func (m *meter) Write(p []byte) (done int, err error) {
 		var n int
 		n, err = m.Conn.Write(p[done:min(done+piece, len(p))])
 		done += n
-		m.moved.Add(int64(n))
+		m.count(n)
 	}
 	return done, err
 }
@@ -65,8 +72,10 @@ func (m *meter) CloseWrite() error {
 func (m *meter) NetConn() net.Conn { return m.Conn }
 
 // look is that of a Link.
-func (m *meter) look(ended bool) (moved, held int64, err error) {
-	moved = m.moved.Load()
+func (m *meter) look(ended bool) (moved time.Time, held int64, err error) {
+	if at := m.moved.Load(); at > 0 {
+		moved = m.since.Add(time.Duration(at))
+	}
 	nc := m.Conn
 	for inner, ok := nc.(interface{ NetConn() net.Conn }); ok; inner, ok = nc.(interface{ NetConn() net.Conn }) {
 		nc = inner.NetConn()

@@ -67,11 +67,11 @@ const (
 	closeTime  = 5 * time.Second // what one that was silent has to answer our Close
 )
 
-func (l *WSLink) Look(ended bool) (moved, held int64, err error) {
+func (l *WSLink) Look(ended bool) (moved time.Time, held int64, err error) {
 	if m, ok := l.NetConn().(*meter); ok {
 		return m.look(ended)
 	}
-	return 0, 0, nil
+	return moved, 0, nil
 }
 
 // maxRedirects is how many redirects of a handshake -L follows.
@@ -130,7 +130,7 @@ func (c *Client) DialWebSocket(ctx context.Context, env *cli.Env, con *cli.Conso
 		opt.Header.Del("Host")
 	}
 	if c.Judged {
-		c.Wrap = func(nc net.Conn) net.Conn { return &meter{Conn: nc, small: controlMax} }
+		c.Wrap = func(nc net.Conn) net.Conn { return newMeter(nc, controlMax) }
 	}
 	if c.Wrap != nil {
 		wrapped(&opt, c.Wrap)

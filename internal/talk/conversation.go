@@ -63,7 +63,7 @@ const (
 	Held                   // of those, N lie with the system now: the peer has not got them
 	Read                   // a message of N bytes came, or as many bytes of a stream
 	Shown                  // stdout took what was made of it
-	Moved                  // something did, which no other event tells: a part of a message
+	Moved                  // something did, at At, which no other event tells: a part of a message
 	Matched                // what is Read, and to be Shown, matches -expect
 	SendFailed             // nothing more can be sent: Text says why
 	Said                   // our end went out
@@ -76,6 +76,7 @@ const (
 type Event struct {
 	What What
 	N    int64
+	At   time.Time // Moved: zero: now
 	Gone bool   // PeerEnded: it takes nothing more either
 	Torn bool   // PeerEnded: what came may be cut
 	Exit int    // PeerEnded, Cut: the code for it, 0: what the rule says
@@ -150,6 +151,10 @@ func (c *Conversation) note(now time.Time, ev Event) {
 		if !c.met && (c.Count > 0 && c.messages >= c.Count || c.Count == 0 && c.matched) {
 			c.met = true
 			c.enough(now, "")
+		}
+	case Moved:
+		if progress = ev.At.IsZero(); ev.At.After(c.moved) {
+			c.moved = ev.At
 		}
 	case Matched:
 		c.matched = true
@@ -238,8 +243,8 @@ func (c *Conversation) tail(now time.Time, s *Step) {
 	if s.Say = !c.said && c.Kind == Stream && !c.KeepOpen; s.Say {
 		return
 	}
-	s.Watch = c.held > 0 && (c.said || c.Kind != Message) // a Close can wait behind the rest
-	limit, waits := c.Linger, s.Watch || c.shown < c.read
+	s.Watch = c.held > 0
+	limit, waits := c.Linger, c.shown < c.read || s.Watch && (c.said || c.Kind != Message) // a Close can wait behind the rest
 	switch {
 	case waits:
 		limit = c.Stall // a printer pauses, a page is read: that is no silence of the peer's

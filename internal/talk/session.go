@@ -62,7 +62,6 @@ type Session struct {
 	reason     string
 	talk       Conversation
 	on         dial.Link // what talk is about
-	moved      int64     // what that said last
 	wake       time.Time // when Run looks again
 	inputEnded bool      // all that Next brought is sent
 	inputErr   error     // why Next brings no more, beside io.EOF
@@ -294,7 +293,7 @@ func (s *Session) cutEvent(ctx context.Context) Event {
 // begin makes l the link that is spoken on.
 func (s *Session) begin(l dial.Link) {
 	s.mu.Lock()
-	s.talk, s.on, s.moved = Conversation{Rules: s.Rules, messages: s.talk.messages, matched: s.talk.matched}, l, 0
+	s.talk, s.on = Conversation{Rules: s.Rules, messages: s.talk.messages, matched: s.talk.matched}, l
 	s.talk.Tell(time.Now(), Event{What: Begun})
 	ended := s.inputEnded && !s.Listen
 	s.mu.Unlock()
@@ -347,9 +346,9 @@ func (s *Session) told(l dial.Link, ev Event) (step Step) {
 	case Read, Shown, Queued, Taken:
 	default:
 		moved, held, err := l.Look(s.talk.peer != nil)
-		if s.talk.Tell(now, Event{What: Held, N: held}); moved != s.moved {
-			s.moved = moved
-			s.talk.Tell(now, Event{What: Moved})
+		s.talk.Tell(now, Event{What: Held, N: held})
+		if !moved.IsZero() {
+			s.talk.Tell(now, Event{What: Moved, At: moved})
 		}
 		if err != nil {
 			s.talk.Tell(now, s.peerEnd(err))
@@ -415,6 +414,9 @@ func (s *Session) receive(l dial.Link) error {
 			s.mu.Lock()
 			end := s.peerEnd(err)
 			s.mu.Unlock()
+			if cli.ExitCode(err) == cli.ExitSend { // a reset, found in sending a pong
+				s.tell(l, Event{What: SendFailed, Text: end.Text})
+			}
 			s.tell(l, end)
 			return err
 		}
@@ -484,7 +486,7 @@ func (s *Session) peerEnd(err error) Event {
 		ev.Gone, ev.Text = false, ""
 	case errors.Is(err, dial.ErrCut):
 		ev.Gone, ev.Torn = false, true
-	case cli.ExitCode(err) == cli.ExitReceive:
+	case cli.ExitCode(err) == cli.ExitReceive, cli.ExitCode(err) == cli.ExitSend:
 		ev.Torn = true
 	default:
 		ev.Exit = cli.ExitCode(err)

@@ -31,7 +31,7 @@ type fakeLink struct {
 	log   []string      // what was done to it: "send a", "end 1000 ", "close"
 	full  chan struct{} // not nil: Send waits for it
 	fail  error         // of Send
-	moved int64
+	moved time.Time
 	held  int64
 }
 
@@ -79,7 +79,7 @@ func (l *fakeLink) Close() {
 	l.once.Do(func() { close(l.closed); l.note("close") })
 }
 
-func (l *fakeLink) Look(bool) (moved, held int64, err error) {
+func (l *fakeLink) Look(bool) (moved time.Time, held int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.moved, l.held, nil
@@ -237,6 +237,10 @@ var sessions = []struct {
 		s.peerEnds(closed(1000))
 	}, 55, "not delivered: 3 of 3 bytes", []string{"close"}},
 	{"the peer closes and stdin brings nothing", func(s *scene) {}, func(s *scene) { s.peerEnds(closed(1000)) }, 0, "", []string{"close"}},
+	{"a reset that is found in sending a pong", func(s *scene) {}, func(s *scene) {
+		s.does("abc")
+		s.peerEnds(&net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("write", syscall.ECONNRESET)})
+	}, 55, "connection reset by peer: bytes sent: 3, and it may not have got them all", []string{"send abc|close"}},
 	{"the input cannot be read", func(s *scene) {}, func(s *scene) {
 		s.does("a", cli.Fail(cli.ExitRead, errors.New("line 2: too long")))
 		time.Sleep(time.Second)
