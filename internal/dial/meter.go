@@ -23,7 +23,9 @@ type meter struct {
 // controlMax is the longest control frame (RFC 6455 §5.5): a ping is no progress.
 const controlMax = 2 + 4 + 125
 
-func newMeter(nc net.Conn, small int) *meter { return &meter{Conn: nc, small: small, since: time.Now().Add(-1)} }
+func newMeter(nc net.Conn, small int) *meter {
+	return &meter{Conn: nc, small: small, since: time.Now().Add(-1)}
+}
 
 func (m *meter) count(n int) {
 	if n > m.small {

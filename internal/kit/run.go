@@ -6,6 +6,7 @@ package kit
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,6 +27,24 @@ import (
 
 // Patience is what anything may take before it counts as hanging.
 const Patience = 20 * time.Second
+
+// Race says that the race detector watches, which makes all slow.
+var Race = func() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}()
+
+// Main is the TestMain of a package whose parallel tests mostly wait: unless -parallel
+// says otherwise, there are more of them at once than processors.
+func Main(m *testing.M) int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		flag.Set("test.parallel", "16")
+	}
+	return m.Run()
+}
 
 // A Run is a mode that runs inside a test.
 type Run struct {

@@ -145,6 +145,7 @@ var exits = []struct {
 
 // TestConnectExit has every exit code, and the cases of hostile servers (WC).
 func TestConnectExit(t *testing.T) {
+	t.Parallel()
 	for _, tt := range exits {
 		t.Run(tt.name, func(t *testing.T) {
 			if strings.HasPrefix(tt.args, "wss:") && !tlsconf.Available {
@@ -186,6 +187,7 @@ func bytewise(answer func(key string) string) func(net.Conn) {
 
 // TestConnectTime has all that ends by a clock, exactly.
 func TestConnectTime(t *testing.T) {
+	t.Parallel()
 	const url = "ws://h:1/"
 	for _, tt := range []struct {
 		name  string
@@ -275,6 +277,7 @@ func TestConnectStdoutClosed(t *testing.T) {
 // TestConnectManyLines is WC20: nothing is lost, nothing comes in another order,
 // even if the answers come only when all is sent.
 func TestConnectManyLines(t *testing.T) {
+	t.Parallel()
 	const n = 10000
 	var in strings.Builder
 	for i := range n {
@@ -479,6 +482,7 @@ func TestConnectStreamCut(t *testing.T) {
 // TestConnectReply has the echo client that conformance suites drive: every kind
 // of message comes back byte by byte, and as what it was.
 func TestConnectReply(t *testing.T) {
+	t.Parallel()
 	big := strings.Repeat("0123456789abcdef", 1<<20) // 16 MiB
 	for _, compress := range []bool{true, false} {
 		var faults []string

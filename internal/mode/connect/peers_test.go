@@ -14,6 +14,7 @@ import (
 // ours. It sends a text in fragments with a ping between them, a binary message
 // and a close; it prints the frames it gets.
 func TestConnectPython(t *testing.T) {
+	t.Parallel()
 	s := kit.StartForeign(t, "python3", `
 import base64, hashlib, socket, struct
 ln = socket.create_server(("127.0.0.1", 0))
@@ -60,6 +61,7 @@ while True:
 
 // TestConnectNode: node's ws as the server, with compression.
 func TestConnectNode(t *testing.T) {
+	t.Parallel()
 	module := os.Getenv("SOCKETSRV_NODE_WS")
 	if module == "" {
 		t.Skip("SOCKETSRV_NODE_WS does not say where node's ws is")

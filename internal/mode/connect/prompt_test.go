@@ -24,7 +24,10 @@ func init() {
 	}
 }
 
+func TestMain(m *testing.M) { os.Exit(kit.Main(m)) }
+
 func TestPromptTyping(t *testing.T) {
+	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
 	term.Run(k.URL())
@@ -50,6 +53,7 @@ func TestPromptTyping(t *testing.T) {
 }
 
 func TestPromptCommands(t *testing.T) {
+	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
 	name := filepath.Join(t.TempDir(), "file.txt")
@@ -88,6 +92,7 @@ func TestPromptCommands(t *testing.T) {
 
 // TestPromptPaste is hw-41: what is pasted is one message, however many lines it has.
 func TestPromptPaste(t *testing.T) {
+	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
 	term.Run(k.URL())
@@ -111,6 +116,7 @@ func TestPromptPaste(t *testing.T) {
 }
 
 func TestPromptHistory(t *testing.T) {
+	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
 	for run, keys := range [][]string{{"-l", "typed before"}, {"Up"}, {"C-r", "bef"}} {
@@ -153,6 +159,7 @@ func ownAddress() string {
 // TestPromptReconnect: the server goes away and comes back. Its address is one on
 // which nobody else listens meanwhile.
 func TestPromptReconnect(t *testing.T) {
+	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, ownAddress())
 	k.Screen = term
 	address := k.Ln.Addr().String()
@@ -188,6 +195,7 @@ func TestPromptReconnect(t *testing.T) {
 
 // TestPromptOnce: -d ends with the connection, and its code.
 func TestPromptOnce(t *testing.T) {
+	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
 	term.Run(k.URL(), "-d")
@@ -197,6 +205,7 @@ func TestPromptOnce(t *testing.T) {
 
 // TestPromptStream: a line of tcp ends in LF, and what comes keeps its ends of lines.
 func TestPromptStream(t *testing.T) {
+	t.Parallel()
 	term := kit.NewTerminal(t)
 	got := make(chan string, 1)
 	address := kit.ListenFor(t, "tcp", func(nc net.Conn) {
