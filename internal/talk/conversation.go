@@ -77,10 +77,10 @@ type Event struct {
 	What What
 	N    int64
 	At   time.Time // Moved: zero: now
-	Gone bool   // PeerEnded: it takes nothing more either
-	Torn bool   // PeerEnded: what came may be cut
-	Exit int    // PeerEnded, Cut: the code for it, 0: what the rule says
-	Text string // why
+	Gone bool      // PeerEnded: it takes nothing more either
+	Torn bool      // PeerEnded: what came may be cut
+	Exit int       // PeerEnded, Cut: the code for it, 0: what the rule says
+	Text string    // why
 }
 
 // A Step is what is to be done now.
