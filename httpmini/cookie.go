@@ -17,7 +17,7 @@ type Cookie struct {
 	Domain      string // lower case, without a dot before it
 	Path        string
 	HostOnly    bool      // goes to Domain alone, not to hosts below it
-	Secure      bool      // goes over https alone
+	Secure      bool      // goes over TLS alone, or to this machine
 	HTTPOnly    bool      // is not for scripts; nothing to us
 	Expires     time.Time // zero: never during this run
 	Created     time.Time
@@ -29,7 +29,7 @@ type Cookie struct {
 // It keeps 50 cookies a domain and 3000 in all, the newest ones, of 4 KiB each at
 // the most. There is no list of public suffixes: a server can set cookies for all
 // of co.uk, though not for uk or any other domain of one label. Cookies that are
-// Secure come by https only, and the prefixes __Secure- and __Host- of names are
+// Secure come over TLS or from this machine only, as of curl, and the prefixes __Secure- and __Host- of names are
 // held to what they say.
 type Jar struct {
 	mu      sync.Mutex
@@ -55,7 +55,7 @@ func (j *Jar) Header(u *url.URL, now time.Time) string {
 	var found []*Cookie
 	for i := range j.cookies {
 		c := &j.cookies[i]
-		if !c.expired(now) && c.goesTo(host) && pathMatches(path, c.Path) && (!c.Secure || u.Scheme == "https") {
+		if !c.expired(now) && c.goesTo(host) && pathMatches(path, c.Path) && (!c.Secure || confidential(u)) {
 			found = append(found, c)
 		}
 	}
@@ -74,6 +74,11 @@ func (j *Jar) Header(u *url.URL, now time.Time) string {
 		b.WriteString(c.Name + "=" + c.Value)
 	}
 	return b.String()
+}
+
+// confidential reports whether nobody reads along on the way to u.
+func confidential(u *url.URL) bool {
+	return u.Scheme == "https" || u.Scheme == "wss" || slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
 }
 
 // Store takes the Set-Cookie fields in the header h of an answer from u (RFC 6265
@@ -140,7 +145,7 @@ func (j *Jar) put(c Cookie, now time.Time) {
 // shadows reports whether c, which came without TLS, would hide or replace a cookie
 // that is Secure.
 func (j *Jar) shadows(c *Cookie, u *url.URL) bool {
-	return u.Scheme != "https" && slices.ContainsFunc(j.cookies, func(o Cookie) bool {
+	return !confidential(u) && slices.ContainsFunc(j.cookies, func(o Cookie) bool {
 		return o.Secure && o.Name == c.Name && (domainMatches(o.Domain, c.Domain) || domainMatches(c.Domain, o.Domain)) && pathMatches(c.Path, o.Path)
 	})
 }
@@ -220,7 +225,7 @@ func parseCookie(s string, u *url.URL, now time.Time) (c Cookie, ok bool) {
 	if strings.IndexByte(c.Name+c.Value+c.Path, '\t') >= 0 { // which separates in files of cookies
 		return c, false
 	}
-	return c, c.setDomain(domain) && len(c.Path) <= maxCookie && (!c.Secure || u.Scheme == "https") && c.keepsPrefix()
+	return c, c.setDomain(domain) && len(c.Path) <= maxCookie && (!c.Secure || confidential(u)) && c.keepsPrefix()
 }
 
 // setDomain applies the Domain attribute and reports whether the host may set it.

@@ -55,6 +55,8 @@ var jars = []struct {
 	{"relative path", cartURL, "a=b; Path=x", "https://www.example.com/shop/", "a=b"},
 	{"no path in the URL", "http://a.b", "a=b", "http://a.b", "a=b"},
 	{"secure", cartURL, "a=b; Secure; Path=/", "http://www.example.com/", ""},
+	{"secure, this machine", "http://localhost/", "a=b; Secure", "http://localhost/", "a=b"},
+	{"secure, a WebSocket", "wss://a.b/", "a=b; Secure", "wss://a.b/", "a=b"},
 	{"secure from http", "http://a.b/", "a=b; Secure", "https://a.b/", ""},
 	{"longer paths first", cartURL, "a=1; Path=/|b=2; Path=/shop|c=3; Path=/", cartURL, "b=2; a=1; c=3"},
 	{"replaced", cartURL, "a=1|b=2|a=3", cartURL, "a=3; b=2"},
