@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"socketsrv/internal/accept"
+	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/echo"
 	"socketsrv/internal/tlsconf"
@@ -500,5 +502,32 @@ func TestNothingRaw(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// TestFewDescriptors: no more clients come in than there are descriptors for, with the
+// pipes that the system moves bytes through.
+func TestFewDescriptors(t *testing.T) {
+	target := kit.ListenFor(t, "tcp", func(nc net.Conn) { io.Copy(nc, nc) })
+	few := Mode
+	few.Setup = func(fs *cli.Flags) cli.Func {
+		run := Mode.Setup(fs)
+		return func(ctx context.Context, env *cli.Env, args []string) error {
+			own := *env
+			own.Descriptors = 256
+			return run(ctx, &own, args)
+		}
+	}
+	p := kit.Background(t, few, "-listen", "tcp://127.0.0.1:0", "-remote-host", "tcp://"+target)
+	served := 0
+	for range 60 {
+		nc := kit.DialTCP(t, p.Addr("tcp"))
+		io.WriteString(nc, "x")
+		if n, _ := nc.Read(make([]byte, 1)); n > 0 {
+			served++
+		}
+	}
+	if served != 32 {
+		t.Errorf("%d clients are served with 256 descriptors, want 32", served)
 	}
 }

@@ -261,9 +261,13 @@ func (p *proxy) prepare() (err error) {
 	if p.tls.Hosts = p.routes.names(); p.remote != nil {
 		p.tls.Hosts = append(p.tls.Hosts, p.remote.Host)
 	}
-	p.tls.NoALPN = !web                // what the client wants to speak is for the target to know
-	if n := p.env.Descriptors; n > 0 { // each client takes two
-		p.listener.MaxConns = min(p.listener.MaxConns, max((n-listen.Spare)/2, 1))
+	p.tls.NoALPN = !web // what the client wants to speak is for the target to know
+	if n := p.env.Descriptors; n > 0 {
+		each := 2 // its own and the target's
+		if p.source.Scheme == "tcp" && !p.tls.Enabled() && !p.remote.webSocket() && !p.remote.Secure() {
+			each += 4 // two pipes, through which the system moves the bytes
+		}
+		p.listener.MaxConns = min(p.listener.MaxConns, max((n-listen.Spare)/each, 1))
 	}
 	return nil
 }
