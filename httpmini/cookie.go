@@ -213,7 +213,7 @@ func parseCookie(s string, u *url.URL, now time.Time) (c Cookie, ok bool) {
 		case "domain":
 			domain = strings.TrimPrefix(strings.ToLower(value), ".")
 		case "path":
-			if c.Path = value; !strings.HasPrefix(value, "/") {
+			if c.Path = strings.Trim(value, `"`); !strings.HasPrefix(c.Path, "/") { // some write quotes, which curl takes off
 				c.Path = defaultPath(cookiePath(u))
 			}
 		case "secure":

@@ -51,6 +51,8 @@ var jars = []struct {
 	{"default path, above", cartURL, "a=b", "https://www.example.com/", ""},
 	{"default path, beside", cartURL, "a=b", "https://www.example.com/shopping", ""},
 	{"path with a slash", cartURL, "a=b; Path=/x/", "https://www.example.com/x/y", "a=b"},
+	{"path in quotes", cartURL, `a=b; Path="/x"`, "https://www.example.com/y", ""},
+	{"path in quotes, there", cartURL, `a=b; Path="/x"`, "https://www.example.com/x/y", "a=b"},
 	{"path with a slash, without", cartURL, "a=b; Path=/x/", "https://www.example.com/x", ""},
 	{"relative path", cartURL, "a=b; Path=x", "https://www.example.com/shop/", "a=b"},
 	{"no path in the URL", "http://a.b", "a=b", "http://a.b", "a=b"},
