@@ -89,9 +89,9 @@ type Conn struct {
 	heard    atomic.Uint32         // counts reads that brought something
 	messages atomic.Uint32         // counts messages read, if Config.IdleTimeout is set
 	closed   atomic.Bool           // Close was called
+	late     bool                  // slow runs
 	alive    *keepalive
 	slow     *time.Timer // runs while a message is incomplete, if Config.MessageTimeout is set
-	late     bool        // slow runs
 	inLoop
 }
 
@@ -117,7 +117,6 @@ func (c *Conn) init(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg *
 		c.in.b = append(c.in.b, buffered...)
 		c.p = c.in.b
 	}
-	c.out.cond.L = &c.out.mu
 }
 
 // Subprotocol returns the subprotocol agreed on, "" if none.
@@ -189,7 +188,7 @@ func (c *Conn) lockReading() {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	for c.reading {
-		c.out.cond.Wait()
+		c.out.wait()
 	}
 	c.reading = true
 }
@@ -198,7 +197,7 @@ func (c *Conn) unlockReading() {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	c.reading = false
-	c.out.cond.Broadcast()
+	c.out.wake()
 }
 
 // next returns the next message that is whole in the input; !ok wants more of it.
@@ -516,7 +515,7 @@ func (c *Conn) hangUp() {
 	c.nc.Close()
 	o.mu.Lock()
 	for o.writing {
-		o.cond.Wait()
+		o.wait()
 	}
 	if o.err == nil {
 		o.err = ErrClosed

@@ -503,7 +503,7 @@ func (c *Conn) unblock() {
 		o.full.Store(false)
 		c.arm()
 	}
-	o.cond.Broadcast()
+	o.wake()
 }
 
 // stalled ends the connection of a peer that took less than writeStride of what waits in
@@ -562,7 +562,7 @@ func (c *Conn) cut(err error) {
 	if c.fd >= 0 {
 		syscall.Shutdown(c.fd, syscall.SHUT_RDWR)
 	}
-	c.out.cond.Broadcast()
+	c.out.wake()
 }
 
 // close closes the connection, whose turn is over.
@@ -581,7 +581,7 @@ func (c *Conn) close() {
 	if o.stall != nil {
 		o.stall.Stop()
 	}
-	o.cond.Broadcast()
+	o.wake()
 	o.mu.Unlock()
 	c.p = nil
 	putBlock(c.in)

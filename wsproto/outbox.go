@@ -17,31 +17,49 @@ import (
 // that others can add theirs meanwhile, which that goroutine then takes too.
 type outbox struct {
 	mu       sync.Mutex
-	cond     sync.Cond // writing or err changed
-	ahead    []piece   // what goes out before buf
-	held     int       // bytes in ahead
-	buf      *block    // frames in order; nil when there are none
-	writing  bool      // somebody is writing what was taken
-	closing  bool      // a Close frame is in buf or sent
-	open     bool      // a message of NextWriter is not ended
-	err      error     // of the stream: nothing can be sent any more
-	pongs    int       // pongs in buf
-	frames   int       // frames in buf
-	lastPong int       // where in buf the last frame begins if it is a pong; else -1
+	cond     *sync.Cond // of those who wait until writing or err changes; nil if nobody did
+	ahead    []piece    // what goes out before buf
+	held     int        // bytes in ahead
+	buf      *block     // frames in order; nil when there are none
+	writing  bool       // somebody is writing what was taken
+	closing  bool       // a Close frame is in buf or sent
+	open     bool       // a message of NextWriter is not ended
+	err      error      // of the stream: nothing can be sent any more
+	pongs    int        // pongs in buf
+	frames   int        // frames in buf
+	lastPong int        // where in buf the last frame begins if it is a pong; else -1
 
 	// In a loop.
 	blocked  bool        // the socket takes no more: what waits is ahead
 	full     atomic.Bool // so much is blocked that nothing more is read
 	deaf     bool        // nothing more is read in any case
-	moved    int         // bytes that the peer took since stall was set
 	stalling bool        // stall runs
+	moved    int         // bytes that the peer took since stall was set
 	stall    *time.Timer
 
-	// Of tryWrite, guarded by writing.
-	step   func(fd uintptr) bool
-	trying []byte
-	tried  int
-	tryErr error
+	trial *trial // of tryWrite; nil until then
+}
+
+// A trial is a write of what the socket takes at once, by whoever is writing.
+type trial struct {
+	step func(fd uintptr) bool
+	p    []byte
+	n    int
+	err  error
+}
+
+// wait waits for wake. The caller holds mu.
+func (o *outbox) wait() {
+	if o.cond == nil {
+		o.cond = sync.NewCond(&o.mu)
+	}
+	o.cond.Wait()
+}
+
+func (o *outbox) wake() {
+	if o.cond != nil {
+		o.cond.Broadcast()
+	}
 }
 
 // A piece is bytes to be sent, p, in a block that others may be sending as well.
@@ -115,7 +133,7 @@ func (c *Conn) writeLocked(op Opcode, p []byte, now bool) error {
 		if c.loop != nil {
 			c.loop.yield(c)
 		}
-		o.cond.Wait()
+		o.wait()
 	}
 	if c.loop == nil && len(p) >= noCopy/2 {
 		c.flush(true) // what is written directly must be compressed when its turn has come
@@ -292,7 +310,7 @@ func (c *Conn) flush(block bool) error {
 		if !block {
 			return o.err // whoever writes will take ours too
 		}
-		o.cond.Wait()
+		o.wait()
 	}
 	for o.len() > 0 && o.err == nil {
 		w := o.take()
@@ -322,7 +340,7 @@ func (o *outbox) wrote(err error) {
 		o.err = err
 		o.drop()
 	}
-	o.cond.Broadcast()
+	o.wake()
 }
 
 // drain writes w and whatever is queued meanwhile. It ends with the backlog or the
@@ -418,23 +436,25 @@ const writeStride = 256 << 10
 
 // tryWrite writes what the socket takes at once.
 func (c *Conn) tryWrite(b []byte) (int, error) {
-	o := &c.out
 	if c.raw == nil {
 		return 0, nil
 	}
-	if o.step == nil {
-		o.step = func(fd uintptr) bool {
-			o.tried, o.tryErr = rawio.Write(fd, o.trying)
+	t := c.out.trial
+	if t == nil {
+		t = new(trial)
+		t.step = func(fd uintptr) bool {
+			t.n, t.err = rawio.Write(fd, t.p)
 			return true
 		}
+		c.out.trial = t
 	}
-	o.trying = b
-	err := c.raw.Write(o.step)
-	o.trying = nil
+	t.p = b
+	err := c.raw.Write(t.step)
+	t.p = nil
 	if err != nil {
 		return 0, err
 	}
-	return o.tried, o.tryErr
+	return t.n, t.err
 }
 
 // writeAll writes b.

@@ -57,7 +57,7 @@ func (s *Server) admit(nc net.Conn) {
 	u := &User{server: s, since: time.Now()}
 	u.phase.Store(opening)
 	c, sk := &u.conn, sockOf(nc)
-	c.nc, c.cfg, c.out.cond.L = nc, &s.Config, &c.out.mu
+	c.nc, c.cfg = nc, &s.Config
 	c.inLoop = inLoop{loop: l, fd: sk.fd, owner: u}
 	c.out.stall = time.AfterFunc(s.handshakeTimeout(), func() { c.abort(os.ErrDeadlineExceeded) })
 	sk.ln.handlers.Add(1)
