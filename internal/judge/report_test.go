@@ -126,10 +126,10 @@ func TestSpec(t *testing.T) {
 // hostile is servers that do not end by themselves. Each gets what the judge sends.
 var hostile = map[string]func(w io.Writer){
 	"says nothing":         func(w io.Writer) {},
-	"floods with pings":    func(w io.Writer) { flood(w, "\x89\x00") },
-	"floods with text":     func(w io.Writer) { flood(w, "\x81\x01a") },
-	"never ends a message": func(w io.Writer) { flood(w, "\x00\x00") },
-	"fills a message":      func(w io.Writer) { flood(w, "\x00\x7d"+strings.Repeat("a", 125)) },
+	"floods with pings":    func(w io.Writer) { flood(w, "", "\x89\x00") },
+	"floods with text":     func(w io.Writer) { flood(w, "", "\x81\x01a") },
+	"never ends a message": func(w io.Writer) { flood(w, "\x01\x00", "\x00\x00") },
+	"fills a message":      func(w io.Writer) { flood(w, "\x01\x00", "\x00\x7d"+strings.Repeat("a", 125)) },
 	"announces much":       func(w io.Writer) { _, _ = io.WriteString(w, "\x82\x7f\x00\x00\x00\x00\x01\x00\x00\x00") },
 	"drips": func(w io.Writer) {
 		for err := error(nil); err == nil; time.Sleep(time.Second) {
@@ -138,7 +138,8 @@ var hostile = map[string]func(w io.Writer){
 	},
 }
 
-func flood(w io.Writer, frame string) {
+func flood(w io.Writer, first, frame string) {
+	_, _ = io.WriteString(w, first)
 	b := []byte(strings.Repeat(frame, 1000))
 	for {
 		if _, err := w.Write(b); err != nil {

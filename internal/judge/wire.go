@@ -153,7 +153,7 @@ func (e rxEvent) String() string {
 const largest, large = 20 << 20, 2 << 20
 
 // maxFrames is how many frames are accepted that are no message, pong or close.
-const maxFrames = 1 << 20
+const maxFrames = 1 << 18
 
 // prober is our end of a connection to the judged endpoint.
 type prober struct {
