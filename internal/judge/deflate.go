@@ -383,11 +383,16 @@ func (o pmd) offer() string {
 	if o.bare {
 		s = "permessage-deflate"
 	}
+	return s + o.of(ServerSide)
+}
+
+// of is the parameters about what that side sends.
+func (o pmd) of(side Side) (s string) {
 	if o.noContext {
-		s += "; server_no_context_takeover"
+		s = "; " + side.String() + "_no_context_takeover"
 	}
 	if o.bits > 0 {
-		s += "; server_max_window_bits=" + strconv.Itoa(o.bits)
+		s += "; " + side.String() + "_max_window_bits=" + strconv.Itoa(o.bits)
 	}
 	return s
 }
@@ -487,10 +492,7 @@ func usable(offer string) []deflateParams {
 
 // adopt sets the prober's compression to what was agreed.
 func (p *prober) adopt(d deflateParams) {
-	in, out := "server", "client"
-	if p.side == ClientSide {
-		in, out = out, in
-	}
+	in, out := p.side.String(), (1 - p.side).String()
 	p.in = &inflater{window: 1 << d.bits(in+"_max_window_bits"), keep: !d.has(in + "_no_context_takeover"), limit: p.limit}
 	p.out = &deflater{window: 1 << d.bits(out+"_max_window_bits"), keep: !d.has(out + "_no_context_takeover")}
 }
@@ -547,13 +549,7 @@ func (p *prober) accept(offer string, wanted []pmd) (string, error) {
 
 // answer is what the prober as server answers to an offer to have its wish.
 func (o pmd) answer(offer deflateParams) string {
-	s := "permessage-deflate"
-	if o.noContext {
-		s += "; client_no_context_takeover"
-	}
-	if o.bits > 0 {
-		s += "; client_max_window_bits=" + strconv.Itoa(o.bits)
-	}
+	s := "permessage-deflate" + o.of(ClientSide)
 	if offer.has("server_no_context_takeover") {
 		s += "; server_no_context_takeover"
 	}

@@ -93,7 +93,6 @@ func (c Case) within(d time.Duration) Case       { c.total = d; return c }
 func (c Case) large(yes bool) Case               { c.heavy = yes; return c }
 func (c Case) early(frames ...wireFrame) Case    { c.first = frames; return c }
 func (c Case) informational() Case               { c.info = true; return c }
-func (c Case) leftOpen() Case                    { return c.openIf(true) }
 func (c Case) openIf(open bool) Case             { c.open = open; return c }
 func (c Case) limited() Case                     { c.limit, c.heavy = true, true; return c }
 func (c Case) offering(offer string) Case        { c.offer = offer; return c.of(ServerSide) }

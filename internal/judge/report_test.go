@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,6 +195,14 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// counted is a connection that says when it is closed.
+type counted struct {
+	net.Conn
+	closed func()
+}
+
+func (c counted) Close() error { c.closed(); return c.Conn.Close() }
+
 // TestJobs counts how many cases a server that says nothing has at once.
 func TestJobs(t *testing.T) {
 	for _, c := range []struct {
@@ -203,22 +210,23 @@ func TestJobs(t *testing.T) {
 		jobs, want int
 	}{{"2.*", 3, 3}, {"9.1.*", 8, 5}, {"9.3.*", 5, 2}, {"2.1", 3, 1}} {
 		synctest.Test(t, func(t *testing.T) {
-			var now, most atomic.Int32
-			var servers sync.WaitGroup
-			defer servers.Wait()
+			var mu sync.Mutex
+			now, most := 0, 0
+			count := func(n int) {
+				mu.Lock()
+				defer mu.Unlock()
+				now += n
+				most = max(most, now)
+			}
 			dial := func(context.Context) (net.Conn, error) {
+				count(1)
 				judge, nc := newDuplex()
-				servers.Go(func() {
-					most.Store(max(most.Load(), now.Add(1)))
-					_, _ = io.Copy(io.Discard, nc)
-					now.Add(-1)
-					nc.Close()
-				})
-				return judge, nil
+				go io.Copy(io.Discard, nc)
+				return counted{judge, sync.OnceFunc(func() { count(-1); nc.Close() })}, nil
 			}
 			results, err := Server(t.Context(), dial, "ws://127.0.0.1/", Options{Cases: []string{c.cases}, Jobs: c.jobs})
-			if err != nil || int(most.Load()) != c.want {
-				t.Errorf("%s with -j %d: %d of %d cases at once, %v; want %d", c.cases, c.jobs, most.Load(), len(results), err, c.want)
+			if err != nil || most != c.want {
+				t.Errorf("%s with -j %d: %d of %d cases at once, %v; want %d", c.cases, c.jobs, most, len(results), err, c.want)
 			}
 		})
 	}

@@ -430,12 +430,12 @@ func (p *prober) take(f rawFrame) (e rxEvent, done bool, err error) {
 	if f.rsv&3 != 0 || f.rsv == 4 && (p.in == nil || f.op == 0 || f.op >= 8) {
 		return e, false, failed("sent RSV %03b with opcode %d (§5.2, RFC 7692 §6)", f.rsv, f.op)
 	}
+	if !known(f.op) {
+		return e, false, failed("sent opcode %d (§5.2)", f.op)
+	}
 	if f.op >= 8 {
 		e, err = p.takeControl(f)
 		return e, true, err
-	}
-	if f.op > 2 {
-		return e, false, failed("sent opcode %d (§5.2)", f.op)
 	}
 	if (f.op == 0) != (p.msgOp != 0) {
 		return e, false, failed("sent opcode %d with a message of opcode %d under way (§5.4)", f.op, p.msgOp)
@@ -473,10 +473,8 @@ func (p *prober) takeControl(f rawFrame) (rxEvent, error) {
 		return rxEvent{kind: "ping", data: f.payload}, nil
 	case 10:
 		return rxEvent{kind: "pong", data: f.payload}, nil
-	case 8:
-		return p.takeClose(f.payload)
 	}
-	return rxEvent{}, failed("sent opcode %d (§5.2)", f.op)
+	return p.takeClose(f.payload)
 }
 
 func (p *prober) takeClose(b []byte) (rxEvent, error) {
