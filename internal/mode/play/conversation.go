@@ -73,7 +73,9 @@ func (c *conversation) run(src source) error {
 	for {
 		s, err := src.Next()
 		if err == io.EOF {
-			err = c.finish()
+			if err = c.finish(); c.ctx.Err() != nil {
+				return c.ctx.Err()
+			}
 			c.report(nil, c.began, err)
 			return err
 		}
