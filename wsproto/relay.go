@@ -30,6 +30,10 @@ type RelayConfig struct {
 	// returns. Each direction calls it from a goroutine of its own.
 	OnMessage func(fromBackend bool, op Opcode, size int64, payload []byte)
 
+	// OnRead, if not nil, is called when OnMessage has been told of all that one read
+	// brought, before that passes.
+	OnRead func()
+
 	// Payloads is the length of the longest message whose payload OnMessage gets,
 	// inflated where it was compressed, and then when the last byte of the message is
 	// there. It gets nil for one that is longer, is not valid DEFLATE, or refers to such
@@ -398,6 +402,9 @@ func (s *relaySide) take(b []byte) {
 		return
 	}
 	n, err := s.frames(b)
+	if s.relay.more.OnRead != nil {
+		s.relay.more.OnRead()
+	}
 	if n > 0 {
 		s.pass(b[:n])
 	}

@@ -73,6 +73,21 @@ func TestRelayPayloads(t *testing.T) {
 	})
 }
 
+// TestRelayOnRead: it is called once for the messages of a read, after all of them.
+func TestRelayOnRead(t *testing.T) {
+	var got bytes.Buffer
+	cfg := RelayConfig{Payloads: 100, OnMessage: func(_ bool, _ Opcode, _ int64, p []byte) { got.Write(p) }, OnRead: func() { got.WriteByte('|') }}
+	relayTalk(t, cfg, func(t *testing.T, r *relayed) {
+		r.client.sendBytes(append(maskedWire("81 01 61"), maskedWire("81 01 62 81 01 63")...))
+		synctest.Wait()
+		r.client.sendBytes(maskedWire("81 01 64"))
+		synctest.Wait()
+	})
+	if text := got.String(); !strings.HasPrefix(text, "abc|d|") {
+		t.Errorf("told of %q, want abc|d|", text)
+	}
+}
+
 // TestRelayPayloadsByteByByte: where the stream is cut changes nothing.
 func TestRelayPayloadsByteByByte(t *testing.T) {
 	var got bytes.Buffer

@@ -208,6 +208,21 @@ func (c *Console) Add(e *event.Event) {
 	c.Writer.Add(e)
 }
 
+// Gather is Emit, or Event where it is not to be shown, for one of several that come at
+// once: they go out with Release.
+func (c *Console) Gather(e *event.Event, shown bool) {
+	c.rec.Gather(e)
+	if shown || c.flags.JSON {
+		c.Writer.Add(e)
+	}
+}
+
+// Release has what was gathered go out, as Emit does.
+func (c *Console) Release() {
+	c.rec.Release()
+	c.Writer.Release()
+}
+
 func (c *Console) note(e *event.Event) {
 	c.rec.Record(e)
 	if e.Event == event.Error {

@@ -155,6 +155,7 @@ func (r *Recorder) Conn(c net.Conn, accepted bool) net.Conn {
 	k.send(client, syn, nil)
 	k.send(1-client, syn|ack, nil)
 	k.send(client, ack, nil)
+	r.Release()
 	return k
 }
 
@@ -213,6 +214,7 @@ func (c *capturedConn) keep(p []byte) {
 	c.sendData(peer, c.held)
 	c.held = c.held[:0]
 	c.sendData(us, p)
+	c.r.Release()
 }
 
 func (c *capturedConn) end(from int, flag byte) {
@@ -226,9 +228,10 @@ func (c *capturedConn) end(from int, flag byte) {
 	if c.send(from, flag|ack, nil); flag == fin {
 		c.send(1-from, ack, nil)
 	}
+	c.r.Release()
 }
 
-// sendData sends p in segments. c.mu is held, as in send.
+// sendData sends p in segments, which Release writes. c.mu is held, as in send.
 func (c *capturedConn) sendData(from int, p []byte) {
 	for n := 0; len(p) > 0 && !c.ended[from]; p = p[n:] {
 		n = min(len(p), segment)
@@ -253,5 +256,5 @@ func (c *capturedConn) send(from int, flags byte, p []byte) {
 	if flags&(syn|fin) != 0 {
 		c.next[from]++
 	}
-	c.r.keep(func(dst []byte) []byte { return c.r.appendPacket(dst, protoTCP, c.ends[from], c.ends[to], head, 16, p) })
+	c.r.gather(func(dst []byte) []byte { return c.r.appendPacket(dst, protoTCP, c.ends[from], c.ends[to], head, 16, p) })
 }

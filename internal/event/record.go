@@ -22,7 +22,7 @@ var ErrRecordFull = errors.New("the recording is as large as it may be, and stop
 // payloads whole, or the bytes on the wire as a capture. What a method was given is
 // with the system when it returns, unless another goroutine writes, which then writes
 // it too: so a program that is killed leaves a file that can be read, but for the end
-// of its last line or packet.
+// of its last line or packet. Gather leaves that to Release.
 //
 // A nil *Recorder keeps nothing. Its methods may be called from any goroutine; the
 // events and bytes of a connection stand in the order of the calls.
@@ -60,6 +60,12 @@ func NewRecorder(name string, opt RecordOptions) (*Recorder, error) {
 
 // Record keeps e, unless this is a capture.
 func (r *Recorder) Record(e *Event) {
+	r.Gather(e)
+	r.Release()
+}
+
+// Gather is Record for one of several that come at once, before Release.
+func (r *Recorder) Gather(e *Event) {
 	if r == nil || r.capture {
 		return
 	}
@@ -67,7 +73,17 @@ func (r *Recorder) Record(e *Event) {
 	if ev.Time.IsZero() {
 		ev.Time = r.opt.Now()
 	}
-	r.keep(func(dst []byte) []byte { return AppendJSON(dst, &ev) })
+	r.gather(func(dst []byte) []byte { return AppendJSON(dst, &ev) })
+}
+
+// Release has what was gathered written.
+func (r *Recorder) Release() {
+	if r == nil {
+		return
+	}
+	r.out.mu.Lock()
+	defer r.out.mu.Unlock()
+	r.out.start(true)
 }
 
 // Close waits until all is written, as long as the disk takes some of it in ten
@@ -79,8 +95,14 @@ func (r *Recorder) Close() error {
 	return errors.Join(r.out.Flush(10*time.Second), r.file.Close())
 }
 
-// keep writes what add appends, if there is room in the file.
+// keep writes what add appends.
 func (r *Recorder) keep(add func(dst []byte) []byte) {
+	r.gather(add)
+	r.Release()
+}
+
+// gather has what add appends written with Release, if there is room in the file.
+func (r *Recorder) gather(add func(dst []byte) []byte) {
 	s := r.out
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +113,9 @@ func (r *Recorder) keep(add func(dst []byte) []byte) {
 	s.pending = add(s.pending)
 	r.size += int64(len(s.pending) - n)
 	if r.size <= r.opt.Max {
-		s.start(true)
+		if len(s.pending) >= piece {
+			s.start(true)
+		}
 		return
 	}
 	s.pending, r.stopped = s.pending[:n], true

@@ -35,6 +35,35 @@ func recorded(t *testing.T, name string) (events []Event) {
 	return events
 }
 
+// TestGather: what is gathered goes out in one piece, with Release, with what is too much
+// to be kept, or with Close.
+func TestGather(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "r.json")
+	r, err := NewRecorder(name, RecordOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(when string, want int) {
+		t.Helper()
+		if got := len(recorded(t, name)); got != want {
+			t.Errorf("%s the file has %d events, want %d", when, got, want)
+		}
+	}
+	r.Gather(&Event{Event: Open})
+	r.Gather(&Event{Event: Open})
+	has("before Release", 0)
+	r.Release()
+	has("after Release", 2)
+	r.Gather(&Event{Event: Message, Payload: make([]byte, piece)})
+	has("after 64 KiB", 3)
+	r.Gather(&Event{Event: Close})
+	r.Record(&Event{Event: Close})
+	has("after one that was not gathered", 5)
+	r.Gather(&Event{Event: Summary})
+	r.Close()
+	has("after Close", 6)
+}
+
 // TestRecord has many connections record at once: all of it is there, each
 // connection's events in order, payloads whole.
 func TestRecord(t *testing.T) {

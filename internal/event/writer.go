@@ -49,7 +49,7 @@ func (w *Writer) Emit(e *Event) {
 	w.start(!w.lossy)
 }
 
-// Add is Emit for one of many: e goes out with a later Emit or Flush, or when
+// Add is Emit for one of many: e goes out with a later Emit, Release or Flush, or when
 // 64 KiB have gathered.
 func (w *Writer) Add(e *Event) {
 	w.mu.Lock()
@@ -58,6 +58,13 @@ func (w *Writer) Add(e *Event) {
 	if len(w.pending) >= piece {
 		w.start(!w.lossy)
 	}
+}
+
+// Release has what was added go out, as Emit does.
+func (w *Writer) Release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.start(!w.lossy)
 }
 
 // Write writes p as it is, whole and in its place among the events: for answers

@@ -310,13 +310,11 @@ func (p *proxy) newSession(proto, peer string, t *target) *session {
 
 // relay passes frames between nc and the target until both have ended.
 func (p *proxy) relay(s *session, nc net.Conn, buffered []byte, up *upstream) {
-	r := wsproto.NewRelay(nc, up.nc, buffered, up.buffered, wsproto.RelayConfig{
-		Deflate:     up.deflate,
-		MaxMessage:  p.maxMessage,
-		IdleTimeout: p.listener.IdleTimeout,
-		OnMessage:   p.teller(s),
-		Payloads:    p.listener.MaxMessage,
-	})
+	config := wsproto.RelayConfig{Deflate: up.deflate, MaxMessage: p.maxMessage, IdleTimeout: p.listener.IdleTimeout}
+	if tell := p.teller(s); tell != nil {
+		config.OnMessage, config.OnRead, config.Payloads = tell, p.con.Release, p.listener.MaxMessage
+	}
+	r := wsproto.NewRelay(nc, up.nc, buffered, up.buffered, config)
 	s.close = func() { r.Close(wsproto.StatusGoingAway, "") }
 	s.abort = r.Abort
 	p.enter(s)

@@ -12,7 +12,8 @@ import (
 	"socketsrv/wsproto"
 )
 
-// A teller is told of what passes. Without a payload it is too long to be shown.
+// A teller is told of what passes, which Console.Release shows. Without a payload it is
+// too long to be shown.
 type teller func(fromTarget bool, op wsproto.Opcode, size int64, payload []byte)
 
 // teller shows the messages of s; nil if nobody asks.
@@ -28,11 +29,7 @@ func (p *proxy) teller(s *session) teller {
 		if payload == nil {
 			e.Size = size
 		}
-		if p.show && (e.Event == event.Message || p.output.Verbose) {
-			p.con.Emit(&e)
-		} else {
-			p.con.Event(e)
-		}
+		p.con.Gather(&e, p.show && (e.Event == event.Message || p.output.Verbose))
 	}
 }
 
@@ -67,6 +64,7 @@ func (v *view) add(op wsproto.Opcode, p []byte) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	defer v.p.con.Release()
 	for v.cutter != nil {
 		message, rest, ok, err := v.cutter.Next(p)
 		switch {
@@ -103,6 +101,7 @@ func (v *view) finish() {
 	}
 	if message, cut := v.cutter.Finish(); message != nil {
 		v.tell(v.fromTarget, 0, 0, message)
+		v.p.con.Release()
 		if cut {
 			v.p.con.Status("client %d: the stream ended inside this message (-framing %v)", v.s.number, v.p.framing)
 		}
