@@ -1,7 +1,9 @@
 package listen
 
 import (
+	"encoding/binary"
 	"errors"
+	"hash/maphash"
 	"net"
 	"net/netip"
 	"slices"
@@ -67,15 +69,22 @@ type Datagrams struct {
 	wild bool   // the socket has no address of its own, so that an answer needs one
 	own  []netip.AddrPort
 
-	last   Source // for rounds
-	rounds int
-	begun  time.Time
+	rounds [256]round // by a hash of the sender
+	seed   maphash.Seed
+}
+
+// A round is what is known of a sender whose datagrams may be answers to ours.
+type round struct {
+	from  Source
+	n     int       // datagrams
+	begun time.Time // with the first of them
+	last  uint64    // a hash of the content, where there were many
 }
 
 // NewDatagrams prepares conn: it asks for a large receive buffer, and for the address
 // that each datagram was sent to.
 func NewDatagrams(conn net.PacketConn) *Datagrams {
-	d := &Datagrams{conn: conn}
+	d := &Datagrams{conn: conn, seed: maphash.MakeSeed()}
 	var ok bool
 	if d.udp, ok = conn.(*net.UDPConn); !ok {
 		return d
@@ -124,7 +133,7 @@ func (d *Datagrams) Read(p []byte) (n int, from Source, why, err error) {
 		why = errReflector
 	case slices.Contains(d.own, from.AddrPort):
 		why = errOurselves
-	case from.Port() < ephemeral && d.circling(from):
+	case d.circling(from, p[:n]):
 		why = errRounds
 	}
 	return n, from, why, nil
@@ -132,21 +141,35 @@ func (d *Datagrams) Read(p []byte) (n int, from Source, why, err error) {
 
 const (
 	// ephemeral is the first port that systems give to clients; below it are servers,
-	// two of which may answer each other for ever.
+	// two of which may answer each other for ever. Those on ports above it are told from
+	// clients by how much they send that is all the same.
 	ephemeral = 32768
 	maxRounds = 64
+	maxEqual  = 10000
 	roundTime = 10 * time.Second
 )
 
-// circling reports whether the sender sent the last maxRounds datagrams within
-// roundTime, as a server does that answers our answers.
-func (d *Datagrams) circling(from Source) bool {
-	now := time.Now()
-	if d.last != from || now.Sub(d.begun) > roundTime {
-		d.last, d.rounds, d.begun = from, 0, now
+// circling reports whether the sender sent as many datagrams within roundTime as a
+// server does that answers our answers.
+func (d *Datagrams) circling(from Source, p []byte) bool {
+	a := from.Addr().As16()
+	r := &d.rounds[(binary.LittleEndian.Uint64(a[8:])^uint64(from.Port()))*0x9e3779b97f4a7c15>>56]
+	if r.from != from {
+		*r = round{from: from, begun: time.Now()}
 	}
-	d.rounds++
-	return d.rounds > maxRounds
+	r.n++
+	server := from.Port() < ephemeral
+	if r.n <= maxRounds || !server && r.n <= maxEqual {
+		return false
+	}
+	if now := time.Now(); now.Sub(r.begun) > roundTime {
+		r.n, r.begun = 1, now
+		return false
+	}
+	content := maphash.Bytes(d.seed, p[:min(len(p), 64)])
+	same := content == r.last
+	r.last = content
+	return server || same
 }
 
 // Write sends a datagram to where one came from, from the address it was sent to.

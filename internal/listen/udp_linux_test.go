@@ -3,6 +3,7 @@ package listen
 import (
 	"net"
 	"net/netip"
+	"strconv"
 	"testing"
 )
 
@@ -60,13 +61,20 @@ func TestLoops(t *testing.T) {
 	}
 	server := Source{AddrPort: netip.MustParseAddrPort("192.0.2.1:5000")}
 	other := Source{AddrPort: netip.MustParseAddrPort("192.0.2.2:5000")}
-	for i := range 2 * maxRounds {
-		if got, want := d.circling(server), i >= maxRounds; got != want {
-			t.Fatalf("datagram %d of a server: a loop: %v", i, got)
+	high := Source{AddrPort: netip.MustParseAddrPort("192.0.2.1:50000")}
+	client := Source{AddrPort: netip.MustParseAddrPort("192.0.2.9:50000")}
+	for i := range 2 * maxEqual { // all at once
+		for _, from := range []Source{server, other} {
+			if got, want := d.circling(from, buf), i >= maxRounds; got != want {
+				t.Fatalf("datagram %d of a server: a loop: %v", i, got)
+			}
 		}
-	}
-	if d.circling(other) {
-		t.Error("somebody else is in no loop")
+		if got, want := d.circling(high, buf), i > maxEqual; got != want {
+			t.Fatalf("datagram %d of a server on a high port: a loop: %v", i, got)
+		}
+		if d.circling(client, strconv.AppendInt(nil, int64(i), 10)) {
+			t.Fatalf("datagram %d of a client: a loop", i)
+		}
 	}
 }
 
