@@ -197,7 +197,7 @@ func (s *Stream) start(wait bool) {
 // run has a goroutine write all there is, and what comes meanwhile.
 func (s *Stream) run() {
 	if !s.running {
-		s.running = true
+		s.running, s.began = true, time.Now()
 		go s.loop()
 	}
 }

@@ -92,6 +92,27 @@ func TestStreamSlow(t *testing.T) {
 }
 
 // TestStreamFails: the first error of a real output is the last.
+// The patience for a Write counts from when it is begun, not from the one before.
+func TestStreamBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := NewStream(io.Discard, StreamOptions{Context: ctx, Patience: time.Second})
+		cancel()
+		synctest.Wait()
+		time.Sleep(time.Second - time.Nanosecond) // of the bubble
+		s.mu.Lock()
+		s.pending = append(s.pending, "late"...)
+		s.run()
+		if waited := time.Since(s.began); waited > 0 {
+			t.Errorf("a write that begins has waited for %v", waited)
+		}
+		s.mu.Unlock()
+		if err := s.Flush(time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestStreamFails(t *testing.T) {
 	r, closed, err := os.Pipe()
 	if err != nil {
