@@ -586,13 +586,31 @@ func TestFloors(t *testing.T) {
 		if err != nil || d.IsDir() && strings.HasPrefix(d.Name(), ".") && name != "." {
 			return cmp.Or(err, fs.SkipDir)
 		}
-		if strings.HasSuffix(name, ".go") {
-			checkFile(t, filepath.ToSlash(name))
+		switch name = filepath.ToSlash(name); {
+		case strings.HasPrefix(name, "doc/examples/") && strings.HasSuffix(name, ".go"):
+			checkProgram(t, name)
+		case strings.HasSuffix(name, ".go"):
+			checkFile(t, name)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// checkProgram: doc/examples has programs as somebody else would write them. They may
+// import net/http, and of this module what anybody may.
+func checkProgram(t *testing.T, name string) {
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, spec := range file.Imports {
+		if imported, _ := strconv.Unquote(spec.Path.Value); !slices.Contains(libraries, imported) && !isStandard(imported) {
+			t.Errorf("%s: %s is not for other programs", name, imported)
+		}
 	}
 }
 
