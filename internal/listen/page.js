@@ -4,8 +4,9 @@
 
 const LISTED = 1000;      // messages in the list
 const KEPT = 64 << 20;    // bytes of them in all
-const CUT = 1000;         // characters of a text, or bytes / 4, shown at first
+const CUT = 1000;         // characters of a text shown at first
 const CUT_LINES = 20;
+const CUT_BYTES = 512;    // whole lines of a dump
 const MORE = 256 << 10;   // what a click adds: a page with much more stands still
 const SEARCHED = 16 << 10; // characters of each message, or bytes / 4, by the filter
 const MAX_PAUSE = 15000;  // ms between two attempts to connect
@@ -46,6 +47,7 @@ function setState(is, text, button) {
   $('state').lastChild.textContent = text;
   $('connect').textContent = button;
   document.title = `${text} · ${location.host}`;
+  form.querySelector('.primary').disabled = is !== 'open';
   say(text);
 }
 
@@ -68,7 +70,7 @@ function connect() {
     opened = performance.now();
     failing = false;
     setState('open', 'Connected', 'Disconnect');
-    note(['Connected', ws.protocol && 'subprotocol ' + ws.protocol, ws.extensions].filter(s => s).join(', '));
+    note(['Connected', ws.protocol && 'subprotocol ' + ws.protocol, ws.extensions && 'compressed'].filter(s => s).join(', '));
   };
   ws.onmessage = e => message('in', e.data);
   ws.onclose = e => {
@@ -122,7 +124,6 @@ const type = () => form.elements.type.value;
 
 function problem(text) { $('problem').textContent = text; }
 
-// message counts and lists a string or an ArrayBuffer.
 function message(dir, data, name) {
   const bytes = typeof data === 'string' ? null : new Uint8Array(data);
   const length = bytes ? bytes.length : new Blob([data]).size; // in UTF-8
@@ -131,7 +132,6 @@ function message(dir, data, name) {
   add({ dir, length, name, bytes, text: data });
 }
 
-// transmit says whether it could.
 function transmit(data, name) {
   if (socket?.readyState !== WebSocket.OPEN) {
     problem('Not connected: nothing was sent.');
@@ -254,7 +254,6 @@ function add(entry) {
   if (!flushTimer) flushTimer = setTimeout(flush, 30); // many messages are one change of the page
 }
 
-// drop takes the oldest entry out.
 function drop(list) {
   const entry = list.shift();
   kept -= entry.length;
@@ -320,13 +319,12 @@ function makeRow(entry) {
     row.append(
       element('span', 'type', (entry.dir === 'in' ? '↓ ' : '↑ ') + (entry.bytes ? 'binary' : 'text')),
       element('span', 'size', size(entry.length)), element('pre', 'body', ''), acts);
-    show(entry, entry.bytes ? CUT / 4 : CUT, CUT_LINES);
+    show(entry, entry.bytes ? CUT_BYTES : CUT, CUT_LINES);
   }
   row.hidden = !matches(entry);
   return row;
 }
 
-// show fills the body of a row with the beginning of its message, and offers more.
 function show(entry, limit, lines = limit) {
   const { row, bytes, text, name, length } = entry;
   const whole = bytes || text, body = row.querySelector('.body');
@@ -337,7 +335,7 @@ function show(entry, limit, lines = limit) {
   else visible(part).forEach((s, i) => body.append(i % 2 ? element('mark', '', s) : s));
   row.querySelector('.more')?.remove();
   const left = whole.length - part.length;
-  const label = left > MORE ? `Show ${size(MORE)} more of ${size(length)}` : 'Show all';
+  const label = left > MORE ? `Show ${size(MORE)} more of ${size(length)}` : `Show ${plural(left, bytes ? 'byte' : 'character')} more`;
   if (left) body.after(button(label, () => show(entry, part.length + MORE), 'more'));
 }
 
@@ -360,7 +358,6 @@ function visible(s) {
 
 const hexDigits = bytes => Array.from(bytes, b => pad(b, 2, 16)).join(' ');
 
-// dump makes lines of offset, bytes and ASCII, half as long on a phone.
 function dump(bytes) {
   const width = innerWidth > 760 ? 16 : 8, lines = [];
   for (let i = 0; i < bytes.length; i += width) {
@@ -430,13 +427,11 @@ log.onscroll = () => {
 };
 $('newer').onclick = () => { log.scrollTop = log.scrollHeight; };
 
-// ---- the rest
-
 let announced = -Infinity;
 
 function say(text) { $('live').textContent = text; }
 
-// announce tells a screen reader what came, at most every two seconds.
+// For a screen reader.
 function announce(entries) {
   if (!entries.length || performance.now() - announced < 2000) return;
   announced = performance.now();
@@ -453,7 +448,7 @@ document.addEventListener('keydown', e => {
     $('options').firstElementChild.focus();
   }
 });
-document.addEventListener('click', e => { $('options').open &&= $('options').contains(e.target); });
+document.addEventListener('click', e => { $('options').open &&= e.target.id !== 'shut' && $('options').contains(e.target); });
 
 function setTheme(name) { document.documentElement.dataset.theme = $('theme').value = name; }
 

@@ -176,6 +176,9 @@ func TestPageClose(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.command, got, tt.note)
 		}
 	}
+	if got := b.eval(`return String(document.querySelector('.primary').disabled)`); got != "true" {
+		t.Error("without a connection Send is not grey")
+	}
 	b.send("text", "too late")
 	if got := b.text("#problem"); got != "Not connected: nothing was sent." {
 		t.Errorf("sending without a connection: %q", got)
@@ -327,7 +330,7 @@ func TestPageLong(t *testing.T) {
 	for i, tt := range []struct {
 		length int
 		button string
-	}{{1000, "Show 256.0 KiB more of 585.9 KiB"}, {1000 + 256<<10, "Show 256.0 KiB more of 585.9 KiB"}, {1000 + 512<<10, "Show all"}, {600000, ""}} {
+	}{{1000, "Show 256.0 KiB more of 585.9 KiB"}, {1000 + 256<<10, "Show 256.0 KiB more of 585.9 KiB"}, {1000 + 512<<10, "Show 74,712 characters more"}, {600000, ""}} {
 		if i > 0 {
 			b.click("#log li.in .more")
 		}
@@ -337,6 +340,15 @@ func TestPageLong(t *testing.T) {
 		if got := b.eval(`return document.querySelector('#log li.in .more')?.textContent || ''`); got != tt.button {
 			t.Errorf("after %d clicks %q, want %q", i, got, tt.button)
 		}
+	}
+	b.click("#clear")
+	b.send("hex", strings.Repeat("00", 1000))
+	b.rowCount("in", 1)
+	if got := strings.Count(b.rows("in")[0], "\n") + 1; got != 512/16 {
+		t.Errorf("of 1,000 bytes it shows %d lines, want 32 whole ones", got)
+	}
+	if got := b.text("#log li.in .more"); got != "Show 488 bytes more" {
+		t.Errorf("behind 512 of 1,000 bytes it says %q", got)
 	}
 	b.click("#clear")
 	b.send("text", strings.Repeat("line\n", 100))
@@ -472,7 +484,7 @@ func TestPageSubprotocol(t *testing.T) {
 	b.click("#connect")
 	b.until(pageConnected)
 	b.rowCount("note", 3)
-	if got := b.rows("note")[2]; !strings.HasPrefix(got, "Connected, subprotocol v2") {
+	if got := b.rows("note")[2]; got != "Connected, subprotocol v2, compressed" {
 		t.Errorf("it says %q", got)
 	}
 	b.click("#connect")
@@ -560,10 +572,16 @@ func TestPageLooks(t *testing.T) {
 			b.shot(name + "-top")
 			b.eval(`document.querySelector('#options').open = true`)
 			b.shot(name + "-options")
+			if shown := b.eval(`return String(document.querySelector('#shut').offsetHeight > 0)`); shown != fmt.Sprint(at.width <= 760) {
+				t.Errorf("%s: there is a cross to close the options: %s", name, shown)
+			}
 			if found := b.eval(pageFaults); found != "" {
 				t.Errorf("%s: %s", name, found)
 			}
-			b.eval(`document.querySelector('#options').open = false`)
+			b.click("#shut")
+			if open := b.eval(`return String(document.querySelector('#options').open)`); open != "false" {
+				t.Errorf("%s: the cross does not close the options", name)
+			}
 		}
 	}
 }
