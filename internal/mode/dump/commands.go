@@ -106,9 +106,15 @@ func (d *dump) command(text string) (quit bool) {
 		return true
 	}
 	if err != nil {
-		d.refuse(cli.ErrorText(err))
+		d.notDone(err)
 	}
 	return false
+}
+
+// notDone shows why a command was not carried out.
+func (d *dump) notDone(err error) {
+	d.refused.Add(1)
+	d.refuse(cli.ErrorText(err))
 }
 
 func first(word string, _ int) string { return word }
@@ -258,7 +264,7 @@ func (d *dump) targets(l *commandLine, act string) ([]target, error) {
 func (d *dump) each(targets []target, do func(t target) error) error {
 	for _, t := range targets {
 		if err := do(t); err != nil {
-			d.refuse(cli.ErrorText(err))
+			d.notDone(err)
 		}
 	}
 	return nil

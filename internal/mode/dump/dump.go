@@ -100,6 +100,7 @@ type dump struct {
 	talked  chan struct{} // closed when no more do
 	talk    sync.Once     // closes it
 	lost    atomic.Int64  // bytes that clients did not get
+	refused atomic.Int64  // commands that were not carried out, or not for all
 }
 
 // stallTime is what writing to a stdout that takes nothing may add to -grace.
@@ -186,7 +187,7 @@ func (d *dump) serve(outer context.Context, env *cli.Env) error {
 	d.serving.Unlock()
 	d.talking.Store(true)
 	var commands sync.WaitGroup
-	commands.Go(func() { d.converse(ctx, func() { quit(nil) }) })
+	commands.Go(func() { d.converse(ctx, quit) })
 	commands.Go(func() { d.goal.watch(ctx, d.mayEnd(), quit) })
 	ended := make(chan error, 1)
 	go func() {
@@ -195,16 +196,27 @@ func (d *dump) serve(outer context.Context, env *cli.Env) error {
 		commands.Wait()
 		close(ended)
 	}()
-	err = d.wait(outer, ctx, ended)
-	switch cause := context.Cause(ctx); {
-	case err != nil:
+	if err = d.wait(outer, ctx, ended); err != nil {
 		return err
-	case outer.Err() == nil && cli.As[*cli.Failure](cause): // the time is up
+	}
+	return d.verdict(outer, context.Cause(ctx))
+}
+
+// verdict is how it went: what was asked for, or else what did not get out. A signal
+// cuts nothing that somebody asked for.
+func (d *dump) verdict(outer context.Context, cause error) error {
+	stopped := outer.Err() != nil
+	switch {
+	case !stopped && cli.As[*cli.Failure](cause): // the time is up, or stdin cannot be read
 		return cause
-	case d.goal.missed() != nil:
+	case d.goal.given():
 		return d.goal.missed()
-	case outer.Err() == nil && d.lost.Load() > 0:
+	case stopped:
+		return nil
+	case d.lost.Load() > 0:
 		return cli.Fail(cli.ExitSend, fmt.Errorf("%s not sent", cli.Plural(d.lost.Load(), "byte")))
+	case d.batch && d.refused.Load() > 0:
+		return cli.Fail(cli.ExitFailure, fmt.Errorf("%s not done", cli.Plural(d.refused.Load(), "command")))
 	}
 	return nil
 }

@@ -883,6 +883,23 @@ func TestDumpBatch(t *testing.T) {
 		w.wantClose(wsproto.StatusGoingAway, "")
 		d.end(0)
 	})
+	t.Run("commands that cannot be carried out", func(t *testing.T) {
+		d := startDump(t, nil, "-batch")
+		d.do("send tcp 7 x", "nonsense", "send tcp 0 x")
+		d.in.Close()
+		c := d.dial("tcp")
+		c.want("x\n")
+		c.Close()
+		d.end(1)
+		d.err.Want(t, `2 commands not done\n`)
+	})
+	t.Run("and -count was met", func(t *testing.T) {
+		d := startDump(t, nil, "-batch", "-count", "1")
+		d.do("nonsense")
+		d.in.Close()
+		d.dial("tcp").send("x")
+		d.end(0)
+	})
 	t.Run("stopped before a client came", func(t *testing.T) {
 		d := startDump(t, nil, "-batch")
 		d.signals <- syscall.SIGINT

@@ -69,7 +69,7 @@ func (p *prompt) close() {
 
 // converse carries out commands until they end, and calls quit if that is the end
 // of the program.
-func (d *dump) converse(ctx context.Context, quit func()) {
+func (d *dump) converse(ctx context.Context, quit context.CancelCauseFunc) {
 	defer d.stopTalking()
 	if d.batch {
 		select {
@@ -83,18 +83,22 @@ func (d *dump) converse(ctx context.Context, quit func()) {
 		switch {
 		case err == nil:
 			if d.command(line) {
-				quit()
+				quit(nil)
 				return
 			}
 		case errors.Is(err, term.ErrTooLong):
-			d.refuse(err.Error())
+			d.notDone(err)
 		case errors.Is(err, os.ErrClosed) || ctx.Err() != nil:
 			return
 		default:
+			var failure error
 			if err != io.EOF && err != term.ErrInterrupted {
-				d.con.Error(fmt.Errorf("stdin: %w", err))
+				failure = cli.Fail(cli.ExitRead, fmt.Errorf("stdin: %w", err))
 			}
-			d.endOfCommands(ctx, err, quit)
+			if failure != nil && !d.batch && !d.prompt.person { // it goes on
+				d.con.Error(failure)
+			}
+			d.endOfCommands(ctx, err, func() { quit(failure) })
 			return
 		}
 	}
