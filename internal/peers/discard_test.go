@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,34 +10,6 @@ import (
 
 	"socketsrv/internal/kit"
 )
-
-// copyTree copies the Go files of the project, without tests.
-func copyTree(t *testing.T, to string) {
-	t.Helper()
-	err := filepath.WalkDir("../..", func(name string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") || strings.Contains(name, "/.git") {
-			return err
-		}
-		if ext := filepath.Ext(name); ext != ".go" && ext != ".mod" && !strings.HasPrefix(filepath.Base(name), "page.") {
-			return nil
-		}
-		rel, err := filepath.Rel("../..", name)
-		if err != nil {
-			return err
-		}
-		b, err := os.ReadFile(name)
-		if err == nil {
-			err = os.MkdirAll(filepath.Dir(filepath.Join(to, rel)), 0o755)
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(to, rel), b, 0o644)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 func goTool(t *testing.T, dir string, args ...string) string {
 	t.Helper()
@@ -73,20 +46,31 @@ func TestDiscard(t *testing.T) {
 	if !ok {
 		t.Fatal("doc/architecture.md shows no mode")
 	}
-	dir := t.TempDir()
-	copyTree(t, dir)
-	os.Mkdir(filepath.Join(dir, "internal/mode/discard"), 0o755)
+	dir, root := t.TempDir(), filepath.Join("..", "..")
+	replace := map[string]string{}
 	for name, text := range map[string]string{
 		"internal/mode/discard/discard.go": code,
 		"custom.go": "//go:build custom\n\npackage main\n\nimport (\n\t\"socketsrv/internal/cli\"\n\t\"socketsrv/internal/mode/discard\"\n)\n\n" +
 			"func main() { cli.Main(cli.Table{discard.Mode}) }\n",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		file, err := filepath.Abs(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace[file] = filepath.Join(dir, filepath.Base(name))
+		if err := os.WriteFile(replace[file], []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	goTool(t, dir, "vet", "-tags", "custom", ".", "./internal/mode/discard")
-	goTool(t, dir, "build", "-tags", "custom", "-o", "program", ".")
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, "overlay.json") // as if the files were in the tree
+	if err := os.WriteFile(overlay, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	goTool(t, root, "build", "-overlay", overlay, "-tags", "custom", "-o", filepath.Join(dir, "program"), ".")
 	p := kit.StartProcess(t, filepath.Join(dir, "program"), "-discard", "-port", "0")
 	kit.Swap(t, kit.DialTCP(t, p.WaitFor(`listening on tcp (\S+)`)[1]), "hello", "")
 	p.End()

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"socketsrv/internal/kit"
 	"socketsrv/wsproto"
@@ -184,6 +185,7 @@ func memoryLimit(t *testing.T, bin string) {
 		all.Go(func() {
 			c := letIn(t, addr)
 			defer c.Close()
+			c.SetWriteDeadline(time.Now().Add(time.Second)) // it need not wait until it is cut
 			for range 8 {
 				if _, err := c.Write(what); err != nil {
 					return
