@@ -3,11 +3,13 @@ package peers
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,60 +29,94 @@ type browser struct {
 	complaints []string // errors and warnings that came while call waited, after watch
 }
 
-// newBrowser starts Chromium with one empty page and more flags, and skips the test
-// where there is none.
+// chromium is the one that all tests share, each in a context of its own, as private
+// windows are.
+var chromium struct {
+	start sync.Once
+	url   string // of its debugging socket
+	stop  func() // nil: it does not run
+	err   error
+}
+
+// TestMain ends Chromium.
+func TestMain(m *testing.M) {
+	code := kit.Main(m)
+	if chromium.stop != nil {
+		chromium.stop()
+	}
+	os.Exit(code)
+}
+
+// newBrowser returns an empty page in Chromium, one started with those flags if there
+// are some, and skips the test where there is none.
 func newBrowser(t *testing.T, flags ...string) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium is not installed")
 	}
+	var url string
+	if len(flags) == 0 {
+		chromium.start.Do(func() { chromium.url, chromium.stop, chromium.err = startChromium(path) })
+		url, err = chromium.url, chromium.err
+	} else {
+		var stop func()
+		if url, stop, err = startChromium(path, flags...); err == nil {
+			t.Cleanup(stop)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &browser{t: t}
+	if b.conn, _, err = wsproto.Dial(t.Context(), url, wsproto.DialOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.conn.Close(wsproto.StatusNormalClosure, "") })
+	var own struct{ BrowserContextID string }
+	b.call("Target.createBrowserContext", map[string]any{"disposeOnDetach": true}, &own)
+	var target struct{ TargetID string }
+	b.call("Target.createTarget", map[string]any{"url": "about:blank", "browserContextId": own.BrowserContextID}, &target)
+	var session struct{ SessionID string }
+	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &session)
+	b.session = session.SessionID
+	return b
+}
+
+// startChromium runs it, headless.
+func startChromium(path string, flags ...string) (url string, stop func(), err error) {
 	profile, err := os.MkdirTemp("", "chromium")
 	if err != nil {
-		t.Fatal(err)
+		return "", nil, err
 	}
-	t.Cleanup(func() { os.RemoveAll(profile) }) // what a process of it still writes does not matter
-	cmd := exec.CommandContext(t.Context(), path, append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+	cmd := exec.Command(path, append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
 		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--user-data-dir="+profile, "--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank")...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
+	stop = func() {
 		cmd.Process.Kill()
 		cmd.Wait()
-	})
-	b := &browser{t: t}
+		os.RemoveAll(profile) // what a process of it still writes does not matter
+	}
+	stderr, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return "", nil, err
+	}
 	lines := bufio.NewScanner(stderr)
-	for url := ""; url == ""; {
+	for url == "" {
 		if !lines.Scan() {
-			t.Fatal("chromium ended without a debugging socket")
+			stop()
+			return "", nil, errors.New("chromium ended without a debugging socket")
 		}
 		_, url, _ = strings.Cut(lines.Text(), "DevTools listening on ")
-		if url == "" {
-			continue
-		}
-		b.conn, _, err = wsproto.Dial(t.Context(), url, wsproto.DialOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	go func() {
 		for lines.Scan() { // so that it never waits for us
 		}
 	}()
-	t.Cleanup(func() { b.conn.Close(wsproto.StatusNormalClosure, "") })
-
-	var target struct{ TargetID string }
-	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
-	var session struct{ SessionID string }
-	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &session)
-	b.session = session.SessionID
-	return b
+	return url, stop, nil
 }
 
 // call does one command of the DevTools protocol.

@@ -60,6 +60,7 @@ func breakable(m cli.Mode) cli.Mode {
 // TestPanics: what goes wrong inside with one connection is the end of that one and a
 // line, in every mode.
 func TestPanics(t *testing.T) {
+	t.Parallel()
 	back := kit.Background(t, echo.Mode, "-ws-port", "off", "-tcp-port", "0")
 	opening := kit.Opening()
 	for _, tt := range []struct {
@@ -76,26 +77,29 @@ func TestPanics(t *testing.T) {
 		{httpd.Mode, "-port 0", "http", "", "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200"},
 		{proxy.Mode, "-listen tcp://127.0.0.1:0 -remote-host tcp://" + back.Addr("tcp"), "tcp", "", "hi\n", "hi\n"},
 	} {
-		p := kit.Background(t, breakable(tt.mode), strings.Fields(tt.args)...)
-		addr := p.Addr(tt.proto)
-		bad := kit.DialTCP(t, addr)
-		if tt.before != "" {
-			kit.Swap(t, bad, tt.before, tt.get)
-		}
-		io.WriteString(bad, "boom\n")
-		bad.CloseWrite()
-		bad.SetReadDeadline(time.Now().Add(kit.Patience))
-		if _, err := io.Copy(io.Discard, bad); err != nil && cli.IsTimeout(err) {
-			t.Errorf("%s %s: the connection goes on after a panic", tt.mode.Name, tt.args)
-		}
-		said := p.Stderr
-		if tt.proto == "tcp" && tt.mode.Name == "dump" {
-			said = p.Stdout
-		}
-		said.WaitFor(t, "boom came")
-		kit.Swap(t, kit.DialTCP(t, addr), tt.say, tt.get)
-		if code := p.Stop(); code != 0 {
-			t.Errorf("%s %s: exit %d, want 0", tt.mode.Name, tt.args, code)
-		}
+		t.Run(tt.mode.Name+" "+tt.proto, func(t *testing.T) {
+			t.Parallel()
+			p := kit.Background(t, breakable(tt.mode), strings.Fields(tt.args)...)
+			addr := p.Addr(tt.proto)
+			bad := kit.DialTCP(t, addr)
+			if tt.before != "" {
+				kit.Swap(t, bad, tt.before, tt.get)
+			}
+			io.WriteString(bad, "boom\n")
+			bad.CloseWrite()
+			bad.SetReadDeadline(time.Now().Add(kit.Patience))
+			if _, err := io.Copy(io.Discard, bad); err != nil && cli.IsTimeout(err) {
+				t.Error("the connection goes on after a panic")
+			}
+			said := p.Stderr
+			if tt.proto == "tcp" && tt.mode.Name == "dump" {
+				said = p.Stdout
+			}
+			said.WaitFor(t, "boom came")
+			kit.Swap(t, kit.DialTCP(t, addr), tt.say, tt.get)
+			if code := p.Stop(); code != 0 {
+				t.Errorf("exit %d, want 0", code)
+			}
+		})
 	}
 }

@@ -239,6 +239,7 @@ func TestTransferResumes(t *testing.T) {
 // TestTransferResumesAnother has a part that is of another file, one that is too
 // long, and one that is a second name of what was published.
 func TestTransferResumesAnother(t *testing.T) {
+	t.Parallel()
 	path, content := fileOf(t, "x", 1<<20)
 	url := relay(t)
 	dir := t.TempDir()
@@ -268,6 +269,7 @@ func TestTransferResumesAnother(t *testing.T) {
 
 // TestTwoSenders have a file of the same name.
 func TestTwoSenders(t *testing.T) {
+	t.Parallel()
 	url := relay(t)
 	r, dir := receiver(t, url, "-keep")
 	var paths [2]string
@@ -294,6 +296,7 @@ func TestTwoSenders(t *testing.T) {
 
 // TestSourceChanges changes a file while it is sent.
 func TestSourceChanges(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(path string) error{
 		"cut":    func(path string) error { return os.Truncate(path, 1<<20) },
 		"longer": func(path string) error { return os.Truncate(path, 9<<20) },
@@ -322,6 +325,7 @@ func TestSourceChanges(t *testing.T) {
 // TestSlowReceiver lets through to the receiver what it may have at a time; the
 // sender waits for it, and the server holds no more than the window.
 func TestSlowReceiver(t *testing.T) {
+	t.Parallel()
 	const window, size = 256 << 10, 4 << 20
 	path, content := fileOf(t, "x", size)
 	var sent atomic.Int64
@@ -355,36 +359,44 @@ func TestTransferKilled(t *testing.T) {
 	bin := kit.BuildProgram(t)
 	path, content := fileOf(t, "x", 24<<20)
 	for _, victim := range []string{"server", "sender", "receiver"} {
-		dir := t.TempDir()
-		server := kit.StartProcess(t, bin, "-transfer", "-port", "0")
-		url := "ws://" + server.WaitFor(`listening on ws (\S+)`)[1] + "/"
-		halfway := make(chan struct{})
-		var total atomic.Int64
-		tn := newTunnel(t, url, func(_ *tunnel, n int64) {
-			if at := total.Add(n); at > 12<<20 && at-n <= 12<<20 {
-				close(halfway)
-			}
+		t.Run(victim, func(t *testing.T) {
+			t.Parallel()
+			killOne(t, bin, victim, path, content)
 		})
-		recv := kit.StartProcess(t, bin, "-receive", "-resume", "-reconnect", "1", "-timeout", "2", tn.url(), dir)
-		recv.WaitFor("connected to")
-		sender := kit.StartProcess(t, bin, "-send", "-reconnect", "1", "-timeout", "2", url, path)
-		<-halfway
-		map[string]*kit.Process{"server": server, "sender": sender, "receiver": recv}[victim].Kill()
-		for _, p := range []*kit.Process{sender, recv} {
-			p.Wait()
-		}
-		if name := filesIn(t, dir, "x"); len(name) > 0 {
-			if got, _ := os.ReadFile(filepath.Join(dir, "x")); !bytes.Equal(got, content) {
-				t.Fatalf("%s killed: there is a file of %d bytes", victim, len(got))
-			}
-			continue // it came through before the kill
-		}
-		server.Kill()
-
-		url = relay(t)
-		r := receiverInto(t, dir, url, "-resume", "-v")
-		kit.Background(t, Send, url, path).WantEnd(cli.ExitOK, "sent x")
-		r.WantEnd(cli.ExitOK, `receiving x: 25165824 bytes, [1-9]\d{4,} of them here`)
-		wantFile(t, dir, "x", content)
 	}
+}
+
+// killOne kills one of them in the middle.
+func killOne(t *testing.T, bin, victim, path string, content []byte) {
+	dir := t.TempDir()
+	server := kit.StartProcess(t, bin, "-transfer", "-port", "0")
+	url := "ws://" + server.WaitFor(`listening on ws (\S+)`)[1] + "/"
+	halfway := make(chan struct{})
+	var total atomic.Int64
+	tn := newTunnel(t, url, func(_ *tunnel, n int64) {
+		if at := total.Add(n); at > 12<<20 && at-n <= 12<<20 {
+			close(halfway)
+		}
+	})
+	recv := kit.StartProcess(t, bin, "-receive", "-resume", "-reconnect", "1", "-timeout", "2", tn.url(), dir)
+	recv.WaitFor("connected to")
+	sender := kit.StartProcess(t, bin, "-send", "-reconnect", "1", "-timeout", "2", url, path)
+	<-halfway
+	map[string]*kit.Process{"server": server, "sender": sender, "receiver": recv}[victim].Kill()
+	for _, p := range []*kit.Process{sender, recv} {
+		p.Wait()
+	}
+	if name := filesIn(t, dir, "x"); len(name) > 0 {
+		if got, _ := os.ReadFile(filepath.Join(dir, "x")); !bytes.Equal(got, content) {
+			t.Fatalf("%s killed: there is a file of %d bytes", victim, len(got))
+		}
+		return // it came through before the kill
+	}
+	server.Kill()
+
+	url = relay(t)
+	r := receiverInto(t, dir, url, "-resume", "-v")
+	kit.Background(t, Send, url, path).WantEnd(cli.ExitOK, "sent x")
+	r.WantEnd(cli.ExitOK, `receiving x: 25165824 bytes, [1-9]\d{4,} of them here`)
+	wantFile(t, dir, "x", content)
 }

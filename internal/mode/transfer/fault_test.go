@@ -169,6 +169,7 @@ func TestReceiveMischief(t *testing.T) {
 
 // TestReceiveWhileReading has what can end a file come while its part is read.
 func TestReceiveWhileReading(t *testing.T) {
+	t.Parallel()
 	for name, mischief := range map[string]func(o *other){
 		"abort": func(o *other) { o.say(control{kind: "abort", id: testID, reason: "interrupted"}) },
 		"reset": func(o *other) {

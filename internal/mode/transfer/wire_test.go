@@ -113,6 +113,7 @@ func TestReceiveFromTool(t *testing.T) {
 // TestReceiveIgnores has on the server what is not for a receiver, before, amid
 // and after a transfer.
 func TestReceiveIgnores(t *testing.T) {
+	t.Parallel()
 	url := relay(t)
 	r, dir := receiver(t, url)
 	c := dialTool(t, url)
@@ -147,6 +148,7 @@ func TestReceiveIgnores(t *testing.T) {
 
 // TestSendToTool answers as ws receive does.
 func TestSendToTool(t *testing.T) {
+	t.Parallel()
 	url := relay(t)
 	path, _ := fileOf(t, "x", 3)
 	big, _ := fileOf(t, "big", 200<<10)
