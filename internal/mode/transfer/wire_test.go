@@ -113,7 +113,6 @@ func TestReceiveFromTool(t *testing.T) {
 // TestReceiveIgnores has on the server what is not for a receiver, before, amid
 // and after a transfer.
 func TestReceiveIgnores(t *testing.T) {
-	t.Parallel()
 	url := relay(t)
 	r, dir := receiver(t, url)
 	c := dialTool(t, url)
@@ -162,7 +161,8 @@ func TestSendToTool(t *testing.T) {
 		{func(f wiremsg.File) wiremsg.Answer { return wiremsg.Answer{ID: "another", Name: f.Name} }, cli.ExitTimeout, "0 of 1 receivers"},
 	} {
 		c := dialTool(t, url)
-		s := kit.Background(t, Send, "-wire", "pdu", "-timeout", "200ms", url, path)
+		timeout := map[bool]string{true: "200ms", false: kit.Patience.String()}[tt.exit == cli.ExitTimeout]
+		s := kit.Background(t, Send, "-wire", "pdu", "-timeout", timeout, url, path)
 		m, err := c.conn.ReadMessage()
 		if err != nil {
 			t.Fatal(err)
