@@ -162,14 +162,16 @@ func (d *Datagrams) circling(from Source, p []byte) bool {
 	if r.n <= maxRounds || !server && r.n <= maxEqual {
 		return false
 	}
+	content := maphash.Bytes(d.seed, p[:min(len(p), 64)])
+	same := content == r.last
+	if r.last = content; !server && !same {
+		return false
+	}
 	if now := time.Now(); now.Sub(r.begun) > roundTime {
 		r.n, r.begun = 1, now
 		return false
 	}
-	content := maphash.Bytes(d.seed, p[:min(len(p), 64)])
-	same := content == r.last
-	r.last = content
-	return server || same
+	return true
 }
 
 // Write sends a datagram to where one came from, from the address it was sent to.
