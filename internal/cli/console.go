@@ -130,7 +130,7 @@ func (c *Console) record(env *Env) (err error) {
 	if err != nil {
 		return err
 	}
-	dial, listen := env.Dial, env.Listen
+	dial, listen, packets := env.Dial, env.Listen, env.ListenPacket
 	env.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		nc, err := dial(ctx, network, address)
 		if err == nil {
@@ -144,6 +144,13 @@ func (c *Console) record(env *Env) (err error) {
 			ln = &recordedListener{ln, c.rec}
 		}
 		return ln, err
+	}
+	env.ListenPacket = func(ctx context.Context, network, address string) (net.PacketConn, error) {
+		pc, err := packets(ctx, network, address)
+		if err == nil {
+			pc = c.rec.Packets(pc)
+		}
+		return pc, err
 	}
 	return nil
 }

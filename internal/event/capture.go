@@ -114,7 +114,11 @@ func (r *Recorder) Datagram(peer, ours net.Addr, received bool, p []byte) {
 	if r == nil || !r.capture {
 		return
 	}
-	from, to := r.addresses(peer, ours)
+	p0, o := r.addresses(peer, ours)
+	r.datagram(p0, o, received, p)
+}
+
+func (r *Recorder) datagram(from, to netip.AddrPort, received bool, p []byte) {
 	if !received {
 		from, to = to, from
 	}
@@ -122,6 +126,56 @@ func (r *Recorder) Datagram(peer, ours net.Addr, received bool, p []byte) {
 	head := be.AppendUint16(be.AppendUint16(nil, from.Port()), to.Port())
 	head = append(be.AppendUint16(head, uint16(8+len(p))), 0, 0)
 	r.keep(func(dst []byte) []byte { return r.appendPacket(dst, protoUDP, from, to, head, 6, p) })
+}
+
+// Packets returns pc, or in a capture a socket that keeps what it receives and sends.
+func (r *Recorder) Packets(pc net.PacketConn) net.PacketConn {
+	if r == nil || !r.capture {
+		return pc
+	}
+	return &CapturedPackets{pc, r}
+}
+
+// CapturedPackets are what Packets returns. Who reads and writes the PacketConn itself
+// calls Datagram.
+type CapturedPackets struct {
+	net.PacketConn
+	*Recorder
+}
+
+func (c *CapturedPackets) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, peer, err := c.PacketConn.ReadFrom(p)
+	if err == nil {
+		c.Datagram(peer, c.LocalAddr(), true, p[:n])
+	}
+	return n, peer, err
+}
+
+func (c *CapturedPackets) WriteTo(p []byte, peer net.Addr) (int, error) {
+	c.Datagram(peer, c.LocalAddr(), false, p)
+	return c.PacketConn.WriteTo(p, peer)
+}
+
+func (c *CapturedPackets) Close() error { return c.PacketConn.Close() }
+
+// capturedPeer is a socket of datagrams that is connected.
+type capturedPeer struct {
+	net.Conn
+	r          *Recorder
+	peer, ours netip.AddrPort
+}
+
+func (c *capturedPeer) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == nil {
+		c.r.datagram(c.peer, c.ours, true, p[:n])
+	}
+	return n, err
+}
+
+func (c *capturedPeer) Write(p []byte) (int, error) {
+	c.r.datagram(c.peer, c.ours, false, p)
+	return c.Conn.Write(p)
 }
 
 // KeyLog is for tls.Config.KeyLogWriter; nil if this is no capture.
@@ -148,6 +202,10 @@ func (r *Recorder) Conn(c net.Conn, accepted bool) net.Conn {
 	}
 	k := &capturedConn{Conn: c, r: r}
 	k.ends[peer], k.ends[us] = r.addresses(c.RemoteAddr(), c.LocalAddr())
+	switch c.LocalAddr().Network() {
+	case "udp", "unixgram":
+		return &capturedPeer{c, r, k.ends[peer], k.ends[us]}
+	}
 	client := us
 	if accepted {
 		client = peer

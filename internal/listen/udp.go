@@ -9,6 +9,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"socketsrv/internal/event"
 )
 
 // reflectors are the ports of services that answer, or that answers hurt: a
@@ -65,8 +67,9 @@ func (s Source) True() bool { return s.Unix != nil || s.Addr().IsLoopback() }
 type Datagrams struct {
 	conn net.PacketConn
 	udp  *net.UDPConn
-	oob  []byte // for the address a datagram was sent to; nil where the system does not tell
-	wild bool   // the socket has no address of its own, so that an answer needs one
+	tap  *event.CapturedPackets // nil: there is no capture
+	oob  []byte                 // for the address a datagram was sent to; nil where the system does not tell
+	wild bool                   // the socket has no address of its own, so that an answer needs one
 	own  []netip.AddrPort
 
 	rounds [256]round // by a hash of the sender
@@ -85,8 +88,11 @@ type round struct {
 // that each datagram was sent to.
 func NewDatagrams(conn net.PacketConn) *Datagrams {
 	d := &Datagrams{conn: conn, seed: maphash.MakeSeed()}
+	if c, ok := conn.(*event.CapturedPackets); ok {
+		d.tap, d.conn = c, c.PacketConn
+	}
 	var ok bool
-	if d.udp, ok = conn.(*net.UDPConn); !ok {
+	if d.udp, ok = d.conn.(*net.UDPConn); !ok {
 		return d
 	}
 	d.udp.SetReadBuffer(4 << 20) // as much of it as the system allows
@@ -106,8 +112,33 @@ func NewDatagrams(conn net.PacketConn) *Datagrams {
 	return d
 }
 
+// UDP returns the socket where it is one of UDP, else nil.
+func (d *Datagrams) UDP() *net.UDPConn { return d.udp }
+
 // Read returns the next datagram's length and source. why is nil if it may be answered.
 func (d *Datagrams) Read(p []byte) (n int, from Source, why, err error) {
+	if n, from, why, err = d.read(p); err == nil {
+		d.capture(from, true, p[:n])
+	}
+	return n, from, why, err
+}
+
+// capture keeps a datagram in the capture, if there is one.
+func (d *Datagrams) capture(s Source, received bool, p []byte) {
+	if d.tap == nil {
+		return
+	}
+	peer, ours := s.Unix, d.conn.LocalAddr()
+	if peer == nil {
+		peer = net.UDPAddrFromAddrPort(s.AddrPort)
+	}
+	if at, ok := ours.(*net.UDPAddr); ok && s.local.IsValid() {
+		ours = net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.local, uint16(at.Port)))
+	}
+	d.tap.Datagram(peer, ours, received, p)
+}
+
+func (d *Datagrams) read(p []byte) (n int, from Source, why, err error) {
 	if d.udp == nil {
 		n, from.Unix, err = d.conn.ReadFrom(p)
 		if err == nil && (from.Unix == nil || from.Unix.String() == "") {
@@ -176,6 +207,7 @@ func (d *Datagrams) circling(from Source, p []byte) bool {
 
 // Write sends a datagram to where one came from, from the address it was sent to.
 func (d *Datagrams) Write(p []byte, to Source) (err error) {
+	d.capture(to, false, p)
 	switch {
 	case d.udp == nil:
 		_, err = d.conn.WriteTo(p, to.Unix)

@@ -2,9 +2,11 @@ package peers
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -99,6 +101,31 @@ func TestCapture(t *testing.T) {
 	for _, want := range []string{"GET /path HTTP/1.1", "101 Switching Protocols", "WebSocket Text"} {
 		if !strings.Contains(string(out), want) || err != nil {
 			t.Errorf("tshark does not show %q: %v\n%s", want, err, out)
+		}
+	}
+}
+
+// TestCaptureUDP: the datagrams of a server and of a client are datagrams in a capture,
+// from and to the addresses they had.
+func TestCaptureUDP(t *testing.T) {
+	tshark, err := exec.LookPath("tshark")
+	if err != nil {
+		t.Skip("no tshark: ", err)
+	}
+	dir := t.TempDir()
+	server := kit.Background(t, echo.Mode, "-host", "0.0.0.0", "-udp-port", "0", "-ws-port", "off", "-record", filepath.Join(dir, "server.pcapng"))
+	_, port, _ := net.SplitHostPort(server.Addr("udp"))
+	client := kit.Background(t, connect.Mode, "udp://127.0.0.1:"+port, "-m", "hello", "-count", "1", "-record", filepath.Join(dir, "client.pcapng"))
+	if code := client.Wait(); code != 0 {
+		t.Fatalf("connect: exit %d, %s", code, client.Stderr)
+	}
+	server.Stop()
+	want := regexp.MustCompile(`^(\d+),` + port + `,68656c6c6f\n` + port + `,(\d+),68656c6c6f\n$`)
+	for _, name := range []string{"server", "client"} {
+		out, err := exec.Command(tshark, "-r", filepath.Join(dir, name+".pcapng"), "-Y", "ip.addr == 127.0.0.1", "-T", "fields", "-E", "separator=,",
+			"-e", "udp.srcport", "-e", "udp.dstport", "-e", "udp.payload").Output()
+		if ports := want.FindSubmatch(out); ports == nil || string(ports[1]) != string(ports[2]) || err != nil {
+			t.Errorf("the capture of the %s has %q, %v", name, out, err)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (d *dump) newUDP(ctx context.Context, p *protocol, pc net.PacketConn) *udpS
 	p.listens = true
 	u := &udpServer{dump: d, protocol: p, ctx: ctx, pc: pc, conn: listen.NewDatagrams(pc), peers: make(map[udpAddress]*udpClient),
 		said: make(map[error]bool), shown: make(chan struct{}, 1), over: make(chan struct{})}
-	if udp, ok := pc.(*net.UDPConn); ok {
+	if udp := u.conn.UDP(); udp != nil {
 		growBuffer(udp)
 		u.inode = inodeOf(udp)
 	}
