@@ -228,3 +228,13 @@ func TestWritingTime(t *testing.T) {
 		}
 	})
 }
+
+// TestSleep: it is no shorter than it was asked for.
+func TestSleep(t *testing.T) {
+	for _, d := range []time.Duration{0, -1, time.Millisecond} {
+		began := time.Now()
+		if Sleep(d); time.Since(began) < d {
+			t.Errorf("Sleep(%v) took %v", d, time.Since(began))
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
+	"socketsrv/internal/rawio"
 	"socketsrv/internal/talkfile"
 	"socketsrv/wsproto"
 )
@@ -147,8 +148,11 @@ func (c *conversation) step(s *talkfile.Step) error {
 	if err := c.pause(c.due, false); err != nil {
 		return err
 	}
+	began := time.Now()
 	err := c.do(s, c.captured)
-	c.late(time.Now())
+	if took := time.Since(began); took > slack { // the peer is slow, or it goes out in pieces
+		c.late(began.Add(took))
+	}
 	return err
 }
 
@@ -207,7 +211,15 @@ func (c *conversation) pause(until time.Time, wake bool) error {
 				next = b.next
 			}
 		}
-		timer := time.NewTimer(next.Sub(now))
+		left := next.Sub(now)
+		if !wake && left <= 2*slack {
+			rawio.Sleep(left)
+			continue
+		}
+		if !wake {
+			left -= slack // a timer may be late by as much
+		}
+		timer := time.NewTimer(left)
 		select {
 		case <-timer.C:
 		case <-c.ctx.Done():
