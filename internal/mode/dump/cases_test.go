@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
+	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
 
@@ -92,6 +94,30 @@ func TestCaseD7Cut(t *testing.T) {
 	c.send("half")
 	c.Close()
 	d.want(`payload on TCP connection #0: half\n< TCP connection #0 cut: connection ended in the middle of a message\n`)
+	d.quit()
+}
+
+// TestCaseA14: TLS that ends without close_notify is cut.
+func TestCaseA14(t *testing.T) {
+	t.Parallel()
+	if !tlsconf.Available {
+		t.Skip("built without TLS")
+	}
+	d := startDump(t, nil, "-tls")
+	for i, want := range []string{`< TLS connection #0 cut: TLS ended without close_notify`, `< end of TLS connection #1\n`} {
+		c, err := tls.Dial("tcp", d.tcp, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, "half")
+		if i == 1 {
+			c.CloseWrite()
+		} else {
+			c.NetConn().(*net.TCPConn).CloseWrite()
+		}
+		d.want(`^` + want)
+	}
 	d.quit()
 }
 

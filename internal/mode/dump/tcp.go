@@ -325,7 +325,11 @@ func (c *tcpClient) finish(err error) {
 		c.t.closed(&c.client, event.Event{Dir: event.Out})
 	case err == io.EOF:
 		c.halfOpen.Store(true)
-		c.t.closed(&c.client, event.Event{})
+		ev := event.Event{}
+		if tlsconf.Cut(c.Conn) {
+			ev.Err = "TLS ended without close_notify (RFC 8446 6.1)"
+		}
+		c.t.closed(&c.client, ev)
 		c.lingerHalfOpen()
 	default:
 		ev := event.Event{Err: plainError(err)}
