@@ -599,8 +599,8 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// checkProgram: doc/examples has programs as somebody else would write them. They may
-// import net/http, and of this module what anybody may.
+// checkProgram: doc/examples is a module of its own, of programs as somebody else would
+// write them. They may import net/http, and of this module what anybody may.
 func checkProgram(t *testing.T, name string) {
 	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
 	if err != nil {
