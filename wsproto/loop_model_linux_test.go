@@ -154,6 +154,12 @@ func (p play) run(t *testing.T) {
 		synctest.Wait()
 		if p.eager {
 			st.poll()
+			c := &st.user.conn
+			c.out.mu.Lock()
+			if c.stopped && !st.inside && c.out.len() == 0 {
+				t.Errorf("after %q the input waits, though the peer took all answers", step)
+			}
+			c.out.mu.Unlock()
 		}
 	}
 	st.finish()
@@ -213,6 +219,15 @@ func (st *stage) poll() {
 	}
 }
 
+// read lets the peer take all that there is for it.
+func (st *stage) read() {
+	for n := -1; n < len(st.peer.got); {
+		n = len(st.peer.got)
+		st.poll()
+		st.peer.read()
+	}
+}
+
 // admit connects somebody and does the opening handshake.
 func (st *stage) admit() *wire {
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
@@ -246,8 +261,12 @@ func (st *stage) message(u *User, m Message) {
 	case "exit":
 		runtime.Goexit()
 	}
-	if u.Reply(m.Opcode, m.Data) == nil && u == st.user {
-		st.taken = append(st.taken, text)
+	answer := text
+	if text == "a" {
+		answer = long // b waits until the peer has taken much of it
+	}
+	if u.Reply(m.Opcode, []byte(answer)) == nil && u == st.user {
+		st.taken = append(st.taken, answer)
 	}
 }
 
@@ -279,8 +298,7 @@ func (st *stage) step(what string) {
 			st.taken = append(st.taken, long)
 		}
 	case "read":
-		st.peer.read()
-		st.poll()
+		st.read()
 	case "tick":
 		st.tick()
 	case "release":
@@ -335,11 +353,7 @@ func (st *stage) shutdown() {
 func (st *stage) finish() {
 	close(st.release)
 	for range 10 {
-		for n := -1; n < len(st.peer.got); {
-			n = len(st.peer.got)
-			st.poll()
-			st.peer.read()
-		}
+		st.read()
 		time.Sleep(time.Second)
 	}
 	if st.user.conn.fd != -1 {

@@ -206,6 +206,9 @@ func (u *User) hear(r *runner, events uint32) {
 	}
 	if c.stopped || r == nil {
 		c.stopped = false
+		c.out.mu.Lock()
+		c.arm() // giveBack may have asked for this turn
+		c.out.mu.Unlock()
 		if !u.deliver() || c.out.full.Load() {
 			return
 		}
