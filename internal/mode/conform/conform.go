@@ -281,8 +281,8 @@ func (c *conform) show(r judge.Result) {
 	c.shown++
 	switch {
 	case c.output.JSON:
-		c.con.Emit(&event.Event{Event: "case", Client: -1, Peer: r.Agent, Code: r.RemoteCode, Fields: []event.Data{
-			event.Text("id", r.ID), event.Text("judged", r.Side.String()), event.Text("behavior", r.Behavior.String()), event.Text("behaviorClose", r.Close.String()),
+		c.con.Emit(&event.Event{Event: "case", Client: -1, ID: r.ID, Peer: r.Agent, Code: r.RemoteCode, Fields: []event.Data{
+			event.Text("judged", r.Side.String()), event.Text("behavior", r.Behavior.String()), event.Text("behaviorClose", r.Close.String()),
 			event.Text("section", r.Section), event.Text("title", r.Title), event.Text("finding", r.Finding), event.Float("ms", float64(r.Duration.Microseconds())/1000)}})
 	case c.tap:
 		fmt.Fprintf(c.con, "%s", r.AppendTAP(nil, c.shown))

@@ -239,7 +239,7 @@ func (p *pinger) lost(err error) {
 	ping := p.open[0]
 	p.open, p.failure = p.open[1:], err
 	p.print("no answer: seq=%d: %s", ping.seq, cli.ErrorText(err))
-	p.event("lost", nil, event.Int("seq", int64(ping.seq)), event.Text("error", cli.ErrorText(err)))
+	p.lostEvent(int64(ping.seq), cli.ErrorText(err))
 }
 
 // overdue says which pings are open for longer than they should.
@@ -254,7 +254,7 @@ func (p *pinger) overdue(now time.Time) {
 		if !ping.noted {
 			ping.noted = true
 			p.print("no answer: seq=%d after %v", ping.seq, p.wait)
-			p.event("lost", nil, event.Int("seq", int64(ping.seq)), event.Text("error", "no answer in time"))
+			p.lostEvent(int64(ping.seq), "no answer in time")
 		}
 	}
 }
@@ -262,6 +262,10 @@ func (p *pinger) overdue(now time.Time) {
 // event is for -json.
 func (p *pinger) event(kind string, payload []byte, fields ...event.Data) {
 	p.con.Event(event.Event{Event: kind, Proto: p.target.Scheme, Client: -1, Dir: event.In, Payload: payload, Fields: fields})
+}
+
+func (p *pinger) lostEvent(seq int64, why string) {
+	p.con.Event(event.Event{Event: "lost", Proto: p.target.Scheme, Client: -1, Dir: event.In, Err: why, Fields: []event.Data{event.Int("seq", seq)}})
 }
 
 // summary prints what came of it all.
