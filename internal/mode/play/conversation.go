@@ -55,9 +55,10 @@ type beat struct {
 const (
 	// slack is how late something may be and count as on time, so that what a connection
 	// takes does not add up.
-	slack    = time.Millisecond
-	endTime  = time.Second     // what the peer has to end when all was said
-	takeTime = 5 * time.Second // without progress, to take what was sent
+	slack    = 300 * time.Microsecond
+	tick     = time.Millisecond // a timer may be late by as much
+	endTime  = time.Second      // what the peer has to end when all was said
+	takeTime = 5 * time.Second  // without progress, to take what was sent
 )
 
 // run plays src to its end or to what goes wrong. The connection is closed after it.
@@ -212,12 +213,12 @@ func (c *conversation) pause(until time.Time, wake bool) error {
 			}
 		}
 		left := next.Sub(now)
-		if !wake && left <= 2*slack {
+		if !wake && left <= 2*tick {
 			rawio.Sleep(left)
 			continue
 		}
 		if !wake {
-			left -= slack // a timer may be late by as much
+			left -= tick
 		}
 		timer := time.NewTimer(left)
 		select {
