@@ -123,15 +123,44 @@ var errVerb = errors.New("want > < <~ wait within close end reset raw split on e
 func (p *parser) step(t text, inBlock bool) (s Step, err error) {
 	word, rest := t.word()
 	s.Line = t.line
-	read, known := map[string]func(*parser, *Step, text) error{
-		">": (*parser).send, "<": (*parser).want, "<~": (*parser).match, "wait": (*parser).wait, "within": (*parser).within,
-		"close": (*parser).close, "end": (*parser).end, "reset": (*parser).reset, "raw": (*parser).raw, "split": (*parser).split,
-		"on": (*parser).on, "every": (*parser).every, "repeat": (*parser).repeat,
-	}[word.string]
-	if !known {
-		return s, &Error{t.line, t.column, errVerb}
+	switch word.string {
+	case ">":
+		s.Verb = Send
+		err = p.payload(&s, rest)
+	case "<":
+		err = p.want(&s, rest)
+	case "<~":
+		s.Verb = Match
+		err = p.match(&s, rest)
+	case "wait":
+		s.Verb = Wait
+		s.D, err = duration(rest)
+	case "within":
+		s.Verb = Within
+		s.D, err = duration(rest)
+	case "close":
+		s.Verb = Close
+		err = closing(&s, rest, true)
+	case "end":
+		s.Verb = End
+		err = nothing(rest)
+	case "reset":
+		s.Verb = Reset
+		err = nothing(rest)
+	case "raw":
+		err = p.raw(&s, rest)
+	case "split":
+		err = p.split(&s, rest)
+	case "on":
+		err = p.on(&s, rest)
+	case "every":
+		err = p.every(&s, rest)
+	case "repeat":
+		err = p.repeat(&s, rest)
+	default:
+		err = &Error{t.line, t.column, errVerb}
 	}
-	if err = read(p, &s, rest); err != nil {
+	if err != nil {
 		return s, err
 	}
 	switch s.Verb {
@@ -142,11 +171,6 @@ func (p *parser) step(t text, inBlock bool) (s Step, err error) {
 		}
 	}
 	return s, nil
-}
-
-func (p *parser) send(s *Step, t text) (err error) {
-	s.Verb = Send
-	return p.payload(s, t)
 }
 
 // want reads what is expected: a message, or one of the ends.
@@ -260,7 +284,6 @@ func (p *parser) raw(s *Step, t text) (err error) {
 
 // match reads an expression, and knows its groups from then on.
 func (p *parser) match(s *Step, t text) (err error) {
-	s.Verb = Match
 	if word, rest := t.word(); word.string == "bytes" {
 		s.Bytes, t = true, rest
 	}
@@ -279,29 +302,12 @@ func (p *parser) match(s *Step, t text) (err error) {
 	return nil
 }
 
-func (p *parser) wait(s *Step, t text) (err error) {
-	s.Verb = Wait
-	s.D, err = duration(t)
-	return err
-}
-
-func (p *parser) within(s *Step, t text) (err error) {
-	s.Verb = Within
-	s.D, err = duration(t)
-	return err
-}
-
 func duration(t text) (time.Duration, error) {
 	d, err := cli.ParseDuration(strings.TrimRight(t.string, " \t"))
 	if err != nil {
 		return 0, t.fail("%w", err)
 	}
 	return d, nil
-}
-
-func (p *parser) close(s *Step, t text) error {
-	s.Verb = Close
-	return closing(s, t, true)
 }
 
 // closing reads [CODE [REASON]]; only what is sent has a reason, and a code that may be.
@@ -324,16 +330,6 @@ func closing(s *Step, t text, sent bool) (err error) {
 	}
 	s.Reason = reason.string
 	return nil
-}
-
-func (p *parser) end(s *Step, t text) error {
-	s.Verb = End
-	return nothing(t)
-}
-
-func (p *parser) reset(s *Step, t text) error {
-	s.Verb = Reset
-	return nothing(t)
 }
 
 func nothing(t text) error {
@@ -412,7 +408,7 @@ func (p *parser) every(s *Step, t text) (err error) {
 	p.groups = -1 // which would be another's by then
 	defer func() { p.groups = groups }()
 	s.Body = []Step{{Line: s.Line}}
-	return p.send(&s.Body[0], message)
+	return p.payload(&s.Body[0], message)
 }
 
 // repeat reads N and the lines up to done.
