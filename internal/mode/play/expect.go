@@ -35,7 +35,7 @@ func isEnd(s *talkfile.Step) bool {
 // up to limit bytes. It reports whether something came.
 func (c *conversation) more(limit int) (grew bool) {
 	for !c.have || c.loose && len(c.head.data) < limit {
-		it, ok, _ := c.in.take()
+		it, ok := c.in.take()
 		if !ok {
 			break
 		}

@@ -71,18 +71,18 @@ func (in *inbox) stop() {
 	in.room.Broadcast()
 }
 
-// take returns what came next. Where nothing is there and nothing can come, over says why.
-func (in *inbox) take() (it item, ok bool, over error) {
+// take returns what came next; ok is false where nothing is there.
+func (in *inbox) take() (it item, ok bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.items) == 0 {
-		return item{}, false, in.over
+		return item{}, false
 	}
 	it, in.items[0] = in.items[0], item{}
 	in.items = in.items[1:]
 	in.size -= len(it.data) + itemCost
 	in.room.Signal()
-	return it, true, nil
+	return it, true
 }
 
 // ended is why no more comes; nil: it may.
