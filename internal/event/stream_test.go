@@ -91,8 +91,7 @@ func TestStreamSlow(t *testing.T) {
 	})
 }
 
-// TestStreamFails: the first error of a real output is the last.
-// The patience for a Write counts from when it is begun, not from the one before.
+// TestStreamBegins: the patience for a Write counts from when it is begun, not from the one before.
 func TestStreamBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -113,6 +112,7 @@ func TestStreamBegins(t *testing.T) {
 	})
 }
 
+// TestStreamFails: the first error of a real output is the last.
 func TestStreamFails(t *testing.T) {
 	r, closed, err := os.Pipe()
 	if err != nil {
