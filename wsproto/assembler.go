@@ -330,6 +330,14 @@ func (a *Assembler) release() {
 // midMessage reports whether the end of the stream would cut a message or frame.
 func (a *Assembler) midMessage() bool { return a.left > 0 || a.message != 0 }
 
+// unfinished tells of a message whose last frame has not come.
+func (a *Assembler) unfinished() (cut bool, begun string) {
+	if a.message != 0 && !a.deflated {
+		begun = string(a.kept()[:min(a.buffered(), maxShown)])
+	}
+	return a.message != 0, begun
+}
+
 func (a *Assembler) inflate(p []byte) ([]byte, error) {
 	a.Memory.enter()
 	defer a.Memory.leave()

@@ -326,7 +326,8 @@ func (c *Conn) control(m Message) error {
 			c.queueClose(nil)
 		}
 		c.queueClose(m.Data)
-		return &CloseError{code, reason}
+		cut, begun := c.asm.unfinished()
+		return &CloseError{code, reason, cut, begun}
 	}
 	return nil
 }

@@ -156,7 +156,17 @@ func TestConnEcho(t *testing.T) {
 		k.send(toServer(0x88, "\x03\xe8bye"))
 		k.want("88 05 03e8 627965")
 		k.wantEnd()
-		wantErr(t, end, &CloseError{1000, "bye"})
+		wantErr(t, end, &CloseError{Code: 1000, Reason: "bye"})
+	})
+}
+
+// TestConnCutByClose: a Close between the frames of a message tells what there was of it.
+func TestConnCutByClose(t *testing.T) {
+	talkTo(t, RoleServer, Config{}, func(t *testing.T, k *talk, end <-chan error) {
+		k.send(toServer(0x01, "Hel") + toServer(0x00, "lo") + toServer(0x88, "\x03\xe8bye"))
+		k.want("88 05 03e8 627965")
+		k.wantEnd()
+		wantErr(t, end, &CloseError{Code: 1000, Reason: "bye", Cut: true, Begun: "Hello"})
 	})
 }
 

@@ -98,10 +98,16 @@ func (e *ProtocolError) Unwrap() error { return e.Err }
 type CloseError struct {
 	Code   StatusCode
 	Reason string
+	Cut    bool   // the frame came in the middle of a message, which has no end
+	Begun  string // at most 64 bytes of that one, if they are kept and not compressed
 }
 
 func (e *CloseError) Error() string {
-	return fmt.Sprintf("websocket: closed by the peer: code %d reason %q", e.Code, e.Reason)
+	text := fmt.Sprintf("websocket: closed by the peer: code %d reason %q", e.Code, e.Reason)
+	if e.Cut {
+		text += " in the middle of a message"
+	}
+	return text
 }
 
 // A HandshakeError says why an opening handshake failed. On the server, Status

@@ -546,7 +546,7 @@ func (s *relaySide) control(h Header, p []byte) error {
 		if err != nil {
 			return inFrame(err, h)
 		}
-		s.relay.because(s.isBackend(), &CloseError{code, reason})
+		s.relay.because(s.isBackend(), &CloseError{Code: code, Reason: reason})
 		s.peer.mu.Lock()
 		judged := s.peer.verdict != nil
 		s.peer.mu.Unlock()

@@ -183,9 +183,9 @@ func TestRelayClose(t *testing.T) {
 					r.client.want(wire)
 				}
 				r.backend.peer.Close()
-				want := CloseError{StatusNoStatusReceived, ""}
+				want := CloseError{Code: StatusNoStatusReceived, Reason: ""}
 				if code != 0 {
-					want = CloseError{code, "so long"}
+					want = CloseError{Code: code, Reason: "so long"}
 				}
 				end := r.ended(t)
 				if ce, ok := end.Err.(*CloseError); !ok || *ce != want || end.ByBackend != byBackend {

@@ -203,7 +203,7 @@ func TestServer(t *testing.T) {
 	c.send(frame(RoleServer, 0x88, "\x0f\xa0bye"))
 	c.want("88 05 0fa0 627965")
 	c.wantEOF()
-	want := []string{"connect /chat", (&CloseError{4000, "bye"}).Error()}
+	want := []string{"connect /chat", (&CloseError{Code: 4000, Reason: "bye"}).Error()}
 	if got := j.waitFor(t, 2); got[0] != want[0] || got[1] != "disconnect "+want[1] {
 		t.Errorf("the handlers saw %q, want %q", got, want)
 	}
@@ -442,7 +442,7 @@ func TestServerShutdown(t *testing.T) {
 	}
 	got := j.waitFor(t, 4)[2:]
 	slices.Sort(got)
-	if want := []string{"disconnect " + ErrServerClosed.Error(), "disconnect " + (&CloseError{1001, ""}).Error()}; !slices.Equal(got, want) && !slices.Equal(got, []string{want[1], want[0]}) {
+	if want := []string{"disconnect " + ErrServerClosed.Error(), "disconnect " + (&CloseError{Code: 1001, Reason: ""}).Error()}; !slices.Equal(got, want) && !slices.Equal(got, []string{want[1], want[0]}) {
 		t.Errorf("the handlers saw %q, want %q", got, want)
 	}
 }
@@ -477,7 +477,7 @@ func TestServerPlain(t *testing.T) {
 	if want := []string{"true text ", "false text ", "true ping p", "false pong p", "true close ", "false close "}; !slices.Equal(frames, want) {
 		t.Errorf("the tap saw %q, want %q", frames, want)
 	}
-	if got := j.waitFor(t, 2)[1]; got != "disconnect "+(&CloseError{1005, ""}).Error() {
+	if got := j.waitFor(t, 2)[1]; got != "disconnect "+(&CloseError{Code: 1005, Reason: ""}).Error() {
 		t.Errorf("the handlers saw %q", got)
 	}
 }

@@ -40,11 +40,24 @@ func EndReason(err error) string {
 	return ErrorText(err)
 }
 
+// Closed is who's Close by a Close frame.
+func Closed(who event.Event, ce *wsproto.CloseError) event.Event {
+	text := ""
+	if ce.Cut {
+		if text = "in the middle of a message"; ce.Begun != "" {
+			text += fmt.Sprintf(" that begins %q", ce.Begun)
+		}
+	}
+	e := event.OfEnd(who, int(ce.Code), ce.Reason, text)
+	e.Payload = []byte(ce.Begun)
+	return e
+}
+
 // Ended is who's Close: the code and reason of a Close frame, the rule that the peer
 // broke with the bytes that broke it, or what else went wrong.
 func Ended(who event.Event, err error) event.Event {
 	if closed, ok := errors.AsType[*wsproto.CloseError](err); ok {
-		return event.OfEnd(who, int(closed.Code), closed.Reason, "")
+		return Closed(who, closed)
 	}
 	broken, ok := errors.AsType[*wsproto.ProtocolError](err)
 	if !ok {

@@ -402,7 +402,7 @@ func (t *Target) end(err error) event.Event {
 	case err == nil:
 		return who
 	case ok:
-		return event.OfEnd(who, int(ce.Code), ce.Reason, "")
+		return cli.Closed(who, ce)
 	case err == io.EOF:
 		return event.OfEnd(who, 0, "", "")
 	}

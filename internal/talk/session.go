@@ -480,6 +480,7 @@ func (s *Session) peerEnd(err error) Event {
 		if ev.Text = dial.CloseText(ce); cli.CloseCode(ce.Code) != cli.ExitOK && !(s.talk.said && ce.Code == s.code) {
 			ev.Exit = cli.ExitPeerClosed
 		}
+		ev.Torn = ce.Cut
 	case err == io.EOF && s.Kind == Message:
 		ev.Text, ev.Torn = dial.EndText(err, s.Target), !s.talk.said && !(s.Person && s.inputEnded)
 	case err == io.EOF:

@@ -84,6 +84,8 @@ var exits = []struct {
 	{"closed before a match", kit.WSRaw(kit.GoodAnswer(hiFrame+kit.CloseFrame(1001, "bye")), kit.DrainPeer), exitURL + " -expect q", "", 10, "hi\n", "code 1001 reason \"bye\""},
 
 	{"WC16 close 1000, stream left open", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1000, "")), kit.DrainPeer), exitURL, "", 0, "", "connection closed: code 1000\n"},
+	{"a message cut by a Close", kit.WSRaw(kit.GoodAnswer("\x01\x03hel"+kit.CloseFrame(1000, "")), kit.DrainPeer), exitURL, "", 56, "",
+		"connection lost: code 1000, in the middle of a message that begins \"hel\"\n"},
 	{"close 1001", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1001, "")), kit.DrainPeer), exitURL, "", 0, "", "connection closed: code 1001\n"},
 	{"close without a code", kit.WSRaw(kit.GoodAnswer(kit.WSFrame(wsproto.OpClose, "")), kit.DrainPeer), exitURL, "", 0, "", "connection closed: no code\n"},
 	{"WC18 close 4001", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(4001, "Permission denied")), kit.DrainPeer), exitURL, "", 9, "",
