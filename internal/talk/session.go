@@ -32,6 +32,8 @@ type Session struct {
 	Next    func() (Outgoing, error)
 	Listen  bool              // the end of Next is not ours: we go on until the peer's
 	Opening []wsproto.Message // goes before all else, over each link
+	Pulse   wsproto.Message   // goes over each link Every so often, until the input ends
+	Every   time.Duration     // 0: never
 
 	// Received shows m. It may return an answer, and whether -expect is met.
 	Received func(m wsproto.Message) (answer *wsproto.Message, match bool)
@@ -235,6 +237,7 @@ func (s *Session) converse(ctx context.Context, l dial.Link) (end error) {
 	received := make(chan error, 1)
 	s.begin(l)
 	go func() { received <- s.receive(l) }()
+	quiet := s.pulse(l)
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	done, enough, saying := ctx.Done(), s.enough, false
@@ -257,6 +260,7 @@ func (s *Session) converse(ctx context.Context, l dial.Link) (end error) {
 	}
 	s.use(nil)
 	l.Close()
+	quiet()
 	select {
 	case end = <-received:
 	case <-time.After(cli.FlushTime): // stdout takes nothing
@@ -318,6 +322,37 @@ func (s *Session) open(l dial.Link) {
 		}
 	}
 	s.use(l)
+}
+
+// pulse sends Pulse over l until the function it returns is called, which waits for
+// the end of that.
+func (s *Session) pulse(l dial.Link) (quiet func()) {
+	if s.Every == 0 {
+		return func() {}
+	}
+	quit := make(chan struct{})
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		beat := time.NewTicker(s.Every)
+		defer beat.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-beat.C:
+			}
+			s.mu.Lock()
+			over := s.talk.said || s.talk.met || s.inputEnded && !s.Listen
+			s.mu.Unlock()
+			if over {
+				return
+			}
+			if err := s.Send(l, s.Pulse); err != nil && !s.Person { // the receiver learns why; it is no part of what was to be delivered
+				s.tell(l, Event{What: Taken, N: int64(len(s.Pulse.Data))})
+			}
+		}
+	})
+	return func() { close(quit); beating.Wait() }
 }
 
 func (s *Session) use(l dial.Link) {

@@ -219,6 +219,14 @@ var sessions = []struct {
 		time.Sleep(time.Second)
 		s.peerEnds(closed(1000))
 	}, 0, "", []string{"send a|send answer|send b|end 1000 |close"}},
+	{"what is said every now and then ends with the input", func(s *scene) {
+		s.Pulse, s.Every = wsproto.Message{Data: []byte("here")}, 400*time.Millisecond
+	}, func(s *scene) {
+		time.Sleep(time.Second)
+		s.does("a", io.EOF)
+		time.Sleep(time.Second)
+		s.peerEnds(closed(1000))
+	}, 0, "", []string{"send here|send here|send a|end 1000 |close"}},
 	{"the peer closes with a code", func(s *scene) {}, func(s *scene) { s.does("a"); s.peerEnds(closed(4001)) }, 9, "code 4001", []string{"send a|close"}},
 	{"what was read and not sent is missing", func(s *scene) {}, func(s *scene) {
 		l := s.links[0]

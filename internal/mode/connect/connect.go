@@ -32,7 +32,7 @@ var Mode = cli.Mode{
 	Examples: []string{
 		"socketsrv -connect ws://localhost:8008/chat",
 		"socketsrv -connect localhost:8008 -m hello -count 1 -timeout 5s",
-		"printf 'ping\\n' | socketsrv -connect line://localhost:5001",
+		"socketsrv -connect line://localhost:5001 -n -ping-text ping -every 5s -for 1m",
 	},
 	Prompt: promptRows,
 	Setup: func(fs *cli.Flags) cli.Func {
@@ -43,6 +43,8 @@ var Mode = cli.Mode{
 		fs.Func("m", "TEXT|@FILE", "Sends this text, or a file, and no stdin; may be repeated.", c.addText)
 		fs.Func("m-binary", "BYTES|@FILE", "Sends these bytes, in hexadecimal, or a file, as a binary message.", c.addBinary)
 		fs.Switch(&c.noInput, "n", "Reads no stdin and ends nothing: listens until the peer ends.")
+		fs.String(&c.pulse, "ping-text", "TEXT", "Sends this text too, each time that -every has passed.")
+		fs.Duration(&c.every, "every", "Sends -ping-text so often, until stdin ends.")
 		fs.Func("expect", "REGEX", "Ends well once what came matches; else exits with 10.", c.setExpect)
 		fs.Int(&c.count, "count", "N", 0, 1<<30, "Ends after N messages, with -expect well if one of them matched.")
 		fs.Duration(&c.listen, "for", "Ends after D, and that is no failure.")
@@ -82,8 +84,11 @@ type connect struct {
 	dial.Client
 	end                            talk.Rules
 	timeout, listen, wait, maxWait time.Duration
+	every                          time.Duration
+	pulse                          string
 
 	messages []outgoing
+	beat     outgoing // -ping-text
 	noInput  bool
 	count    int
 	expect   string
@@ -104,10 +109,18 @@ func (c *connect) check(fs *cli.Flags) error {
 		return cli.Usagef("-max-message: want 1 to 1G")
 	case c.once && (c.resend || c.reconnect):
 		return cli.Usagef("-d excludes -resend and -reconnect")
+	case (c.pulse == "") != (c.every == 0):
+		return cli.Usagef("-ping-text and -every want each other")
 	case c.resend && len(c.messages) == 0:
 		return cli.Usagef("-resend needs -m")
 	case strings.HasPrefix(c.framing, "line") && c.eol == "none":
 		return cli.Usagef("-framing line ends lines, and -eol none does not")
+	}
+	if c.pulse != "" {
+		c.beat = outgoing{op: wsproto.OpText, data: []byte(c.pulse)}
+		if err := c.beat.read(c.escapes); err != nil {
+			return err
+		}
 	}
 	for i := range c.messages {
 		if err := c.messages[i].read(c.escapes); err != nil {

@@ -36,6 +36,9 @@ func (c *connect) run(ctx context.Context, env *cli.Env, args []string) error {
 	}
 	r := &run{connect: c, env: env, target: t, shows: !c.answer.Answers() || c.Output.Verbose || c.Output.JSON}
 	r.Session = &talk.Session{Rules: c.end, Target: t, Timeout: c.timeout, For: c.listen, Wait: c.wait, MaxWait: c.maxWait}
+	if r.Every = c.every; c.every > 0 {
+		r.Pulse = r.outgoing(c.beat).Message
+	}
 	r.rules()
 	if c.expect != "" {
 		r.matcher, _ = talk.NewMatcher(c.expect) // a flag that compiled
