@@ -259,6 +259,9 @@ func (q *queue) next() error {
 	case item.file != nil:
 		q.unlocked(func() error { return q.sendFile(item.file) })
 		q.file, q.items = nil, q.items[1:]
+		if q.err == nil {
+			q.client.SetWriteDeadline(time.Time{}) // that of the last write, or of cancelFile
+		}
 	default:
 		q.unlocked(func() error { q.client.endSide(); return nil })
 		q.items = q.items[1:]
