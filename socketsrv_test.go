@@ -32,6 +32,7 @@ import (
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/listen"
+	"socketsrv/internal/tlsconf"
 	"socketsrv/internal/topics"
 )
 
@@ -445,6 +446,9 @@ func TestModes(t *testing.T) {
 // them, and tries those that mean something else here under another name.
 func TestNamesOfWs(t *testing.T) {
 	tls := " --cert-file c.pem --key-file k.pem --ca-file ca.pem --ciphers DEFAULT --verify_none --disable-hostname-validation --tls --logfile log"
+	if !tlsconf.Available {
+		tls = ""
+	}
 	for _, line := range []string{
 		"send -x --pidfile p ws://h f" + tls, "receive --delay 10 --pidfile p ws://h" + tls, "transfer --port 0 --host ::1 --pidfile p" + tls,
 		"connect -H Authorization:supersecret -d -x -b --max_wait 10 --ping_interval 30 --subprotocol a -g --pidfile p ws://h" + tls,

@@ -131,6 +131,14 @@ func secured(t *testing.T, nc net.Conn, client bool) *breaker {
 	return b
 }
 
+// trusting are flags with -k, where the build has TLS.
+func trusting(flags ...string) []string {
+	if tlsconf.Available {
+		return append(flags, "-k")
+	}
+	return flags
+}
+
 // TestResets: a reset passes as one, both ways, with TLS or without, shown or not.
 func TestResets(t *testing.T) {
 	for _, tt := range []struct{ flags, client, target string }{
@@ -148,7 +156,7 @@ func TestResets(t *testing.T) {
 			conns <- b
 			<-t.Context().Done()
 		})
-		p := kit.Background(t, Mode, append(strings.Fields(tt.flags), "-k", "-listen", tt.client+"://127.0.0.1:0", "-remote_host", tt.target+"://"+target)...)
+		p := kit.Background(t, Mode, append(strings.Fields(tt.flags), trusting("-listen", tt.client+"://127.0.0.1:0", "-remote_host", tt.target+"://"+target)...)...)
 		for _, byTarget := range []bool{false, true} {
 			socket := kit.DialTCP(t, p.Addr(tt.client))
 			client := &breaker{socket, socket}
@@ -250,7 +258,7 @@ func TestSendProxy(t *testing.T) {
 		if !tlsconf.Available {
 			tt.proto = "tcp"
 		}
-		flags := []string{"-k", "-listen", tt.proto + "://127.0.0.1:0", "-remote_host", last, "-send-proxy", tt.version}
+		flags := trusting("-listen", tt.proto+"://127.0.0.1:0", "-remote_host", last, "-send-proxy", tt.version)
 		if i < 2 {
 			flags = append(flags, "-proxy-protocol")
 		}
