@@ -172,5 +172,5 @@ func TestHeldLength(t *testing.T) {
 			t.Error("Fields takes a name without a value")
 		}
 	}()
-	Fields("Host")
+	Fields(strings.Fields("Host")...)
 }
