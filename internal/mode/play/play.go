@@ -40,7 +40,6 @@ var Mode = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		p := &play{client: -1, allowed: 10 * time.Second, framing: linesrv.Framing{Kind: linesrv.KindNone}, rate: 1}
 		fs.Group("Playing")
-		p.serverFlags(fs)
 		fs.Func("side", "client|server", "Takes this part of a recording; else that of a client to TARGET, of a server with -listen.", p.setSide)
 		fs.Func("pace", "real|fast|xN", "Waits as long as the file says (real), not at all (fast), or N times shorter.", p.setPace)
 		fs.Int(&p.client, "client", "N", -1, 1<<30, "Plays connection N of a recording; -1 is the first with a message.")
@@ -48,6 +47,7 @@ var Mode = cli.Mode{
 		fs.Duration(&p.timeout, "timeout", "Gives up a conversation after D and exits with 28.")
 		fs.Framing(&p.framing, "Cuts streams into messages.")
 		fs.Switch(&p.toTalk, "to-talk", "Prints a recording as a talk file and plays nothing.")
+		p.serverFlags(fs)
 		fs.Group("Reports")
 		fs.String(&p.report.junit, "junit", "FILE", "Writes what was met and what was not into FILE as JUnit does.")
 		p.flags(fs)
