@@ -297,7 +297,7 @@ func (p *parser) match(s *Step, t text) (err error) {
 		}
 		return t.fail("%w", err)
 	}
-	s.Lines = regexp.MustCompile("(?m:" + s.Expr + ")") // which compiles by itself
+	s.Lines = regexp.MustCompile("(?m)" + s.Expr) // which compiles by itself; in brackets \Q would not
 	p.groups = s.RE.NumSubexp()
 	return nil
 }
