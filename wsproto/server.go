@@ -71,11 +71,10 @@ var ErrServerClosed = errors.New("wsproto: the server was shut down")
 // A User is a connection of a Server. Its methods may be called from any
 // goroutine, also in handlers, if not said otherwise.
 type User struct {
-	Data any // for the handlers' own use
-
 	conn   Conn
 	server *Server
 	id     uint64
+	data   atomic.Pointer[any]
 	closed atomic.Bool // by Close: messages are no longer wanted
 
 	// Of the turns in a loop.
@@ -88,6 +87,18 @@ type User struct {
 
 // ID is the number of the user, counted from 0 for each Server.
 func (u *User) ID() uint64 { return u.id }
+
+// SetData keeps v for the handlers' own use.
+func (u *User) SetData(v any) { u.data.Store(&v) }
+
+// Data returns what SetData was given last, nil before that: OnFrame may come while
+// OnConnect still runs, for what somebody else sends.
+func (u *User) Data() any {
+	if v := u.data.Load(); v != nil {
+		return *v
+	}
+	return nil
+}
 
 // Subprotocol returns the subprotocol agreed on, "" if none.
 func (u *User) Subprotocol() string { return u.conn.ag.Subprotocol }

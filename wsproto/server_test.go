@@ -177,6 +177,30 @@ func TestServerClosed(t *testing.T) {
 	}
 }
 
+// TestUserData: OnFrame may ask for what OnConnect is just keeping, when somebody else
+// sends to a user that is new.
+func TestUserData(t *testing.T) {
+	here, pinged := make(chan *User), make(chan any)
+	s := &Server{OnConnect: func(u *User, _ *httpmini.Request) {
+		here <- u
+		u.SetData("mine")
+		if v := <-pinged; v != nil && v != "mine" {
+			t.Errorf("OnFrame found %v", v)
+		}
+	}, OnFrame: func(u *User, received bool, h Header, _ []byte) {
+		if h.Opcode == OpPing {
+			pinged <- u.Data()
+		}
+	}}
+	c := connect(t, serve(t, s), "")
+	u := <-here
+	u.Ping(nil)
+	c.want("89 00")
+	if v := u.Data(); v != "mine" {
+		t.Errorf("the user has %v", v)
+	}
+}
+
 func TestServer(t *testing.T) {
 	j := newJournal()
 	s := echoServer(j)

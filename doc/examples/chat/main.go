@@ -37,13 +37,13 @@ func (h *hub) join(u *wsproto.User, req *httpmini.Request) {
 		h.rooms[r.name] = r
 	}
 	r.Add(u)
-	u.Data = r
+	u.SetData(r)
 }
 
 func (h *hub) leave(u *wsproto.User, _ error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := u.Data.(*room)
+	r := u.Data().(*room)
 	if r.Remove(u); r.Len() == 0 {
 		delete(h.rooms, r.name)
 	}
@@ -57,8 +57,8 @@ func main() {
 	h := &hub{rooms: make(map[string]*room)}
 	server := &wsproto.Server{
 		OnConnect:    h.join,
-		OnMessage:    func(u *wsproto.User, m wsproto.Message) { u.Data.(*room).Gather(u, m.Opcode, m.Data) },
-		OnPause:      func(u *wsproto.User) { u.Data.(*room).Flush() },
+		OnMessage:    func(u *wsproto.User, m wsproto.Message) { u.Data().(*room).Gather(u, m.Opcode, m.Data) },
+		OnPause:      func(u *wsproto.User) { u.Data().(*room).Flush() },
 		OnDisconnect: h.leave,
 		ErrorLog:     func(err error) { log.Print(err) },
 	}

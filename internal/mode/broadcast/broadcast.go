@@ -216,7 +216,7 @@ func (b *broadcast) webSocket() *wsproto.Server {
 	greet := s.OnConnect
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) {
 		c := &member{id: newUUID(), proto: proto, peer: u.RemoteAddr().String(), path: req.Target}
-		u.Data = c
+		u.SetData(c)
 		greet(u, req)
 		if b.ws.Permitted(req) {
 			c.room = b.rooms.join(req.Path())
@@ -226,17 +226,17 @@ func (b *broadcast) webSocket() *wsproto.Server {
 		}
 	}
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
-		c := u.Data.(*member)
+		c := u.Data().(*member)
 		b.received(c, m.Opcode, m.Data)
 		c.room.gather(u, m.Opcode, m.Data)
 	}
 	s.OnPause = func(u *wsproto.User) {
-		if c := u.Data.(*member); c.room != nil {
+		if c := u.Data().(*member); c.room != nil {
 			c.room.group.Flush()
 		}
 	}
 	s.OnDisconnect = func(u *wsproto.User, err error) {
-		c := u.Data.(*member)
+		c := u.Data().(*member)
 		b.leaveAddress(u.RemoteAddr())
 		if c.room != nil {
 			c.room.group.Remove(u)
@@ -323,7 +323,7 @@ func (b *broadcast) received(c *member, op wsproto.Opcode, p []byte) {
 
 // control shows pings and pongs.
 func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p []byte) {
-	c, ok := u.Data.(*member)
+	c, ok := u.Data().(*member)
 	if !ok || h.Opcode != wsproto.OpPing && h.Opcode != wsproto.OpPong {
 		return
 	}

@@ -34,7 +34,7 @@ func (b *broadcast) roomMaker(sockets *listen.Sockets) func(path string) *room {
 		r := &room{path: path}
 		r.group.ExcludeSender, r.group.Queue = b.exclude, int(b.queue)
 		r.group.OnMissed = func(u *wsproto.User, messages int) {
-			b.missedSome(u.Data.(*member), messages)
+			b.missedSome(u.Data().(*member), messages)
 			if b.slow == "close" {
 				u.Close(wsproto.StatusTryAgainLater, "too slow")
 			}

@@ -138,18 +138,18 @@ func (e *echo) webSocket() *wsproto.Server {
 	greet := s.OnConnect
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) {
 		c := e.newClient(proto, accept.Peer(u.RemoteAddr()))
-		u.Data = c
+		u.SetData(c)
 		e.opened(c, req)
 		greet(u, req)
 	}
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		u.Reply(m.Opcode, m.Data)
-		e.received(u.Data.(*client), m.Opcode.String(), m.Data)
+		e.received(u.Data().(*client), m.Opcode.String(), m.Data)
 	}
-	s.OnDisconnect = func(u *wsproto.User, err error) { e.closed(u.Data.(*client), err) }
+	s.OnDisconnect = func(u *wsproto.User, err error) { e.closed(u.Data().(*client), err) }
 	if e.output.Verbose || e.output.Events() {
 		s.OnFrame = func(u *wsproto.User, received bool, h wsproto.Header, p []byte) {
-			if c, ok := u.Data.(*client); ok && (h.Opcode == wsproto.OpPing || h.Opcode == wsproto.OpPong) {
+			if c, ok := u.Data().(*client); ok && (h.Opcode == wsproto.OpPing || h.Opcode == wsproto.OpPong) {
 				e.control(c, received, h.Opcode, p)
 			}
 		}

@@ -114,7 +114,7 @@ func (t *transfer) server() *wsproto.Server {
 
 func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 	n := int(t.counts.clients.Add(1) - 1)
-	u.Data = n
+	u.SetData(n)
 	if t.ws.Permitted(req) { // if not it is closed, and neither heard nor told anything
 		t.group.Add(u)
 	}
@@ -124,7 +124,7 @@ func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 
 func (t *transfer) closed(u *wsproto.User, err error) {
 	t.group.Remove(u)
-	n, _ := u.Data.(int)
+	n, _ := u.Data().(int)
 	e := cli.Ended(event.Event{Proto: t.proto, Client: n, Peer: u.RemoteAddr().String()}, err)
 	t.con.Status("client %d: connection %s", n, cli.Field(event.EndText(&e)))
 	t.con.Event(e)
