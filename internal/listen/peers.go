@@ -1,10 +1,12 @@
 package listen
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 )
 
@@ -16,6 +18,7 @@ type Peers struct {
 	Handle    func(nc net.Conn, at Source) // runs on a goroutine of its own; nc is closed after it
 	Refused   func(at Source, why error)   // told once for each reason why a datagram may not be answered: it is dropped
 	Full      func()                       // there are Max
+	ErrorLog  func(error)                  // told of a Handle that panicked
 
 	running sync.WaitGroup
 	refused map[error]bool
@@ -31,7 +34,7 @@ const maxQueued = 64
 func (s *Peers) Serve() error {
 	s.peers, s.refused = map[Source]*peer{}, map[error]bool{}
 	defer s.running.Wait()
-	return s.Datagrams.Serve(make([]byte, cli.MaxDatagram+1), s.came)
+	return s.Datagrams.Serve(make([]byte, cli.MaxDatagram+1), s.came, s.ErrorLog)
 }
 
 // came takes a datagram to the connection of its sender.
@@ -63,7 +66,9 @@ func (s *Peers) came(p []byte, at Source, why error) {
 	if begins {
 		s.running.Go(func() {
 			defer c.Close()
-			s.Handle(c, at)
+			if err := accept.Guard(func() error { s.Handle(c, at); return nil }); err != nil {
+				s.ErrorLog(fmt.Errorf("%v: %w", at, err))
+			}
 		})
 	}
 }

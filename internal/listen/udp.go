@@ -3,6 +3,7 @@ package listen
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/event"
 )
 
@@ -220,13 +222,16 @@ func (d *Datagrams) Write(p []byte, to Source) (err error) {
 }
 
 // Serve reads until the socket is closed and calls each for every datagram; why is as
-// Read has it. The error is that of a socket which is of no use any more.
-func (d *Datagrams) Serve(buf []byte, each func(p []byte, from Source, why error)) error {
+// Read has it; log is told where it panics, and what follows is read. The error is that
+// of a socket which is of no use any more.
+func (d *Datagrams) Serve(buf []byte, each func(p []byte, from Source, why error), log func(error)) error {
 	for {
 		n, from, why, err := d.Read(buf)
 		switch {
 		case err == nil:
-			each(buf[:n], from, why)
+			if err := accept.Guard(func() error { each(buf[:n], from, why); return nil }); err != nil {
+				log(fmt.Errorf("%v: %w", from, err))
+			}
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case !GoesOn(err):

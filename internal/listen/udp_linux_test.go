@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -25,7 +26,7 @@ func TestAnswerSource(t *testing.T) {
 					t.Errorf("%s: not answered: %v", tt.ask, why)
 				}
 				d.Write(p, from)
-			})
+			}, func(err error) { t.Error(err) })
 		}()
 		at := netip.AddrPortFrom(netip.MustParseAddr(tt.ask), pc.LocalAddr().(*net.UDPAddr).AddrPort().Port())
 		nc, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at)) // connected: it takes answers from there alone
@@ -40,6 +41,57 @@ func TestAnswerSource(t *testing.T) {
 		pc.Close()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestDatagramPanic: a fault of ours in one datagram is told, and the next one is served;
+// so with Peers.
+func TestDatagramPanic(t *testing.T) {
+	faults := make(chan error, 10)
+	served := make(chan string, 10)
+	boom := func(p string) {
+		if p == "boom" {
+			panic(p)
+		}
+		served <- p
+	}
+	for name, serve := range map[string]func(d *Datagrams) error{
+		"Datagrams": func(d *Datagrams) error {
+			return d.Serve(make([]byte, 100), func(p []byte, _ Source, _ error) { boom(string(p)) }, func(err error) { faults <- err })
+		},
+		"Peers": func(d *Datagrams) error {
+			s := &Peers{Datagrams: d, Max: 10, ErrorLog: func(err error) { faults <- err }, Handle: func(nc net.Conn, _ Source) {
+				b := make([]byte, 100)
+				n, _ := nc.Read(b)
+				boom(string(b[:n]))
+			}}
+			return s.Serve()
+		},
+	} {
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- serve(NewDatagrams(pc)) }()
+		for _, p := range []string{"boom", "hello"} {
+			nc, err := net.Dial("udp", pc.LocalAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			nc.Write([]byte(p))
+		}
+		if got := <-served; got != "hello" {
+			t.Errorf("%s: served %q", name, got)
+		}
+		if err := <-faults; !strings.Contains(err.Error(), "127.0.0.1:") || !strings.Contains(err.Error(), "panic: boom") {
+			t.Errorf("%s: told %v", name, err)
+		}
+		pc.Close()
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (d *datagrams) serve() error {
 	writer.Go(d.write)
 	defer writer.Wait()
 	defer d.finish()
-	return d.Serve(make([]byte, cli.MaxDatagram+1), d.datagram)
+	return d.Serve(make([]byte, cli.MaxDatagram+1), d.datagram, d.con.Error)
 }
 
 // datagram has the room hear the lines of p. The last one needs no end.

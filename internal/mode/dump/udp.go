@@ -93,7 +93,7 @@ func (u *udpServer) serve() error {
 	if u.udpIdle > 0 {
 		u.others.Go(u.sweep)
 	}
-	return u.conn.Serve(make([]byte, 64<<10), u.datagram)
+	return u.conn.Serve(make([]byte, 64<<10), u.datagram, u.con.Error)
 }
 
 // flush writes what the reader has shown. It does that as fast as stdout takes it,
@@ -268,7 +268,9 @@ func (u *udpServer) replyLater(c *udpClient, p []byte) {
 	}
 	u.late.Go(func() {
 		defer u.replying.Add(-1)
-		u.reply(c, p, len(p))
+		if err := accept.Guard(func() error { u.reply(c, p, len(p)); return nil }); err != nil {
+			u.con.Error(fmt.Errorf("%v: %w", c, err))
+		}
 	})
 }
 

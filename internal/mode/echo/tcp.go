@@ -132,5 +132,5 @@ func (e *echo) datagrams(pc net.PacketConn) error {
 		default:
 			e.received(c, "", p)
 		}
-	})
+	}, e.con.Error)
 }

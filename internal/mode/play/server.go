@@ -200,7 +200,7 @@ func (p *play) serveDatagrams(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	peers := &listen.Peers{Datagrams: listen.NewDatagrams(pc), Max: v.listener.MaxConns, Full: p.tooMany,
+	peers := &listen.Peers{Datagrams: listen.NewDatagrams(pc), Max: v.listener.MaxConns, Full: p.tooMany, ErrorLog: p.con.Error,
 		Refused: func(at listen.Source, why error) {
 			p.con.Error(fmt.Errorf("datagrams of %v are not answered: %w", at, why))
 		},
