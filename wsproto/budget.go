@@ -54,22 +54,27 @@ func (b *Budget) leave() {
 	}
 }
 
-// account tells the Budget what a holds.
-func (a *Assembler) account() {
-	if a.Memory == nil {
+// account takes two blocks, which may be nil, for what somebody holds who held so much
+// when it was told last.
+func (b *Budget) account(held *int64, v, w *block) {
+	if b == nil {
 		return
 	}
 	var n int64
-	for _, v := range [...]*block{a.buf, a.inflated} {
-		if v != nil {
-			n += int64(cap(v.b))
-		}
+	if v != nil {
+		n = int64(cap(v.b))
 	}
-	if n != a.held {
-		a.Memory.used.Add(n - a.held)
-		a.held = n
+	if w != nil {
+		n += int64(cap(w.b))
+	}
+	if n != *held {
+		b.used.Add(n - *held)
+		*held = n
 	}
 }
+
+// account tells the Budget what a holds.
+func (a *Assembler) account() { a.Memory.account(&a.held, a.buf, a.inflated) }
 
 // drop gives everything back, for good.
 func (a *Assembler) drop() {

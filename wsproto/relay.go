@@ -36,9 +36,11 @@ type RelayConfig struct {
 
 	// Payloads is the length of the longest message whose payload OnMessage gets,
 	// inflated where it was compressed, and then when the last byte of the message is
-	// there. It gets nil for one that is longer, is not valid DEFLATE, or refers to such
-	// a one. Nothing is held, and nothing inflated, where Payloads is 0.
+	// there. It gets nil for one that is longer, is not valid DEFLATE, has no room in
+	// Memory, or refers to such a one. Nothing is held, and nothing inflated, where
+	// Payloads is 0.
 	Payloads int64
+	Memory   *Budget // what the payloads take counts in it; nil: no bound for all together
 }
 
 // A RelayEnd says how a relay ended.
@@ -153,7 +155,7 @@ func (s *relaySide) init(r *Relay, peer *relaySide, nc net.Conn, buffered []byte
 	}
 	s.conn.step = s.step
 	if r.more.OnMessage != nil {
-		s.view = newRelayView(r.more.Payloads)
+		s.view = newRelayView(r.more.Payloads, r.more.Memory)
 	}
 }
 
@@ -173,8 +175,12 @@ func (r *Relay) Run() RelayEnd {
 	r.client.leave()
 	r.backend.leave()
 	r.writers.Wait()
-	r.client.conn.nc.Close()
-	r.backend.conn.nc.Close()
+	for _, s := range []*relaySide{&r.client, &r.backend} {
+		s.conn.nc.Close()
+		if s.view != nil {
+			s.view.release()
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, timer := range []*time.Timer{r.closing, r.verdict} {

@@ -73,6 +73,46 @@ func TestRelayPayloads(t *testing.T) {
 	})
 }
 
+// TestRelayMemory: what is put together to be seen counts, in parts and inflated; what has
+// no room passes unseen, and nothing stays counted.
+func TestRelayMemory(t *testing.T) {
+	memory := NewBudget(4000)
+	var told []bool
+	cfg := RelayConfig{Deflate: true, Payloads: 100 << 10, Memory: memory, OnMessage: func(_ bool, _ Opcode, _ int64, p []byte) {
+		told = append(told, p != nil)
+	}}
+	relayTalk(t, cfg, func(t *testing.T, r *relayed) {
+		say := func(wire string, shown bool) {
+			t.Helper()
+			r.backend.send(wire)
+			r.client.want(wire)
+			synctest.Wait()
+			if len(told) != 1 || told[0] != shown || memory.Used() != 0 {
+				t.Errorf("%.40s: told %v, want %t; %d bytes stay counted", wire, told, shown, memory.Used())
+			}
+			told = nil
+		}
+		z := newDeflate(RoleServer, DeflateParams{})
+		compressed := func(n int) string {
+			p, _ := z.Compress(nil, bytes.Repeat([]byte{'x'}, n))
+			return hex.EncodeToString(append(AppendHeader(nil, Header{Fin: true, Rsv1: true, Opcode: OpText, PayloadLen: int64(len(p))}), p...))
+		}
+		say(compressed(1000), true)
+		say(compressed(90<<10), false)
+		say("82 7e 03e8"+strings.Repeat("78", 1000), true)
+		say("82 7e 2710"+strings.Repeat("78", 10000), false)
+		r.backend.send("02 7e 03e8" + strings.Repeat("78", 1000)) // and no more comes
+		r.client.want("02 7e 03e8" + strings.Repeat("78", 1000))
+		synctest.Wait()
+		if memory.Used() == 0 {
+			t.Error("a message that is not whole does not count")
+		}
+	})
+	if used := memory.Used(); used != 0 {
+		t.Errorf("after the end %d bytes stay counted", used)
+	}
+}
+
 // TestRelayOnRead: it is called once for the messages of a read, after all of them.
 func TestRelayOnRead(t *testing.T) {
 	var got bytes.Buffer
