@@ -141,6 +141,9 @@ func TestReceiveMischief(t *testing.T) {
 			o.conn.WriteMessage(wsproto.OpBinary, wire.AppendFile(nil, wire.PDU, wire.File{Name: "foreign", Content: []byte("abc")}))
 			time.Sleep(3 * time.Second)
 		},
+		"a file of ws of the same name": func(o *other, receiver string) {
+			o.conn.WriteMessage(wsproto.OpBinary, wire.AppendFile(nil, wire.PDU, wire.File{Name: "x", Content: []byte("abc")}))
+		},
 		"another file of the batch that is aborted": func(o *other, receiver string) {
 			other := fileID{7}
 			o.say(control{kind: "offer", id: other, batch: testBatch, file: 1, files: 1, name: "other", size: 1})
@@ -159,7 +162,7 @@ func TestReceiveMischief(t *testing.T) {
 				})
 			}, "-overwrite", "ws://relay/", dir)
 			os.Remove(filepath.Join(dir, "foreign"))
-			if !strings.Contains(r.Stderr, "received x") {
+			if strings.Count(r.Stderr, "received x") != 1 {
 				t.Errorf("the receiver ends with %d: %s", r.Code, r.Stderr)
 			}
 			wantFile(t, dir, "x", content)

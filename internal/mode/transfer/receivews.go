@@ -60,6 +60,9 @@ func (g *receiving) saveWire(f *wiremsg.File) error {
 	case int64(len(f.Content)) > g.maxSize:
 		return errTooBig
 	}
+	if wait, err := g.contest(name); wait || err != nil {
+		return errUnderWay // no waiting: it does not come again
+	}
 	began := g.con.Now()
 	part, err := files.NewPart(g.root, name)
 	if err != nil {
