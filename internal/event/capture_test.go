@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"encoding/hex"
 	"io"
 	"math/big"
 	"net"
@@ -252,6 +253,36 @@ func TestCaptureLong(t *testing.T) {
 		func(c net.Conn) { io.Copy(io.Discard, c); io.WriteString(c, b) })
 	both(t, name, a, b)
 	tshark(t, name)
+}
+
+// TestCaptureHalf: a FIN stands where a side ended, in TLS its close_notify.
+func TestCaptureHalf(t *testing.T) {
+	t.Parallel()
+	ask := func(c net.Conn) {
+		io.WriteString(c, "question")
+		c.(interface{ CloseWrite() error }).CloseWrite()
+		io.Copy(io.Discard, c)
+	}
+	reply := func(c net.Conn) { io.Copy(io.Discard, c); io.WriteString(c, "answer") }
+	for _, secret := range []bool{false, true} {
+		for _, accepted := range []bool{true, false} {
+			name := capture(t, "tcp4", "127.0.0.1:0", accepted, secret, ask, reply)
+			end := map[bool]string{false: "1|", true: "0|0"}[secret]
+			var order []string
+			for _, row := range tshark(t, name, "data.data", "tcp.flags.fin", "tls.alert_message.desc") {
+				data, what, _ := strings.Cut(row, "|")
+				if words, _ := hex.DecodeString(data); len(words) > 0 {
+					order = append(order, string(words))
+				}
+				if what == end {
+					order = append(order, "end")
+				}
+			}
+			if got := strings.Join(order, " "); got != "question end answer end" {
+				t.Errorf("TLS %v, accepted %v: %s", secret, accepted, got)
+			}
+		}
+	}
 }
 
 func TestCaptureDatagrams(t *testing.T) {

@@ -28,6 +28,7 @@ const (
 	Message   = "message"   // Proto, Client, Dir, Opcode, Payload, Size, Fragments, Compressed
 	Ping      = "ping"      // likewise; WebSocket only
 	Pong      = "pong"
+	End       = "end"     // Proto, Client, Dir: that side of a stream sends no more, the other may go on
 	Close     = "close"   // Proto, Client, Code, Reason; Err if it was no clean one, and as for an Error
 	Error     = "error"   // Err; Payload and Offset are the bytes that broke a rule
 	Summary   = "summary" // Fields

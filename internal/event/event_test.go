@@ -86,6 +86,8 @@ var events = []struct {
 		`{"event":"pong","proto":"ws","client":0,"dir":"out","opcode":"pong","size":0,"text":""}`},
 	{Event{Event: Open, Proto: "tls", Client: 1}, "< new TLS connection #1\n", `{"event":"open","proto":"tls","client":1}`},
 	{Event{Event: Open, Proto: "https", Client: 1}, "< new HTTP connection #1\n", `{"event":"open","proto":"https","client":1}`},
+	{Event{Event: End, Proto: "tcp", Dir: In}, "< end of TCP connection #0\n", `{"event":"end","proto":"tcp","client":0,"dir":"in"}`},
+	{Event{Event: End, Proto: "unix", Client: -1, Dir: Out}, "> end of Unix connection\n", `{"event":"end","proto":"unix","dir":"out"}`},
 	{Event{Event: Close, Proto: "tcp"}, "< end of TCP connection #0\n", `{"event":"close","proto":"tcp","client":0}`},
 	{Event{Event: Close, Proto: "tcp", Dir: Out},
 		"> closed TCP connection #0\n", `{"event":"close","proto":"tcp","client":0,"dir":"out"}`},

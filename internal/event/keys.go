@@ -4,7 +4,7 @@ package event
 // they hold.
 var Keys = [][2]string{
 	{"time", "RFC 3339, microseconds, UTC"},
-	{"event", "listening, open, message, ping, pong, close, error, summary; case, check, file, request, lost of single modes"},
+	{"event", "listening, open, message, ping, pong, end, close, error, summary; case, check, file, request, lost of single modes"},
 	{"proto", "tcp udp tls unix ws wss line http https"},
 	{"client, id", "its number, its name where clients have names"},
 	{"peer, path, addr", "the peer's address, the request target, the address listened on"},

@@ -91,7 +91,7 @@ func AppendText(dst []byte, e *Event, st *Style) []byte {
 		dst = appendOpen(dst, e)
 	case Message, Ping, Pong:
 		dst = appendMessageHead(dst, e)
-	case Close:
+	case Close, End:
 		dst = appendClose(dst, e)
 	case Error:
 		dst = AppendField(append(dst, "X "...), e.Err)
@@ -195,7 +195,7 @@ func appendClose(dst []byte, e *Event) []byte {
 	switch {
 	case e.Err != "":
 		dst = append(appendClient(dst, e), " cut"...)
-	case e.Dir == Out:
+	case e.Dir == Out && e.Event == Close:
 		dst = appendClient(append(dst, "closed "...), e)
 	default:
 		dst = appendClient(append(dst, "end of "...), e)

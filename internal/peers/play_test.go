@@ -13,11 +13,13 @@ import (
 	"socketsrv/internal/mode/play"
 	"socketsrv/internal/mode/proxy"
 	"socketsrv/internal/talkfile"
+	"socketsrv/internal/tlsconf"
 )
 
-// A said is what one side of a conversation sends.
+// A said is what one side of a conversation sends, or that it ends.
 type said struct {
 	byServer bool
+	end      bool
 	kind     talkfile.Kind
 	data     []byte
 }
@@ -40,6 +42,19 @@ func randomTalk(r *rand.Rand, websocket, turns bool) (all []said) {
 	return append([]said{{kind: talkfile.Binary, data: []byte{1}}}, all...) // datagrams begin with the client's
 }
 
+// halved is all, but that one side ends somewhere in it and the other one goes on.
+func halved(r *rand.Rand, all []said) (half []said) {
+	byServer, at := r.IntN(2) == 0, 1+r.IntN(len(all))
+	half = append(half, all[:at]...)
+	half = append(half, said{byServer: byServer, end: true})
+	for _, s := range all[at:] {
+		if s.byServer != byServer {
+			half = append(half, s)
+		}
+	}
+	return append(half, said{byServer: !byServer, end: true})
+}
+
 // side is the part of one side as a talk file, cut on the wire into pieces of size.
 func side(all []said, server bool, size int, last string) string {
 	steps := []talkfile.Step{{Verb: talkfile.Split, N: size}}
@@ -47,21 +62,35 @@ func side(all []said, server bool, size int, last string) string {
 		steps = nil
 	}
 	for _, s := range all {
-		verb := talkfile.Expect
-		if s.byServer == server {
-			verb = talkfile.Send
+		switch ours := s.byServer == server; {
+		case s.end && ours:
+			steps = append(steps, talkfile.Step{Verb: talkfile.End})
+		case s.end:
+			steps = append(steps, talkfile.Step{Verb: talkfile.WantEnd})
+		case ours:
+			steps = append(steps, talkfile.Step{Verb: talkfile.Send, Kind: s.kind, Payload: talkfile.Payload{{Bytes: s.data}}})
+		default:
+			steps = append(steps, talkfile.Step{Verb: talkfile.Expect, Kind: s.kind, Payload: talkfile.Payload{{Bytes: s.data}}})
 		}
-		steps = append(steps, talkfile.Step{Verb: verb, Kind: s.kind, Payload: talkfile.Payload{{Bytes: s.data}}})
 	}
 	return string(talkfile.Append(nil, steps)) + last
 }
 
-// transports are those on which recordings are tried, each with how it ends.
-var playTransports = []struct{ scheme, framing, end string }{
-	{"tcp", "none", "end\n< end\n"}, {"tcp", "line", "end\n< end\n"}, {"tcp", "delim:0d0a", "end\n< end\n"}, {"tcp", "mllp", "end\n< end\n"},
-	{"tcp", "length", "end\n< end\n"}, {"tcp", "length:2le+2", "end\n< end\n"}, {"tcp", "decimal", "end\n< end\n"},
-	{"tcp", "netstring", "end\n< end\n"}, {"tcp", "slip", "end\n< end\n"}, {"tcp", "idle:3ms", "end\n< end\n"},
-	{"line", "none", "end\n< end\n"}, {"udp", "none", ""}, {"ws", "none", "close 1000 bye\n< close 1000\n"},
+// playTransports are those on which recordings are tried.
+var playTransports = []struct{ scheme, framing string }{
+	{"tcp", "none"}, {"tcp", "line"}, {"tcp", "delim:0d0a"}, {"tcp", "mllp"}, {"tcp", "length"}, {"tcp", "length:2le+2"}, {"tcp", "decimal"},
+	{"tcp", "netstring"}, {"tcp", "slip"}, {"tcp", "idle:3ms"}, {"line", "none"}, {"tls", "none"}, {"unix", "none"}, {"udp", "none"}, {"ws", "none"},
+}
+
+// lasts is how conversations of a scheme end where neither side ended before.
+func lasts(scheme string) string {
+	switch scheme {
+	case "udp":
+		return ""
+	case "ws":
+		return "close 1000 bye\n< close 1000\n"
+	}
+	return "end\n< end\n"
 }
 
 // A stage plays files on one transport.
@@ -81,20 +110,39 @@ func (s *stage) write(text string) string {
 	return name
 }
 
+// spec is where a server of the stage listens, url how to reach r there.
+func (s *stage) spec() string {
+	if s.n++; s.scheme == "unix" {
+		return fmt.Sprintf("unix:%s/%d", s.dir, s.n)
+	}
+	return s.scheme + "://127.0.0.1:0"
+}
+
+func (s *stage) url(r *kit.Run) string {
+	if s.scheme == "unix" {
+		return r.Addr("tcp")
+	}
+	return s.scheme + "://" + r.Addr(s.scheme)
+}
+
 // run has server and client, files, play against each other, and records what both did,
 // and what a proxy between them saw where there is one.
 func (s *stage) run(server, client string, through bool) (recordings []string) {
 	s.t.Helper()
 	s.n++
-	name := func(who string) string { return filepath.Join(s.dir, fmt.Sprintf("%d.%s.jsonl", s.n, who)) }
+	run := s.n
+	name := func(who string) string { return filepath.Join(s.dir, fmt.Sprintf("%d.%s.jsonl", run, who)) }
 	flags := []string{"-framing", s.framing, "-pace", "fast", "-record"}
-	ps := kit.Background(s.t, play.Mode, append([]string{server, "-once", "-listen", s.scheme + "://:0"}, append(flags, name("server"))...)...)
-	url := s.scheme + "://" + ps.Addr(s.scheme)
+	if s.scheme == "tls" {
+		flags = append([]string{"-k"}, flags...)
+	}
+	ps := kit.Background(s.t, play.Mode, append([]string{server, "-once", "-listen", s.spec()}, append(flags, name("server"))...)...)
+	url := s.url(ps)
 	recordings = []string{name("server"), name("client")}
 	var px *kit.Run
 	if through {
-		px = kit.Background(s.t, proxy.Mode, "-listen", s.scheme+"://:0", "-remote_host", url, "-framing", s.framing, "-record", name("proxy"), "-q=false")
-		url = s.scheme + "://" + px.Addr(s.scheme)
+		px = kit.Background(s.t, proxy.Mode, append([]string{"-listen", s.spec(), "-remote_host", url, "-record", name("proxy"), "-q=false"}, flags[:len(flags)-3]...)...)
+		url = s.url(px)
 		recordings = append(recordings, name("proxy"))
 	}
 	pc := kit.Background(s.t, play.Mode, append([]string{client, url}, append(flags, name("client"))...)...)
@@ -115,6 +163,9 @@ func (s *stage) run(server, client string, through bool) (recordings []string) {
 // against the real other side and against itself.
 func TestPlayRecordings(t *testing.T) {
 	for i, tr := range playTransports {
+		if tr.scheme == "tls" && !tlsconf.Available {
+			continue
+		}
 		r := rand.New(rand.NewPCG(uint64(i), 13))
 		s := &stage{t: t, scheme: tr.scheme, framing: tr.framing, dir: t.TempDir()}
 		for round := range 4 {
@@ -124,7 +175,11 @@ func TestPlayRecordings(t *testing.T) {
 			if tr.scheme != "udp" && !idle {
 				size = r.IntN(9)
 			}
-			server, client := s.write(side(all, true, size, tr.end)), s.write(side(all, false, size, tr.end))
+			last := lasts(tr.scheme)
+			if strings.HasPrefix(last, "end") && round < 3 {
+				all, last = halved(r, all), ""
+			}
+			server, client := s.write(side(all, true, size, last)), s.write(side(all, false, size, last))
 			for _, rec := range s.run(server, client, round%2 == 0 && tr.scheme != "line" && !idle) {
 				s.run(rec, client, false)
 				s.run(server, rec, false)

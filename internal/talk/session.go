@@ -12,6 +12,7 @@ import (
 
 	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
+	"socketsrv/internal/event"
 	"socketsrv/internal/term"
 	"socketsrv/wsproto"
 )
@@ -431,11 +432,19 @@ func (s *Session) finish(l dial.Link, away bool) {
 	if away {
 		code, reason = wsproto.StatusGoingAway, ""
 	}
+	s.ended(event.Out)
 	if err := l.Finish(code, reason); err != nil && s.Kind == Stream { // it was reset: something was not taken
 		s.tell(l, Event{What: SendFailed, Text: cli.ErrorText(err)})
 		return
 	}
 	s.tell(l, Event{What: Said})
+}
+
+// ended makes an event of one side's end, where a connection has sides.
+func (s *Session) ended(dir string) {
+	if s.Kind == Stream {
+		s.Con.Event(event.Event{Event: event.End, Proto: s.Target.Scheme, Client: -1, Dir: dir})
+	}
 }
 
 // receive hands out what comes on l until that ends, and says why it did.
@@ -453,6 +462,12 @@ func (s *Session) receive(l dial.Link) error {
 				s.tell(l, Event{What: SendFailed, Text: end.Text})
 			}
 			s.tell(l, end)
+			s.mu.Lock()
+			theirs := s.talk.peer != nil
+			s.mu.Unlock()
+			if err == io.EOF && theirs {
+				s.ended(event.In)
+			}
 			return err
 		}
 		n := int64(len(m.Data))

@@ -43,6 +43,7 @@ type Recording struct {
 	key    connection
 	opened map[connection]time.Time
 	last   time.Time // of the event before
+	ended  [2]bool   // the other side is over, and ours
 	steps  []Step    // read and not handed out
 	given  int
 	err    error
@@ -148,7 +149,7 @@ func (r *Recording) mine(e *event.Event) bool {
 			r.opened = nil
 		}
 		return r.Proto != "" && key == r.key
-	case event.Close:
+	case event.End, event.Close:
 		return r.Proto != "" && key == r.key
 	}
 	return false
@@ -170,6 +171,12 @@ func (r *Recording) add(e *event.Event) {
 		r.end(e)
 		r.err = io.EOF
 		return
+	case e.Event == event.End && ours:
+		r.ended[1] = true
+		step = Step{Line: r.line, Verb: End}
+	case e.Event == event.End:
+		r.ended[0] = true
+		step = Step{Line: r.line, Verb: WantEnd}
 	case e.Size > int64(len(e.Payload)):
 		r.err = &Error{r.line, 0, fmt.Errorf("only %d of %d bytes of this message were kept", len(e.Payload), e.Size)}
 		return
@@ -190,8 +197,8 @@ func isText(p []byte) bool {
 	}) < 0
 }
 
-// end adds how the connection ended. Who began that is not in a recording: both say
-// their end and want the other's, which fits with whatever a peer does.
+// end adds how the connection ended. Where it is not known who began, both say their
+// end and want the other's, which fits with whatever a peer does.
 func (r *Recording) end(e *event.Event) {
 	of := func(steps ...Step) {
 		for _, s := range steps {
@@ -199,11 +206,11 @@ func (r *Recording) end(e *event.Event) {
 			r.steps = append(r.steps, s)
 		}
 	}
-	code := wsproto.StatusCode(e.Code)
-	switch {
-	case strings.Contains(e.Err, "reset by peer") && (r.opt.Side == Server) == r.server:
+	code, reset := wsproto.StatusCode(e.Code), strings.Contains(e.Err, "reset by peer")
+	switch theirs := ((r.opt.Side == Server) == r.server) == (e.Dir != event.Out); {
+	case reset && theirs:
 		of(Step{Verb: WantReset})
-	case strings.Contains(e.Err, "reset by peer"):
+	case reset:
 		of(Step{Verb: Reset})
 	case e.Proto == "udp":
 	case e.Code != 0 && e.Err == "" && code.CanSend():
@@ -211,6 +218,11 @@ func (r *Recording) end(e *event.Event) {
 	case code == wsproto.StatusNoStatusReceived:
 		of(Step{Verb: Close}, Step{Verb: WantClose})
 	default:
-		of(Step{Verb: End}, Step{Verb: WantEnd})
+		if !r.ended[1] {
+			of(Step{Verb: End})
+		}
+		if !r.ended[0] {
+			of(Step{Verb: WantEnd})
+		}
 	}
 }

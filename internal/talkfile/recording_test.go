@@ -32,6 +32,14 @@ const ofServer = `{"time":"2026-11-29T08:00:00Z","event":"listening","proto":"tc
 {"time":"2026-11-29T08:00:03Z","event":"message","proto":"tcp","client":0,"dir":"out","size":1,"text":"!"}
 `
 
+// ofProxy saw the client end its side first, and the target reset what it had said.
+const ofProxy = `{"event":"listening","proto":"tcp"}
+{"event":"open","proto":"tcp","client":0}
+{"event":"message","proto":"tcp","client":0,"dir":"in","size":1,"text":"a"}
+{"event":"end","proto":"tcp","client":0,"dir":"in"}
+{"event":"message","proto":"tcp","client":0,"dir":"out","size":1,"text":"b"}
+`
+
 func ws(lines ...string) string {
 	return `{"event":"open","proto":"ws","dir":"out"}` + "\n" + `{"event":"message","proto":"ws","dir":"out","opcode":"text","size":1,"text":"a"}` + "\n" + strings.Join(lines, "\n")
 }
@@ -53,6 +61,11 @@ func TestRecording(t *testing.T) {
 		{"a code", ws(`{"event":"close","proto":"ws","code":1000,"reason":"bye"}`, "junk"), first, "> a\nclose 1000 bye\n< close 1000\n"},
 		{"no code", ws(`{"event":"close","proto":"ws","code":1005}`), first, "> a\nclose\n< close\n"},
 		{"no Close frame", ws(`{"event":"close","proto":"ws","code":1006,"error":"no close frame"}`), first, "> a\nend\n< end\n"},
+		{"half-closed", ofProxy + `{"event":"close","proto":"tcp","client":0,"dir":"in"}`, first, "> a\nend\n< b\n< end\n"},
+		{"half-closed by the other", ofProxy + `{"event":"end","proto":"tcp","client":0,"dir":"out"}` + "\n" + `{"event":"close","proto":"tcp","client":0,"dir":"in"}`,
+			RecordingOptions{Server, -1}, "< a\n< end\n> b\nend\n"},
+		{"reset by the target", ofProxy + `{"event":"close","proto":"tcp","client":0,"dir":"out","error":"connection reset by peer"}`,
+			RecordingOptions{Server, -1}, "< a\n< end\n> b\nreset\n"},
 		{"reset by the peer", ws(`{"event":"close","proto":"ws","error":"read: connection reset by peer"}`), first, "> a\n< reset\n"},
 		{"the peer that resets", ws(`{"event":"close","proto":"ws","error":"read: connection reset by peer"}`), RecordingOptions{Server, -1}, "< a\nreset\n"},
 	} {

@@ -350,6 +350,17 @@ func (d *dump) sent(c *client, opcode string, p []byte) {
 	}
 }
 
+// ended shows that a client ended its side, and notes that we ended ours.
+func (d *dump) ended(c *client, dir string) {
+	d.moved.Add(1)
+	ev := event.Event{Event: event.End, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: dir}
+	if d.shows && dir == event.In {
+		d.con.Show(&ev)
+	} else {
+		d.con.Event(ev)
+	}
+}
+
 // closed shows the end of a client: ev says what kind of end.
 func (d *dump) closed(c *client, ev event.Event) {
 	d.moved.Add(1)

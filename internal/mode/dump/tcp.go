@@ -323,14 +323,15 @@ func (c *tcpClient) finish(err error) {
 	switch {
 	case ours && (err == io.EOF || err == errHungUp):
 		c.t.closed(&c.client, event.Event{Dir: event.Out})
+	case err == io.EOF && tlsconf.Cut(c.Conn):
+		c.halfOpen.Store(true)
+		c.t.closed(&c.client, event.Event{Err: "TLS ended without close_notify (RFC 8446 6.1)"})
+		c.lingerHalfOpen()
 	case err == io.EOF:
 		c.halfOpen.Store(true)
-		ev := event.Event{}
-		if tlsconf.Cut(c.Conn) {
-			ev.Err = "TLS ended without close_notify (RFC 8446 6.1)"
-		}
-		c.t.closed(&c.client, ev)
+		c.t.ended(&c.client, event.In)
 		c.lingerHalfOpen()
+		defer func() { c.t.con.Event(event.Event{Event: event.Close, Proto: c.proto, Client: c.number, Peer: c.peer}) }()
 	default:
 		ev := event.Event{Err: plainError(err)}
 		if broken, ok := errors.AsType[*linesrv.ProtocolError](err); ok {
@@ -407,6 +408,7 @@ func (c *tcpClient) hangUp(wait time.Duration) {
 // endSide ends our side.
 func (c *tcpClient) endSide() {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
+	c.t.ended(&c.client, event.Out)
 	if !ok || half.CloseWrite() != nil {
 		c.abort(errHungUp)
 		return

@@ -105,6 +105,9 @@ func (c *conversation) read() {
 	for {
 		it, err := c.wire.read()
 		if err != nil {
+			if err == io.EOF {
+				c.ended(event.In)
+			}
 			c.in.end(err)
 			return
 		}
@@ -183,6 +186,7 @@ func (c *conversation) do(s *talkfile.Step, captured [][]byte) (err error) {
 		return c.wire.close(s.Code, s.Reason)
 	case talkfile.End:
 		c.said = true
+		c.ended(event.Out)
 		return c.wire.end()
 	case talkfile.Reset:
 		c.said = true
@@ -333,12 +337,11 @@ func (c *conversation) finish() error {
 		}
 	}
 	if !c.said {
-		c.said = true
+		last := talkfile.Step{Verb: talkfile.End}
 		if c.isWebSocket() {
-			c.wire.close(int(wsproto.StatusNormalClosure), "")
-		} else {
-			c.wire.end()
+			last = talkfile.Step{Verb: talkfile.Close, Code: int(wsproto.StatusNormalClosure)}
 		}
+		c.do(&last, nil)
 	}
 	c.hangUp()
 	return nil

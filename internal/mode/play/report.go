@@ -122,6 +122,17 @@ func (c *conversation) went(s *talkfile.Step, p []byte) {
 	}
 }
 
+// ended makes an event of one side's end, where a connection has sides.
+func (c *conversation) ended(dir string) {
+	if _, ok := c.wire.(*stream); !ok {
+		return
+	}
+	e := c.who
+	e.Event, e.Dir = event.End, dir
+	c.con.Event(e)
+	c.con.Detail("%s%c end", c.title, map[string]rune{event.In: '<', event.Out: '>'}[dir])
+}
+
 // opcode is the type of a message in an event.
 func (c *conversation) opcode(kind talkfile.Kind) string {
 	switch {

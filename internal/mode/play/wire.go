@@ -94,14 +94,13 @@ func (p *pipe) SetDeadline(t time.Time) error    { return p.SetReadDeadline(t) }
 // NetConn lets others look inside.
 func (p *pipe) NetConn() net.Conn { return p.Conn }
 
-// CloseWrite ends our side at every level.
-func (p *pipe) CloseWrite() (err error) {
-	for nc := p.Conn; nc != nil; nc = below(nc) {
-		if half, ok := nc.(interface{ CloseWrite() error }); ok {
-			err = errors.Join(err, half.CloseWrite())
-		}
+// CloseWrite ends our side, of TLS and below it.
+func (p *pipe) CloseWrite() error {
+	half, ok := p.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
 	}
-	return err
+	return half.CloseWrite()
 }
 
 // reset ends the socket below TLS, so that nothing is said but RST.

@@ -1,14 +1,17 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
 
@@ -146,6 +149,16 @@ func (l *link) ended(from, to end, fromTarget bool, err error) {
 	why := err
 	if orderly(err) {
 		why = io.EOF
+	}
+	client, dir := from, event.In
+	if fromTarget {
+		client, dir = to, event.Out
+	}
+	if _, ok := client.(*stream); ok && why == io.EOF && !errors.Is(err, os.ErrDeadlineExceeded) {
+		e := l.s.event()
+		e.Event, e.Dir = event.End, dir
+		l.p.con.Gather(&e, l.p.show)
+		l.p.con.Release()
 	}
 	to.finish(why)
 	if err != io.EOF { // nothing can be sent there any more
