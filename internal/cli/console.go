@@ -168,6 +168,9 @@ func (l *recordedListener) Accept() (net.Conn, error) {
 	return nc, err
 }
 
+// Packets is pc, below the recording: for a socket that env did not open.
+func (c *Console) Packets(pc net.PacketConn) net.PacketConn { return c.rec.Packets(pc) }
+
 // KeyLog gets the secrets of TLS connections for a capture; nil: there is none.
 func (c *Console) KeyLog() io.Writer { return c.rec.KeyLog() }
 

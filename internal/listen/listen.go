@@ -415,7 +415,10 @@ var overTLS = map[string]string{"tcp": "tls", "ws": "wss", "http": "https"}
 func (o *opener) packet(at endpoint) (net.PacketConn, error) {
 	network, address := at.network("udp")
 	pc, err := o.group(network, at)
-	if pc == nil && err == nil {
+	switch {
+	case pc != nil:
+		pc = o.con.Packets(pc)
+	case err == nil:
 		pc, err = o.env.ListenPacket(o.ctx, network, address)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) && o.removeStale(network, address) {

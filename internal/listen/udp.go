@@ -45,12 +45,13 @@ var (
 	errNameless  = errors.New("its sender has no address")
 )
 
-// A Source is where a datagram came from, and for the answer which address of ours it
-// was sent to.
+// A Source is where a datagram came from and what it was sent to. Addresses that the
+// system does not tell are not valid.
 type Source struct {
 	netip.AddrPort            // of UDP, unmapped
 	Unix           net.Addr   // of a Unix socket; nil where it is UDP
-	local          netip.Addr // not valid where the system does not tell, or there is no choice
+	to             netip.Addr // which address, one of many perhaps
+	local          netip.Addr // the one of ours that an answer leaves from; not valid where there is no choice
 }
 
 func (s Source) String() string {
@@ -134,8 +135,12 @@ func (d *Datagrams) capture(s Source, received bool, p []byte) {
 	if peer == nil {
 		peer = net.UDPAddrFromAddrPort(s.AddrPort)
 	}
-	if at, ok := ours.(*net.UDPAddr); ok && s.local.IsValid() {
-		ours = net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.local, uint16(at.Port)))
+	local := s.local
+	if received {
+		local = s.to
+	}
+	if at, ok := ours.(*net.UDPAddr); ok && local.IsValid() {
+		ours = net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, uint16(at.Port)))
 	}
 	d.tap.Datagram(peer, ours, received, p)
 }
@@ -155,8 +160,8 @@ func (d *Datagrams) read(p []byte) (n int, from Source, why, err error) {
 		return 0, from, nil, err
 	}
 	from.AddrPort = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	local, many := sentTo(d.oob[:control])
-	if d.wild {
+	to, local, many := sentTo(d.oob[:control])
+	if from.to = to; d.wild && !local.IsUnspecified() {
 		from.local = local
 	}
 	switch {

@@ -26,12 +26,12 @@ func askDestination(conn *net.UDPConn) error {
 	return nil
 }
 
-// sentTo returns what the control messages of a datagram say of where it was sent:
-// the address of ours, and whether that is one of many, broadcast or multicast.
-func sentTo(control []byte) (local netip.Addr, many bool) {
+// sentTo returns what the control messages of a datagram say of where it was sent, the
+// address of ours, and whether the first is one of many, broadcast or multicast.
+func sentTo(control []byte) (to, local netip.Addr, many bool) {
 	messages, err := syscall.ParseSocketControlMessage(control)
 	if err != nil {
-		return local, false
+		return to, local, false
 	}
 	for _, m := range messages {
 		switch {
@@ -39,14 +39,19 @@ func sentTo(control []byte) (local netip.Addr, many bool) {
 			// struct in_pktinfo: the interface, our address there, the address in
 			// the datagram. They differ where that is not an address of ours alone.
 			// Of what came before askDestination only the last is known.
-			ours, to := [4]byte(m.Data[4:]), [4]byte(m.Data[8:])
-			local = netip.AddrFrom4(to)
-			return local, local.IsMulticast() || ours != to && ours != [4]byte{}
+			local, to = netip.AddrFrom4([4]byte(m.Data[4:])), netip.AddrFrom4([4]byte(m.Data[8:]))
+			if many = to.IsMulticast() || local != to && !local.IsUnspecified(); !many {
+				local = to
+			}
+			return to, local, many
 		case m.Header.Level == syscall.IPPROTO_IPV6 && m.Header.Type == syscall.IPV6_PKTINFO && len(m.Data) >= 16:
-			return netip.AddrFrom16([16]byte(m.Data)).Unmap(), m.Data[0] == 0xFF
+			if to = netip.AddrFrom16([16]byte(m.Data)).Unmap(); !to.IsMulticast() {
+				local = to
+			}
+			return to, local, to.IsMulticast()
 		}
 	}
-	return local, false
+	return to, local, false
 }
 
 // leaveFrom is the control message that has a datagram leave from an address of ours

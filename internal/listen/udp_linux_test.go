@@ -141,7 +141,7 @@ func TestMulticast(t *testing.T) {
 		t.Fatalf("joining: %v", err)
 	}
 	defer pc.Close()
-	port := pc.LocalAddr().(*net.UDPAddr).Port
+	d, port := NewDatagrams(pc), pc.LocalAddr().(*net.UDPAddr).Port
 	nc, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.UDPAddr{IP: net.IPv4(239, 9, 9, 9), Port: port})
 	if err != nil {
 		t.Skip(err)
@@ -150,9 +150,12 @@ func TestMulticast(t *testing.T) {
 	if _, err := nc.Write([]byte("hello")); err != nil {
 		t.Skip("no multicast over lo here: ", err)
 	}
-	n, _, why, err := NewDatagrams(pc).Read(make([]byte, 100))
+	n, from, why, err := d.Read(make([]byte, 100))
 	if n != 5 || err != nil || why != errToMany {
 		t.Errorf("%d bytes, answered: %v, %v", n, why, err)
+	}
+	if from.to.String() != "239.9.9.9" || from.local.String() != "127.0.0.1" {
+		t.Errorf("it was sent to %v, and what is sent back leaves from %v", from.to, from.local)
 	}
 	if pc, err := o.group("udp4", endpoint{host: "192.0.2.1", port: "0"}); pc != nil || err != nil {
 		t.Errorf("an address that is no group: %v, %v", pc, err)

@@ -10,6 +10,6 @@ import (
 
 func askDestination(*net.UDPConn) error { return errors.ErrUnsupported }
 
-func sentTo([]byte) (local netip.Addr, many bool) { return local, false }
+func sentTo([]byte) (to, local netip.Addr, many bool) { return to, local, false }
 
 func leaveFrom(netip.Addr) []byte { return nil }

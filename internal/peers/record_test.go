@@ -105,6 +105,37 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// TestCaptureMulticast: what was sent to a group that the dumper joined has the group as
+// its destination.
+func TestCaptureMulticast(t *testing.T) {
+	tshark, err := exec.LookPath("tshark")
+	if err != nil {
+		t.Skip("no tshark: ", err)
+	}
+	name := filepath.Join(t.TempDir(), "r.pcapng")
+	server := kit.Background(t, dump.Mode, "-udp-addr", "239.9.9.8", "-udp-if", "lo", "-udp-port", "0", "-tcp-port", "off", "-ws-port", "off", "-record", name)
+	_, port, _ := net.SplitHostPort(server.Addr("udp"))
+	group, err := net.ResolveUDPAddr("udp4", "239.9.9.8:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, group)
+	if err == nil {
+		defer nc.Close()
+		_, err = nc.Write([]byte("hello"))
+	}
+	if err != nil {
+		t.Skip("no multicast over lo here: ", err)
+	}
+	server.Stdout.WaitFor(t, "hello")
+	server.Stop()
+	out, err := exec.Command(tshark, "-r", name, "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-T", "fields", "-E", "separator=,", "-e", "ip.src",
+		"-e", "ip.dst", "-e", "udp.dstport", "-e", "udp.payload", "-e", "udp.checksum.status", "-e", "ip.checksum.status", "-e", "_ws.expert.message").Output()
+	if want := "127.0.0.1,239.9.9.8," + port + ",68656c6c6f,1,1,\n"; string(out) != want || err != nil {
+		t.Errorf("the capture has %q, %v; want %q", out, err, want)
+	}
+}
+
 // TestCaptureUDP: the datagrams of a server and of a client are datagrams in a capture,
 // from and to the addresses they had.
 func TestCaptureUDP(t *testing.T) {
