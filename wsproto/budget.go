@@ -33,6 +33,24 @@ func NewBudget(bytes int64) *Budget {
 // Used returns how many bytes are held.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
+// Hold has n bytes counted in place of as many as held says, for somebody who holds them
+// beside the connections; it reports false, and nothing changes, where there is no room
+// for more.
+func (b *Budget) Hold(held *int64, n int64) bool {
+	if n-*held > b.left() {
+		return false
+	}
+	b.count(held, n)
+	return true
+}
+
+func (b *Budget) count(held *int64, n int64) {
+	if n != *held {
+		b.used.Add(n - *held)
+		*held = n
+	}
+}
+
 // left returns how many more may be; of a nil Budget any number.
 func (b *Budget) left() int64 {
 	if b == nil {
@@ -67,10 +85,7 @@ func (b *Budget) account(held *int64, v, w *block) {
 	if w != nil {
 		n += int64(cap(w.b))
 	}
-	if n != *held {
-		b.used.Add(n - *held)
-		*held = n
-	}
+	b.count(held, n)
 }
 
 // account tells the Budget what a holds.

@@ -26,6 +26,7 @@ import (
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/tlsconf"
+	"socketsrv/wsproto"
 )
 
 // Serving is what the flags that all servers share said. A duration of 0 means
@@ -33,7 +34,7 @@ import (
 type Serving struct {
 	MaxConns         int   // on each listener at once; Open lowers it to what the system allows
 	MaxMessage       int64 // bytes, after inflating
-	MaxMemory        int64 // bytes of all messages that are not whole yet, or being inflated
+	MaxMemory        int64 // see Memory
 	MessageTimeout   time.Duration
 	IdleTimeout      time.Duration
 	HandshakeTimeout time.Duration
@@ -49,6 +50,18 @@ type Serving struct {
 	Refuse func(net.Conn)
 	Bound  *accept.Bound
 	Spare  int
+
+	memory struct {
+		sync.Once
+		*wsproto.Budget
+	}
+}
+
+// Memory is where messages count that are not whole yet, or inflated: MaxMemory bytes
+// for those of all clients, of whatever protocol.
+func (s *Serving) Memory() *wsproto.Budget {
+	s.memory.Do(func() { s.memory.Budget = wsproto.NewBudget(s.MaxMemory) })
+	return s.memory.Budget
 }
 
 func (s *Serving) addTo(fs *cli.Flags) {
@@ -56,7 +69,7 @@ func (s *Serving) addTo(fs *cli.Flags) {
 	s.HandshakeTimeout, s.PingTimeout, s.Grace = 10*time.Second, 20*time.Second, 3*time.Second
 	fs.Int(&s.MaxConns, "max-conns", "N", 1, 1<<24, "Serves at most N clients on each listener and turns others away.")
 	fs.Size(&s.MaxMessage, "max-message", "Refuses messages of more than SIZE bytes, after inflating.")
-	fs.Size(&s.MaxMemory, "max-memory", "Holds at most SIZE bytes of unfinished and inflated WebSocket messages in all; more are closed with 1013.")
+	fs.Size(&s.MaxMemory, "max-memory", "Holds at most SIZE bytes of unfinished and inflated messages of all clients; who sends more is closed, a WebSocket with 1013.")
 	fs.Duration(&s.MessageTimeout, "message-timeout", "Ends a WebSocket client whose message takes longer than D from its first byte to its last.")
 	fs.Duration(&s.IdleTimeout, "idle-timeout", "Ends a client that sends nothing for D.")
 	fs.Duration(&s.HandshakeTimeout, "handshake-timeout", "Ends a client whose handshake or request head takes longer than D.")

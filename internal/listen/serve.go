@@ -22,7 +22,7 @@ func (w *WebSocket) Server(l *Serving, con *cli.Console, secure bool, connected 
 		HandshakeTimeout: l.HandshakeTimeout,
 		Config: wsproto.Config{
 			MaxMessage:     l.MaxMessage,
-			Memory:         wsproto.NewBudget(l.MaxMemory),
+			Memory:         l.Memory(),
 			MessageTimeout: l.MessageTimeout,
 			IdleTimeout:    l.IdleTimeout,
 			PingInterval:   l.PingInterval,

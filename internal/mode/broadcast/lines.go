@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"sync"
@@ -236,7 +235,8 @@ func (s *lineServer) serveConn(nc net.Conn) {
 
 // read has the room hear every line that ends.
 func (s *lineServer) read(c *lineClient) error {
-	cutter := linesrv.Cutter{Max: int(min(s.listeners.MaxMessage, math.MaxInt32))}
+	cutter := s.listeners.Cutter(linesrv.Framing{})
+	defer cutter.Release()
 	buf := make([]byte, 16<<10)
 	for first := true; ; {
 		if d := s.listeners.IdleTimeout; d > 0 && !s.deadline(c, d) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
 	"socketsrv/internal/rawio"
 	"socketsrv/internal/talk"
 	"socketsrv/internal/tlsconf"
@@ -85,7 +85,7 @@ type tcpClient struct {
 	t       *tcpServer
 	raw     syscall.RawConn // nil where waiting needs a buffer: TLS, some systems
 	queue   queue
-	cutter  linesrv.Cutter
+	cutter  *listen.Cutter
 	began   bool  // something came
 	readErr error // of step
 
@@ -104,7 +104,7 @@ type tcpClient struct {
 func (t *tcpServer) newClient(nc net.Conn) *tcpClient {
 	c := &tcpClient{Deadlines: accept.Deadlines{Conn: nc}, t: t, raw: rawio.Socket(nc), over: make(chan struct{})}
 	c.protocol, c.proto, c.peer = t.protocol, accept.Proto(nc), accept.Peer(nc.RemoteAddr())
-	c.cutter = linesrv.Cutter{Framing: t.framing, Max: int(min(t.listeners.MaxMessage, math.MaxInt32))}
+	c.cutter = t.listeners.Cutter(t.framing)
 	if t.framing.Kind == linesrv.KindNone {
 		c.stream = t.goal.stream()
 	}
@@ -121,6 +121,7 @@ func (t *tcpServer) serveConn(nc net.Conn) {
 	defer t.table.Remove(c)
 	t.opened(c)
 	defer t.gone(c)
+	defer c.cutter.Release()
 	if t.greets() {
 		c.send(wsproto.OpText, []byte(t.ws.Greet)) // what fails, reading tells too
 	}

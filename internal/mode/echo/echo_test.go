@@ -215,6 +215,22 @@ func TestEchoFramings(t *testing.T) {
 	}
 }
 
+// TestEchoMemory: what clients have begun counts for all together. Who would need more
+// is ended, which gives back what it had.
+func TestEchoMemory(t *testing.T) {
+	p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-framing", "line", "-max-memory", "100k")
+	part := strings.Repeat("x", 60<<10)
+	first, second := kit.DialTCP(t, p.Addr("tcp")), kit.DialTCP(t, p.Addr("tcp"))
+	kit.Swap(t, first, "here\n"+part, "here\n")
+	go io.WriteString(second, part+part+"\n")
+	if _, err := second.Read(make([]byte, 1)); err == nil {
+		t.Error("a message is echoed for which there is no memory")
+	}
+	p.Stderr.WaitFor(t, "all messages together take more memory than they may")
+	kit.Swap(t, first, "\n", part+"\n")
+	kit.Swap(t, kit.DialTCP(t, p.Addr("tcp")), part+"\n", part+"\n")
+}
+
 // TestEchoNames: what events call a connection, over TLS and over a Unix socket.
 func TestEchoNames(t *testing.T) {
 	path := t.TempDir() + "/s"

@@ -3,7 +3,6 @@ package echo
 import (
 	"context"
 	"errors"
-	"math"
 	"net"
 	"os"
 	"time"
@@ -31,14 +30,15 @@ func (s *streams) stop(ctx context.Context) { s.table.Shutdown(ctx) }
 type stream struct {
 	accept.Deadlines
 	*client
-	cutter linesrv.Cutter
+	cutter *listen.Cutter
 	back   []byte // what goes back for one read
 }
 
 func (s *streams) serveConn(nc net.Conn) {
 	defer nc.Close()
 	c := &stream{Deadlines: accept.Deadlines{Conn: nc}, client: s.newClient(accept.Proto(nc), accept.Peer(nc.RemoteAddr()))}
-	c.cutter = linesrv.Cutter{Framing: s.framing, Max: int(min(s.listeners.MaxMessage, math.MaxInt32))}
+	c.cutter = s.listeners.Cutter(s.framing)
+	defer c.cutter.Release()
 	if _, ok := s.table.Add(c); !ok {
 		return
 	}

@@ -442,6 +442,7 @@ func TestFraming(t *testing.T) {
 		{"length:1", []string{"\x02a", "b\x01c"}, line + `ab\n.*: c\n`, ""},
 		{"idle:20ms", []string{"silence ends this"}, line + `silence ends this\n`, ""},
 		{"netstring", []string{"2:ab,x"}, line + `ab\n.*: x\n`, `from here on shown as it comes`},
+		{"netstring", []string{"2:ab,3:de", "fxx"}, line + `ab\n.*: 3:de(\n.*: )?fxx\n`, `from here on shown as it comes`}, // with what came before the fault
 	} {
 		p := kit.Background(t, Mode, "-listen", "tcp://127.0.0.1:0", "-remote_host", "tcp://"+target, "-show", "-framing", tt.framing)
 		nc := kit.DialTCP(t, p.Addr("tcp"))

@@ -163,7 +163,6 @@ type proxy struct {
 	secure *tlsconf.Config // to targets with TLS; nil: there are none
 	ctx    context.Context // of handshakes
 	cancel func()          // ends ctx
-	memory *wsproto.Budget // of messages that are shown
 	own    net.Addr        // where we listen, if not for WebSocket
 	said   atomic.Int64    // when full said so, in seconds
 
@@ -205,7 +204,6 @@ func (p *proxy) run(ctx context.Context, env *cli.Env, args []string) error {
 	handshakes, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	p.ctx, p.cancel = handshakes, cancel
-	p.memory = wsproto.NewBudget(p.listener.MaxMemory)
 	switch p.source.Scheme {
 	case "stdio":
 		return p.serveStdio(ctx, env.Stdin, stdout)
@@ -314,7 +312,7 @@ func (p *proxy) newSession(proto, peer string, t *target) *session {
 func (p *proxy) relay(s *session, nc net.Conn, buffered []byte, up *upstream) {
 	config := wsproto.RelayConfig{Deflate: up.deflate, MaxMessage: p.maxMessage, IdleTimeout: p.listener.IdleTimeout}
 	if tell := p.teller(s); tell != nil {
-		config.OnMessage, config.OnRead, config.Payloads, config.Memory = tell, p.con.Release, p.listener.MaxMessage, p.memory
+		config.OnMessage, config.OnRead, config.Payloads, config.Memory = tell, p.con.Release, p.listener.MaxMessage, p.listener.Memory()
 	}
 	r := wsproto.NewRelay(nc, up.nc, buffered, up.buffered, config)
 	s.close = func() { r.Close(wsproto.StatusGoingAway, "") }

@@ -2,12 +2,12 @@ package proxy
 
 import (
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
+	"socketsrv/internal/listen"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
@@ -42,8 +42,8 @@ type view struct {
 	fromTarget bool
 
 	mu     sync.Mutex
-	cutter *linesrv.Cutter // nil: it is shown as it comes
-	quiet  *time.Timer     // ends a message of -framing idle; nil: there was none
+	cutter *listen.Cutter // nil: it is shown as it comes
+	quiet  *time.Timer    // ends a message of -framing idle; nil: there was none
 }
 
 func (p *proxy) view(s *session, from end, fromTarget bool) *view {
@@ -52,7 +52,7 @@ func (p *proxy) view(s *session, from end, fromTarget bool) *view {
 		return nil
 	}
 	if _, ok := from.(*stream); ok && p.framing.Kind != linesrv.KindNone {
-		v.cutter = &linesrv.Cutter{Framing: p.framing, Max: int(min(p.listener.MaxMessage, math.MaxInt32))}
+		v.cutter = p.listener.Cutter(p.framing)
 	}
 	return v
 }
@@ -70,6 +70,10 @@ func (v *view) add(op wsproto.Opcode, p []byte) {
 		switch {
 		case err != nil:
 			v.p.con.Error(fmt.Errorf("client %d: -framing %v: %w: from here on shown as it comes", v.s.number, v.p.framing, err))
+			if begun := v.cutter.Pending(); len(begun) > 0 {
+				v.tell(v.fromTarget, op, 0, begun)
+			}
+			v.cutter.Release()
 			v.cutter = nil
 		case ok:
 			v.tell(v.fromTarget, op, 0, message)
@@ -114,6 +118,11 @@ func (v *view) end() {
 		return
 	}
 	v.finish()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.cutter != nil {
+		v.cutter.Release()
+	}
 	if v.quiet != nil {
 		v.quiet.Stop()
 	}
