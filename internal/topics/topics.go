@@ -46,6 +46,9 @@ var recipes = cli.Topic{Name: "recipes", Title: "Tasks, each one command", Rows:
 	{"Send files over it", "socketsrv -send ws://localhost:8008 big.bin"},
 	{"Pass WebSocket connections on, and see them", "socketsrv -proxy -remote-host ws://localhost:8008 -v"},
 	{"A WebSocket in front of a TCP service", "socketsrv -proxy -remote-host tcp://localhost:1883 -port 8083"},
+	{"Stand between an app and a device, and record both", "socketsrv -proxy -listen tcp://:4001 -remote-host tcp://meter:4000 -record s.jsonl"},
+	{"Play the device of that recording", "socketsrv -play s.jsonl -listen tcp://:4000"},
+	{"Play the app, and check what the device says", "socketsrv -play s.jsonl tcp://meter:4000"},
 	{"Judge a WebSocket server", "socketsrv -conform ws://localhost:8008"},
 	{"Is this box all right?", "socketsrv -selftest"},
 }}

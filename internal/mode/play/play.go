@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,31 @@ var Mode = cli.Mode{
 		})
 		return p.run
 	},
+	Checks: []cli.Check{{Name: "a talk file, and its recording as both sides", Run: check}},
+}
+
+// check plays a server, records what a client does with it, and plays both sides of that.
+func check(ctx context.Context, b *cli.Bench) error {
+	dir, err := b.Dir()
+	if err != nil {
+		return err
+	}
+	talk, rec := filepath.Join(dir, "t.talk"), filepath.Join(dir, "r.jsonl")
+	if err = os.WriteFile(talk, []byte("< hello\n< end\n> héllo\\n\n"), 0o600); err != nil {
+		return err
+	}
+	_, addr, err := b.Start(ctx, "tcp", "play", talk, "-listen", "tcp://127.0.0.1:0")
+	if err == nil {
+		err = b.Run(ctx, "héllo\n", "connect", "tcp://"+addr, "-m", "hello", "-eol", "none", "-record", rec, "-timeout", "4s")
+	}
+	if err == nil {
+		_, addr, err = b.Start(ctx, "tcp", "play", rec, "-listen", "tcp://127.0.0.1:0", "-pace", "fast")
+	}
+	if err != nil {
+		return err
+	}
+	want := "TAP version 13\nok 1 - line 4 < héllo\\n\nok 2 - line 5 < end\nok 3 - to its end " + event.Field(rec) + "\n1..3\n"
+	return b.Run(ctx, want, "play", rec, "tcp://"+addr, "-pace", "fast", "-timeout", "4s")
 }
 
 // play is what the flags said, and the mode at work.
