@@ -206,11 +206,16 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 	if c.cfg.MessageTimeout > 0 {
 		defer func() { c.timeMessage(!ok && len(c.p) > 0) }()
 	}
-	for {
+	for len(c.p) > 0 {
 		if c.cfg.Tap == nil && !c.inFrame {
 			if m, n := c.asm.flat(c.p); n > 0 {
-				c.whole = c.p[:n]
+				frame := c.p[:n]
 				c.p = c.p[n:]
+				if m.Opcode.IsControl() {
+					c.control(m) // it is no Close frame
+					continue
+				}
+				c.whole = frame
 				if c.cfg.IdleTimeout > 0 {
 					c.messages.Add(1)
 				}
@@ -223,8 +228,6 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 			if err := c.begin(); err != nil || !c.inFrame {
 				return m, false, err
 			}
-		} else if len(c.p) == 0 {
-			return m, false, nil
 		}
 		n := int(min(int64(len(c.p)), c.asm.Left()))
 		m, done, err := c.asm.Add(c.p[:n])
@@ -256,6 +259,7 @@ func (c *Conn) next() (m Message, ok bool, err error) {
 			return m, true, nil
 		}
 	}
+	return m, false, nil
 }
 
 // begin takes the next frame's header from the input, if it is all there.

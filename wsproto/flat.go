@@ -3,12 +3,20 @@ package wsproto
 import "encoding/binary"
 
 // flat returns the message that b begins with, and the length of its frame, if that
-// is one unfragmented, uncompressed frame, whole in b and within the rules. It is the
-// short way for what most messages are: where n is 0, Check and Add say what b is.
-// b is changed only then when n is not 0.
+// is one unfragmented, uncompressed frame, whole in b and within the rules; or the ping
+// or pong, likewise. It is the short way for what most messages are: where n is 0, Check
+// and Add say what b is. b is changed only then when n is not 0.
 func (a *Assembler) flat(b []byte) (m Message, n int) {
-	if len(b) < 4 || a.stream || a.message != 0 || a.left != 0 ||
-		b[0] != bitFin|byte(OpText) && b[0] != bitFin|byte(OpBinary) {
+	if len(b) < 4 || a.stream || a.message != 0 || a.left != 0 {
+		return m, 0
+	}
+	switch b[0] {
+	case bitFin | byte(OpText), bitFin | byte(OpBinary):
+	case bitFin | byte(OpPing), bitFin | byte(OpPong):
+		if b[1]&^bitMask > maxControl {
+			return m, 0
+		}
+	default:
 		return m, 0
 	}
 	size, at := int(b[1]&^bitMask), 2 // of the payload, and where it begins
@@ -42,6 +50,8 @@ func (a *Assembler) flat(b []byte) (m Message, n int) {
 		mask(p, key, 0) // as it came
 		return Message{}, 0
 	}
-	a.earned = size
+	if !m.Opcode.IsControl() {
+		a.earned = size
+	}
 	return m, at + size
 }

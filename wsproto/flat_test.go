@@ -10,7 +10,7 @@ import (
 // nothing, and then leaves it as it was.
 func FuzzFlat(f *testing.F) {
 	for _, role := range []Role{RoleServer, RoleClient} {
-		for _, b0 := range []byte{0x81, 0x82, 0x01, 0x80, 0x89, 0xc1, 0xf1} {
+		for _, b0 := range []byte{0x81, 0x82, 0x01, 0x80, 0x88, 0x89, 0x8a, 0x09, 0xc9, 0xc1, 0xf1} {
 			for _, p := range []string{"", "x", "\xff", "é", "é"[:1], string(make([]byte, 126)), string(make([]byte, 70000))} {
 				f.Add(byte(role), frame(role, b0, p), 0)
 			}
@@ -55,6 +55,13 @@ func TestFlatIsTaken(t *testing.T) {
 			if m, n := a.flat(b); n != len(b) || len(m.Data) != size {
 				t.Errorf("a %v of %d bytes: %d of %d bytes taken", role, size, n, len(b))
 			}
+		}
+	}
+	for _, op := range []Opcode{OpPing, OpPong} {
+		b := frame(RoleServer, bitFin|byte(op), "x")
+		var a Assembler
+		if _, n := a.flat(b); n != len(b) {
+			t.Errorf("of a control frame %x %d bytes are taken", b, n)
 		}
 	}
 	var a Assembler
