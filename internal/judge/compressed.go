@@ -3,14 +3,10 @@ package judge
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 )
 
 // Group x.extension: permessage-deflate beyond the catalogue (RFC 7692 and RFC 1951).
-
-// zTx is a compressed message whose payload is given.
-func zTx(op byte, payload string) wireFrame { return tx(op, []byte(payload)).bits(4) }
 
 // deflated builds a payload symbol by symbol.
 func deflated(build func(w *bitWriter)) string {
@@ -21,7 +17,7 @@ func deflated(build func(w *bitWriter)) string {
 
 const helloZ = "\xf2\x48\xcd\xc9\xc9\x07\x00" // RFC 7692 §7.2.3.1
 
-func deflateCases() []Case {
+func deflateCases() cases {
 	all := append(deflateExamples(), deflateFaults()...)
 	all = append(all, deflateWindows()...)
 	all = append(all, deflateFrames()...)
@@ -33,85 +29,60 @@ func deflateCases() []Case {
 	return all
 }
 
-func deflateExamples() []Case {
-	hello := rxText("Hello")
-	final := func(a, b string) string {
-		return deflated(func(w *bitWriter) {
-			w.open(1)
-			w.literals(a)
-			w.shut()
-			w.align()
-			w.open(0)
-			w.literals(b)
-			w.shut()
-		})
-	}
-	all := []Case{
-		newCase("x.extension.example.1", "a compressed message (RFC 7692 §7.2.3.1)", doSend(zTx(1, helloZ)), mustEnd(hello)),
-		newCase("x.extension.example.1a", "the same in two fragments (RFC 7692 §7.2.3.1)", doSend(zTx(1, helloZ[:3]).part(), txMore(helloZ[3:])), mustEnd(hello)),
-		newCase("x.extension.example.2", "the second message is a reference to the first (RFC 7692 §7.2.3.2)", ifWindow, doSend(zTx(1, helloZ), zTx(1, "\xf2\x00\x11\x00\x00")), mustEnd(hello, hello)),
-		newCase("x.extension.example.3", "a block without compression (RFC 7692 §7.2.3.3)", doSend(zTx(1, "\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00")), mustEnd(hello)),
-		newCase("x.extension.example.4", "a block with BFINAL (RFC 7692 §7.2.3.4)", doSend(zTx(1, "\xf3\x48\xcd\xc9\xc9\x07\x00\x00")), mustEnd(hello)),
-		newCase("x.extension.example.5", "two blocks (RFC 7692 §7.2.3.5)", doSend(zTx(1, "\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00")), mustEnd(hello)),
-		newCase("x.extension.example.6", "an empty message (RFC 7692 §7.2.3.6)", doSend(zTx(1, "\x00"), zTx(2, "\x00"), zTx(1, helloZ)), mustEnd(rxText(""), rxBinary(""), hello)),
-		newCase("x.extension.empty", "a compressed message without payload (RFC 7692 §7.2.2)", doSend(zTx(1, ""), zTx(1, helloZ)), mustEnd(rxText(""), hello)),
-		newCase("x.extension.final.twice", "messages after one with BFINAL (RFC 7692 §7.2.3.4)", doSend(zTx(1, "\xf3\x48\xcd\xc9\xc9\x07\x00\x00"), zTx(1, helloZ), zTx(2, helloZ)), mustEnd(hello, hello, rxBinary("Hello"))),
-		newCase("x.extension.final.window", "BFINAL does not end the window (RFC 7692 §7.2.3.4)", ifWindow, doSend(zTx(1, "\xf3\x48\xcd\xc9\xc9\x07\x00\x00"), zTx(1, "\xf2\x00\x11\x00\x00")), mustEnd(hello, hello)),
-		newCase("x.extension.final.middle", "blocks after one with BFINAL, in the same message (RFC 7692 §7.2.1)", doSend(zTx(1, final("Hel", "lo")), zTx(1, helloZ)), mustEnd(hello, hello)),
-		newCase("x.extension.final.empty", "an empty BFINAL block before the data (RFC 7692 §7.2.1)", doSend(zTx(1, final("", "Hello"))), mustEnd(hello)),
-	}
+func deflateExamples() cases {
+	all := fixed("x.extension.*")
 	for i, sizes := range [][]int{{0}, {1}, {65535}, {3, 0, 3}, {65535, 65535, 1}, {0, 0, 0, 0}} {
-		text := ""
+		n := 0
 		payload := deflated(func(w *bitWriter) {
-			for _, n := range sizes {
-				w.stored(0, strings.Repeat("s", n))
-				text += strings.Repeat("s", n)
+			for _, size := range sizes {
+				w.stored(0, strings.Repeat("s", size))
+				n += size
 			}
 		})
-		all = append(all, newCase(fmt.Sprintf("x.extension.stored.%d", i), fmt.Sprintf("stored blocks of %v bytes (RFC 1951 §3.2.4)", sizes), doSend(zTx(2, payload)), mustEnd(rxBinary(text))))
+		all.add(`x.extension.stored.%d stored blocks of %v bytes (RFC 1951 §3.2.4) | send binary(rsv=4)%q; end binary"s"*%d`, i, sizes, payload, n)
 	}
-	all = append(all, newCase("x.extension.blocks", "1,000 blocks in a message (RFC 1951 §3.2.3)", doSend(zTx(1, deflated(func(w *bitWriter) {
+	blocks := deflated(func(w *bitWriter) {
 		for range 1000 {
 			w.open(0)
 			w.literals("b")
 			w.shut()
 		}
-	}))), mustEnd(rxText(strings.Repeat("b", 1000)))))
+	})
+	all.add(`x.extension.blocks 1,000 blocks in a message (RFC 1951 §3.2.3) | send text(rsv=4)%q; end text"b"*1000`, blocks)
 	for _, n := range []int{3, 10, 11, 17, 18, 114, 257, 258} {
-		all = append(all, newCase(fmt.Sprintf("x.extension.match.%d", n), fmt.Sprintf("a match of %d bytes (RFC 1951 §3.2.5)", n), doSend(zTx(1, deflated(func(w *bitWriter) {
+		payload := deflated(func(w *bitWriter) {
 			w.open(0)
 			w.literals("ab")
 			w.match(n, 2)
 			w.shut()
-		}))), mustEnd(rxText("ab"+string(repeated("ab", n))))))
+		})
+		all.add("x.extension.match.%d a match of %d bytes (RFC 1951 §3.2.5) | send text(rsv=4)%q; end text%q", n, n, payload, "ab"+string(repeated("ab", n)))
 	}
 	return all
 }
 
 // deflateFaults is data that does not inflate: the connection fails with 1007, and
 // never does a part of the message come back.
-func deflateFaults() []Case {
-	bad := map[string]string{
-		"type3":    "\x06",
-		"garbage":  strings.Repeat("\xff", 40),
-		"lengths":  "\x00\x05\x00\xfa\xfeHello\x00",
-		"stored":   "\x00\x10\x00\xef\xffHello",
-		"distance": deflated(func(w *bitWriter) { w.open(0); w.literals("0123456789"); w.match(3, 11); w.shut() }),
-		"first":    deflated(func(w *bitWriter) { w.open(0); w.match(3, 1); w.shut() }),
-		"symbol":   deflated(func(w *bitWriter) { w.open(0); w.literals("a"); w.symbol(286); w.code(0, 5); w.shut() }),
-		"symbol2":  deflated(func(w *bitWriter) { w.open(0); w.literals("a"); w.symbol(287); w.code(0, 5); w.shut() }),
-		"dist30":   deflated(func(w *bitWriter) { w.open(0); w.literals("aaaa"); w.symbol(257); w.code(30, 5); w.shut() }),
-		"tables":   deflated(func(w *bitWriter) { w.put(2<<1, 3); w.put(31, 5); w.put(31, 5); w.put(15, 4) }),
-		"over":     deflated(func(w *bitWriter) { w.put(2<<1, 3); w.put(0, 14); w.put(0x249, 12); w.put(0, 30) }),
-		"after":    deflated(func(w *bitWriter) { w.open(1); w.literals("ok"); w.shut(); w.align(); w.put(3<<1, 3) }),
-		"after2":   deflated(func(w *bitWriter) { w.open(0); w.literals("ok"); w.shut(); w.put(3<<1, 3) }),
-	}
-	garbage := mustFailBy([]int{1007, 1002})
-	var all []Case
-	for name, payload := range bad {
-		all = append(all,
-			newCase("x.extension.bad."+name, fmt.Sprintf("%x does not inflate (RFC 1951, RFC 7692 §7.2.2)", payload), doSend(zTx(2, payload)), garbage),
-			newCase("x.extension.worse."+name, fmt.Sprintf("%x does not inflate, after a message that does (RFC 7692 §7.2.2)", payload), doSend(zTx(2, "\x00"), zTx(1, deflated(func(w *bitWriter) { w.stored(0, "") })), zTx(2, payload)), mustFailBy([]int{1007, 1002}, rxBinary(""), rxText(""))))
+func deflateFaults() cases {
+	var all cases
+	for _, bad := range [][2]string{
+		{"type3", "\x06"},                                                 // a block of type 3
+		{"garbage", strings.Repeat("\xff", 40)},                           // the same
+		{"lengths", "\x00\x05\x00\xfa\xfeHello\x00"},                      // LEN and NLEN that do not fit
+		{"stored", "\x00\x10\x00\xef\xffHello"},                           // a stored block that is longer
+		{"distance", "20426153\xb7\xb0\x042\x01\x00"},                     // 11 back, after 10 bytes
+		{"first", "\x02\x02\x00\x00"},                                     // a match with nothing before it
+		{"symbol", "J\x1c\x03\x00\x00"},                                   // the length symbol 286
+		{"symbol2", "J\x1c\a\x00\x00"},                                    // and 287
+		{"dist30", "JLLL\x04>\x00\x00"},                                   // the distance symbol 30
+		{"tables", "\xfc\xff\x01"},                                        // a dynamic block without its codes
+		{"over", "\x04\x00\x92\x04\x00\x00\x00\x00"},                      // more codes than there are
+		{"after", "\xcb\xcf\x06\x00\x06"}, {"after2", "\xca\xcf\x06\x18"}, // a block of type 3 after good ones, the last with BFINAL or not
+	} {
+		name, payload := bad[0], bad[1]
+		all.add("x.extension.bad.%s %x does not inflate (RFC 1951, RFC 7692 §7.2.2) | send binary(rsv=4)%q; fail 1007,1002", name, payload, payload)
+		all.add("x.extension.worse.%s %x does not inflate, after a message that does (RFC 7692 §7.2.2) | "+
+			`send binary(rsv=4)"\x00" text(rsv=4)"\x00\x00\x00\xff\xff\x00" binary(rsv=4)%q; fail 1007,1002 binary"" text""`, name, payload, payload)
 	}
 	whole := deflated(func(w *bitWriter) {
 		w.open(0)
@@ -121,44 +92,50 @@ func deflateFaults() []Case {
 		w.shut()
 	})
 	for n := 1; n < len(whole); n++ {
-		end := garbage
+		end := "fail 1007,1002"
 		if out, err := (&inflater{window: 32768}).message([]byte(whole[:n])); err == nil {
-			end = mustEnd(rxBinary(string(out)))
+			end = fmt.Sprintf("end binary%q", out)
 		}
-		all = append(all, newCase(fmt.Sprintf("x.extension.short.%d", n), fmt.Sprintf("a compressed message cut to %d of %d bytes is no shorter message (RFC 7692 §7.2.2)", n, len(whole)), doSend(zTx(2, whole[:n])), end))
+		all.add("x.extension.short.%d a compressed message cut to %d of %d bytes is no shorter message (RFC 7692 §7.2.2) | send binary(rsv=4)%q; %s",
+			n, n, len(whole), whole[:n], end)
 	}
-	return append(all, newCase("x.extension.utf8", "a character cut after inflating (§8.1)", doSend(zTx(1, deflated(func(w *bitWriter) { w.open(0); w.literals("a\xe2\x82"); w.shut() }))), garbage),
-		newCase("x.extension.utf8.middle", "a bad byte after inflating, in the first of two fragments (§8.1)", doSend(zTx(1, deflated(func(w *bitWriter) { w.stored(0, "a\xff") })).part(), txMore("")), garbage))
+	return all
 }
 
 // deflateWindows is what the window holds, and how far it reaches.
-func deflateWindows() []Case {
+func deflateWindows() cases {
 	r := rand.New(rand.NewPCG(7692, 7))
 	noise := make([]byte, 40000)
 	for i := range noise {
 		noise[i] = byte(r.Uint32())
 	}
-	store := func(b []byte) string { return deflated(func(w *bitWriter) { w.stored(0, string(b)) }) }
-	copyBack := func(n, dist int) string {
-		return deflated(func(w *bitWriter) { w.open(0); w.match(n, dist); w.shut() })
+	store := func(op, s string) string {
+		return fmt.Sprintf("%s(rsv=4)%q", op, deflated(func(w *bitWriter) { w.stored(0, s) }))
 	}
-	var all []Case
+	copyBack := func(op string, n, dist int) string {
+		return fmt.Sprintf("%s(rsv=4)%q", op, deflated(func(w *bitWriter) { w.open(0); w.match(n, dist); w.shut() }))
+	}
+	var all cases
 	for _, dist := range []int{3, 257, 4096, 32767, 32768} {
-		all = append(all, newCase(fmt.Sprintf("x.extension.window.%d", dist), fmt.Sprintf("a match %d bytes back, in the message before (RFC 7692 §7.2.3.2)", dist), ifWindow, doSend(zTx(2, store(noise)), zTx(2, copyBack(3, dist))), mustEnd(rxBinary(string(noise)), rxBinary(string(noise[40000-dist:][:3])))))
+		all.add("x.extension.window.%d a match %d bytes back, in the message before (RFC 7692 §7.2.3.2) | window; send %s %s; end binary%q binary%q",
+			dist, dist, store("binary", string(noise)), copyBack("binary", 3, dist), noise, noise[40000-dist:][:3])
 	}
-	small := []byte("nothing but noise! ")
-	echo := func(b []byte) rxEvent { return rxBinary(string(b)) }
-	all = append(all,
-		newCase("x.extension.window.many", "a match that reaches back over three messages (RFC 7692 §7.2.3.2)", ifWindow, doSend(zTx(2, store(small)), zTx(2, store([]byte("two"))), zTx(2, store([]byte("three"))), zTx(2, copyBack(7, len(small)+8))), mustEnd(echo(small), rxBinary("two"), rxBinary("three"), echo(small[:7]))),
-		newCase("x.extension.window.plain", "an uncompressed message leaves the window alone (RFC 7692 §7.2)", ifWindow, doSend(zTx(2, store(small)), txBinary("uncompressed"), zTx(2, copyBack(7, len(small)))), mustEnd(echo(small), rxBinary("uncompressed"), echo(small[:7]))),
-		newCase("x.extension.window.control", "pings and pongs leave the window alone (RFC 7692 §5)", ifWindow, doSend(zTx(2, store(small)), txPing("ping"), txPong("pong"), zTx(2, copyBack(7, len(small)))), mustEnd(echo(small), rxPong("ping"), echo(small[:7]))),
-		newCase("x.extension.window.text", "text and binary share the window (RFC 7692 §7.2)", ifWindow, doSend(zTx(1, store(small)), zTx(2, copyBack(7, len(small))), zTx(1, copyBack(3, 7))), mustEnd(rxText(string(small)), echo(small[:7]), rxText("not"))),
-		newCase("x.extension.window.far", "a match further back than there was ever anything (RFC 1951 §3.2.5)", doSend(zTx(2, store(small)), zTx(2, copyBack(3, len(small)+1))), mustFail(1007, echo(small))))
+	const small = "nothing but noise! "
+	kept, again := store("binary", small), copyBack("binary", 7, len(small))
+	all.add("x.extension.window.many a match that reaches back over three messages (RFC 7692 §7.2.3.2) | "+
+		`window; send %s %s %s %s; end binary%q binary"two" binary"three" binary"nothing"`, kept, store("binary", "two"), store("binary", "three"), copyBack("binary", 7, len(small)+8), small)
+	all.add(`x.extension.window.plain an uncompressed message leaves the window alone (RFC 7692 §7.2) | `+
+		`window; send %s binary"uncompressed" %s; end binary%q binary"uncompressed" binary"nothing"`, kept, again, small)
+	all.add(`x.extension.window.control pings and pongs leave the window alone (RFC 7692 §5) | `+
+		`window; send %s ping"ping" pong"pong" %s; end binary%q pong"ping" binary"nothing"`, kept, again, small)
+	all.add(`x.extension.window.text text and binary share the window (RFC 7692 §7.2) | `+
+		`window; send %s %s %s; end text%q binary"nothing" text"not"`, store("text", small), again, copyBack("text", 3, 7), small)
+	all.add(`x.extension.window.far a match further back than there was ever anything (RFC 1951 §3.2.5) | send %s %s; fail 1007 binary%q`,
+		kept, copyBack("binary", 3, len(small)+1), small)
 	for bits := 8; bits <= 15; bits++ {
 		for _, none := range []bool{false, true} {
-			all = append(all, newCase(fmt.Sprintf("x.extension.bits.%d.%t", bits, none),
-				fmt.Sprintf("the endpoint compresses with a window of %d bits, no context takeover %t (RFC 7692 §7.1)", bits, none),
-				doEchoes(2, 0, 4, func(int) []byte { return farRepeats(1<<bits + 100) }), mustEnd()).asking(pmd{noContext: none, bits: bits}))
+			all.add("x.extension.bits.%d.%t the endpoint compresses with a window of %d bits, no context takeover %t (RFC 7692 §7.1) | end", bits, none, bits, none).
+				begin(doEchoes(2, 0, 4, func(int) []byte { return farRepeats(1<<bits + 100) })).ext = []pmd{{noContext: none, bits: bits}}
 		}
 	}
 	return all
@@ -177,39 +154,34 @@ func farRepeats(dist int) []byte {
 }
 
 // deflateFrames is RSV1 and fragments with compression agreed (RFC 7692 §6).
-func deflateFrames() []Case {
-	var all []Case
-	hello := func(op byte) rxEvent { return rxMessage(op, "Hello") }
+func deflateFrames() cases {
+	var all cases
 	for _, op := range knownOpcodes {
 		for _, fin := range []bool{true, false} {
 			for rsv := range byte(8) {
-				f := frameOf(op, fin, rsv)
-				steps := legalFrame(f, false, "")
+				f, then := frameOf(op, fin, rsv), legalFrame(op, fin, rsv, false, "")
 				if rsv == 4 && (op == 1 || op == 2) {
-					f.payload = []byte(helloZ)
-					if steps = []step{mustEnd(hello(op))}; !fin {
-						steps = []step{mustBeIdle, doSend(txMore("")), mustEnd(hello(op))}
+					f = fmt.Sprintf("op%d(rsv=4)%q", op, helloZ)
+					then = fmt.Sprintf(`end %s"Hello"`, messageKind(op))
+					if !fin {
+						f, then = f+"+", `idle; send more""; `+then
 					}
 				}
-				all = append(all, newCase(fmt.Sprintf("x.extension.rsv.%d.%t.%d", op, fin, rsv), fmt.Sprintf("opcode %d, FIN %t, RSV %03b with permessage-deflate (RFC 7692 §6)", op, fin, rsv), slices.Concat([]step{doSend(f)}, steps)...))
+				all.add("x.extension.rsv.%d.%t.%d opcode %d, FIN %t, RSV %03b with permessage-deflate (RFC 7692 §6) | send %s; %s", op, fin, rsv, op, fin, rsv, f, then)
 			}
 			if op == 1 || op == 2 {
 				continue
 			}
-			all = append(all, newCase(fmt.Sprintf("x.extension.inside.%d.%t", op, fin), fmt.Sprintf("RSV1 on opcode %d, FIN %t, inside a compressed message (RFC 7692 §6.1)", op, fin), doSend(zTx(1, helloZ[:3]).part(), frameOf(op, fin, 4)), mustFail(1002)))
+			all.add("x.extension.inside.%d.%t RSV1 on opcode %d, FIN %t, inside a compressed message (RFC 7692 §6.1) | send text(rsv=4)%q+ %s; fail 1002",
+				op, fin, op, fin, helloZ[:3], frameOf(op, fin, 4))
 		}
 	}
 	for at := range len(helloZ) + 1 {
-		all = append(all, newCase(fmt.Sprintf("x.extension.split.%d", at), "a compressed message in two fragments, a ping and a pong between (RFC 7692 §6.1)", ifWindow, doSend(zTx(1, helloZ[:at]).part(), txPing("p"), txPong("q"), txMore(helloZ[at:]), zTx(1, "\xf2\x00\x11\x00\x00")), mustEnd(rxPong("p"), hello(1), hello(1))))
+		all.add("x.extension.split.%d a compressed message in two fragments, a ping and a pong between (RFC 7692 §6.1) | "+
+			`window; send text(rsv=4)%q+ ping"p" pong"q" more%q text(rsv=4)"\xf2\x00\x11\x00\x00"; end pong"p" text"Hello" text"Hello"`, at, helloZ[:at], helloZ[at:])
 	}
-	octets := octetFragments(helloZ + "?")[:len(helloZ)]
-	octets[0].rsv = 4
-	return append(all,
-		newCase("x.extension.octets", "a compressed message in fragments of a byte, empty ones among them (RFC 7692 §6.1)", doFrames(append(octets, txMore("").part(), txMore(""))...), mustEnd(hello(1))),
-		newCase("x.extension.chops", "compressed and plain messages byte by byte (RFC 7692 §6)", doChops(1, zTx(1, helloZ), txText("plain"), zTx(2, helloZ), txPing("p"), zTx(1, helloZ[:2]).part(), txMore(helloZ[2:])), mustEnd(hello(1), rxText("plain"), hello(2), rxPong("p"), hello(1))),
-		newCase("x.extension.close", "close in the middle of a compressed message (§5.4)", doSend(zTx(1, helloZ[:3]).part(), txClose(1000, "")), mustEcho(1000)),
-		newCase("x.extension.plain.fragments", "an uncompressed fragmented message between compressed ones (RFC 7692 §6)", ifWindow, doSend(zTx(1, helloZ), txText("pl").part(), txMore("ain"), zTx(1, "\xf2\x00\x11\x00\x00")), mustEnd(hello(1), rxText("plain"), hello(1))),
-		newCase("x.extension.mixed", "200 messages, every third plain, in one conversation (RFC 7692 §6)", doMixed(200), mustEnd()))
+	all.add("x.extension.mixed 200 messages, every third plain, in one conversation (RFC 7692 §6) | end").begin(doMixed(200))
+	return all
 }
 
 func doMixed(n int) step {

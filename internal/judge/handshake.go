@@ -243,8 +243,8 @@ var openResponses = []bend{
 }
 
 // handshakes is group x.handshake.
-func handshakes() []Case {
-	var all []Case
+func handshakes() cases {
+	var all cases
 	add := func(s Side, head, refuse string, open bool, bends []bend) {
 		for _, b := range bends {
 			c := newCase("x.handshake."+refuse+b.name, "opening handshake: "+b.title, doSend(txText("opened")), mustEnd(rxText("opened")))

@@ -6,12 +6,13 @@
 // judge (must…, in steps.go), over a prober (wire.go), which writes any frame, legal
 // or not, and reads strictly. The cases of Autobahn's public catalogue have its
 // numbers (catalogue.go, volume.go); those beyond it have names that begin with x.
-// (handshake.go, rules.go, limits.go, compressed.go, offers.go). A Result has two
-// grades, as Autobahn gives them: how the endpoint behaved and how the connection
-// ended. Reports are made from Results (report.go).
+// (handshake.go, rules.go, limits.go, compressed.go, offers.go). Most cases are lines
+// of text (script.go), and those that stand for themselves are in cases.txt. A Result
+// has two grades, as Autobahn gives them: how the endpoint behaved and how the
+// connection ended. Reports are made from Results (report.go).
 //
 // Nothing here uses package wsproto, so that it can contradict it. Begin reading
-// with Case and the steps of section 2 in catalogue.go.
+// with Case, script.go and the lines of section 2 in cases.txt.
 package judge
 
 import (
@@ -88,13 +89,6 @@ func newCase(id, title string, steps ...step) Case {
 }
 
 func (c Case) of(s Side) Case                    { c.side, c.only = s, true; return c }
-func (c Case) asking(ext ...pmd) Case            { c.ext = ext; return c }
-func (c Case) within(d time.Duration) Case       { c.total = d; return c }
-func (c Case) large(yes bool) Case               { c.heavy = yes; return c }
-func (c Case) early(frames ...wireFrame) Case    { c.first = frames; return c }
-func (c Case) informational() Case               { c.info = true; return c }
-func (c Case) openIf(open bool) Case             { c.open = open; return c }
-func (c Case) limited() Case                     { c.limit, c.heavy = true, true; return c }
 func (c Case) offering(offer string) Case        { c.offer = offer; return c.of(ServerSide) }
 func (c Case) answering(answer string) Case      { c.answer = answer; return c.of(ClientSide) }
 func (c Case) opening(head, refuses string) Case { c.head, c.refuses = head, refuses; return c }

@@ -38,8 +38,6 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-const exampleKey = "\x37\xfa\x21\x3d" // of RFC 6455 §5.7
-
 // TestDeflate holds the judge's own deflate against compress/flate.
 func TestDeflate(t *testing.T) {
 	for _, d := range sampleTexts() {
@@ -73,6 +71,8 @@ func TestDeflate(t *testing.T) {
 	}
 }
 
+const exampleKey = "\x37\xfa\x21\x3d" // of RFC 6455 §5.7
+
 // TestFrames holds the judge's frames against the examples of RFC 6455 §5.7.
 func TestFrames(t *testing.T) {
 	server, client := &prober{side: ServerSide}, &prober{side: ClientSide}
@@ -82,11 +82,16 @@ func TestFrames(t *testing.T) {
 		want string
 	}{
 		{client, txText("Hello"), "810548656c6c6f"},
-		{server, txText("Hello").keyed(exampleKey), "818537fa213d7f9f4d5158"},
+		{server, parseFrames(`text(key=37fa213d)"Hello"`)[0], "818537fa213d7f9f4d5158"},
 		{client, txText("Hel").part(), "010348656c"},
+		{client, parseFrames(`text"Hel"+`)[0], "010348656c"},
+		{client, parseFrames(`op11(rsv=3,form=16,length=7)"l"*2`)[0], "bb7e00076c6c"},
+		{client, parseFrames(`binary(mask=wrong,key=37fa213d)"Hello"`)[0], "828537fa213d7f9f4d5158"},
+		{client, parseFrames(`close1000"; \"\xff"`)[0], "880603e83b2022ff"},
+		{client, parseFrames(`text(rsv=4)"abc"/2`)[1], "800163"},
 		{client, txMore("lo"), "80026c6f"},
 		{client, txPing("Hello"), "890548656c6c6f"},
-		{server, txPong("Hello").keyed(exampleKey), "8a8537fa213d7f9f4d5158"},
+		{server, parseFrames(`pong(key=37fa213d)"Hello"`)[0], "8a8537fa213d7f9f4d5158"},
 	} {
 		if got := fmt.Sprintf("%x", c.p.append(nil, c.f)); got != c.want {
 			t.Errorf("frame %+v is %s, want %s", c.f, got, c.want)

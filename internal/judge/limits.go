@@ -8,37 +8,35 @@ import (
 // This file is pings, many of them, and what an endpoint may refuse as too much.
 
 // pingCases is group x.ping: pings and pongs (§5.5.2, §5.5.3).
-func pingCases() []Case {
-	var all []Case
+func pingCases() cases {
+	var all cases
 	for _, n := range []int{0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 63, 64, 124, 125} {
-		s := string(repeated("\x00\xffping", n))
-		all = append(all,
-			newCase(fmt.Sprintf("x.ping.size.%d", n), fmt.Sprintf("a ping of %d bytes (§5.5.2)", n), doSend(txPing(s)), mustEnd(rxPong(s))),
-			newCase(fmt.Sprintf("x.ping.pong.%d", n), fmt.Sprintf("a pong of %d bytes nobody asked for (§5.5.3)", n), doSend(txPong(s)), mustBeIdle, mustEnd()))
+		s := repeated("\x00\xffping", n)
+		all.add("x.ping.size.%d a ping of %d bytes (§5.5.2) | send ping%q; end pong%q", n, n, s, s)
+		all.add("x.ping.pong.%d a pong of %d bytes nobody asked for (§5.5.3) | send pong%q; idle; end", n, n, s)
 	}
-	large := func(i int) []byte { return repeated(string([]byte{byte(i)}), 100000) }
-	var sixteen, train []wireFrame
-	var pongs, trainBack []rxEvent
-	whole := ""
+	var sixteen, pongs, train, whole string
 	for i := range 16 {
 		s := fmt.Sprintf("ping %d", i)
-		sixteen, pongs = append(sixteen, txPing(s)), append(pongs, rxPong(s))
-		train, trainBack, whole = append(train, txMore(s).part(), txPong("x"), txPing(s)), append(trainBack, rxPong(s)), whole+s
+		sixteen += fmt.Sprintf("ping%q ", s)
+		pongs += fmt.Sprintf("pong%q ", s)
+		train += fmt.Sprintf(`%s%q+ pong"x" ping%q `, []string{"text", "more"}[min(i, 1)], s, s)
+		whole += s
 	}
-	train[0].op = 1
-	train = append(train, txMore("."))
-	all = append(all,
-		newCase("x.ping.sixteen", "16 pings at once, 16 pongs in order (§5.5.3)", doSend(sixteen...), mustEnd(pongs...)),
-		newCase("x.ping.train", "pings and pongs after each of 16 fragments (§5.4)", doSend(train...), mustEnd(append(trainBack, rxText(whole+"."))...)),
-		newCase("x.limit.pings", "20,000 different pings to a peer that does not read for now: pongs in order, the newest among them (§5.5.3)", doMake(20000, func(i int) []wireFrame { return []wireFrame{txPing(fmt.Sprintf("%0120d", i))} }), doNotRead, mustPongInOrder(20000), mustBeIdle, mustEnd()).openIf(true),
-		newCase("x.ping.unread", "large messages and pings to a peer that does not read for now: every echo comes (§5.5.3)",
-			doMake(40, func(i int) []wireFrame { return []wireFrame{tx(2, large(i)), txPing(fmt.Sprint(i))} }), doSend(txText("last")), doNotRead,
-			mustGetBesidePongs(41, func(i int) rxEvent {
-				if i == 40 {
-					return rxText("last")
-				}
-				return rxBinary(string(large(i)))
-			}), mustEnd()))
+	all.add("x.ping.sixteen 16 pings at once, 16 pongs in order (§5.5.3) | send %s; end %s", sixteen, pongs)
+	all.add(`x.ping.train pings and pongs after each of 16 fragments (§5.4) | send %s more"."; end %s text"%s."`, train, pongs, whole)
+	many := func(i int) []wireFrame { return []wireFrame{txPing(fmt.Sprintf("%0120d", i))} }
+	all.add("x.limit.pings 20,000 different pings to a peer that does not read for now: pongs in order, the newest among them (§5.5.3) | idle; end").
+		begin(doMake(20000, many), doNotRead, mustPongInOrder(20000)).open = true
+	large := func(i int) []byte { return repeated(string([]byte{byte(i)}), 100000) }
+	unread := func(i int) []wireFrame { return []wireFrame{tx(2, large(i)), txPing(fmt.Sprint(i))} }
+	all.add("x.ping.unread large messages and pings to a peer that does not read for now: every echo comes (§5.5.3) | end").
+		begin(doMake(40, unread), doSend(txText("last")), doNotRead, mustGetBesidePongs(41, func(i int) rxEvent {
+			if i == 40 {
+				return rxText("last")
+			}
+			return rxBinary(string(large(i)))
+		}))
 	return all
 }
 
@@ -95,7 +93,7 @@ func mustGetBesidePongs(n int, want func(i int) rxEvent) step {
 }
 
 // limitCases is group x.limit: what is long, and what depends on the endpoint's limit.
-func limitCases(limit int64) []Case {
+func limitCases(limit int64) cases {
 	train := func(n int) step { // a message of n fragments without its end
 		return doMake(n, func(i int) []wireFrame {
 			f := txMore("").part()
@@ -113,15 +111,18 @@ func limitCases(limit int64) []Case {
 		p.sendAll([]wireFrame{first, half})
 		return nil
 	}
-	return []Case{
-		newCase("x.limit.header", "one byte more than the limit is refused by the header alone (§10.4)",
-			doSend(txBinary("").inForm(64).announcing(uint64(limit)+1)), mustFail(1009)).limited(),
-		newCase("x.limit.fragments", "two fragments that together are over the limit (§10.4)", big, mustFail(1009)).limited(),
-		newCase("x.limit.inflated", "one byte more than the limit, after inflating (§10.4)", doInflateTo(limit+1), mustFail(1009)).limited().asking(pmd{bare: true}),
-		newCase("x.limit.bomb", "a message that inflates to four times the limit (§10.4)", doInflateTo(4*limit), mustFail(1009)).limited().asking(plainDeflate...),
-		newCase("x.limit.train", "a message of 1,002 fragments, all empty but the last (§5.4)", train(1001), doSend(txMore("x")), mustEnd(rxText("x"))),
-		newCase("x.limit.endless", "a message of 200,000 fragments that does not end", train(200000), mustFail(1008)).openIf(true),
+	var all cases
+	add := func(ext []pmd, title string, steps ...step) {
+		c := all.add("%s", title).begin(steps...)
+		c.limit, c.heavy, c.ext = true, true, ext
 	}
+	add(nil, "x.limit.header one byte more than the limit is refused by the header alone (§10.4) | fail 1009", doSend(txBinary("").inForm(64).announcing(uint64(limit)+1)))
+	add(nil, "x.limit.fragments two fragments that together are over the limit (§10.4) | fail 1009", big)
+	add([]pmd{{bare: true}}, "x.limit.inflated one byte more than the limit, after inflating (§10.4) | fail 1009", doInflateTo(limit+1))
+	add(plainDeflate, "x.limit.bomb a message that inflates to four times the limit (§10.4) | fail 1009", doInflateTo(4*limit))
+	all.add(`x.limit.train a message of 1,002 fragments, all empty but the last (§5.4) | send more"x"; end text"x"`).begin(train(1001))
+	all.add("x.limit.endless a message of 200,000 fragments that does not end | fail 1008").begin(train(200000)).open = true
+	return all
 }
 
 // doInflateTo sends a message of few bytes that inflates to n.

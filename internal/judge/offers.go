@@ -7,9 +7,9 @@ import "fmt"
 // offerCases offers to servers and answers to clients. The server has to take the
 // first element that it can take, to decline what is not valid and to refuse what
 // is no list; the client has to take what it offered and to refuse all else.
-func offerCases() []Case {
+func offerCases() cases {
 	talk := []step{doEchoes(1, 0, 3, func(i int) []byte { return repeated("window and context, ", 3000+i) }), mustEnd()}
-	var all []Case
+	var all cases
 	add := func(format string, from, to int) {
 		for n := from; n <= to; n++ {
 			offer := format
@@ -53,14 +53,14 @@ func offerCases() []Case {
 	return append(all, answerCases(talk)...)
 }
 
-func answerCases(talk []step) []Case {
+func answerCases(talk []step) cases {
 	either := func(p *prober) error {
 		if p.refusable {
 			return mustHangUp(p)
 		}
 		return p.play(talk)
 	}
-	var all []Case
+	var all cases
 	add := func(answer string) {
 		all = append(all, newCase(fmt.Sprintf("x.extension.answer.%d", len(all)),
 			fmt.Sprintf("the answer %q (RFC 6455 §4.1, RFC 7692 §7.1)", answer), either).answering(answer))

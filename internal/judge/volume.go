@@ -16,21 +16,22 @@ func repeated(pattern string, n int) []byte {
 }
 
 // limits is section 9.
-func limits(v Volume) []Case {
-	var all []Case
+func limits(v Volume) cases {
+	var all cases
 	for sub, op := range []byte{1, 2} {
 		pattern, kind := "BAsd7&jh23", "text"
 		if op == 2 {
 			pattern, kind = "\x00\xfe\x23\xfa\xf0", "binary"
 		}
 		add := func(group, i int, n int, about string, send func(b []byte) step) {
-			all = append(all, newCase(fmt.Sprintf("9.%d.%d", group, i+1), fmt.Sprintf("a %s message of %d bytes %s comes back (§5.2, §5.4)", kind, n, about), func(p *prober) error {
+			c := all.add("9.%d.%d a %s message of %d bytes %s comes back (§5.2, §5.4)", group, i+1, kind, n, about).begin(func(p *prober) error {
 				body := repeated(pattern, n)
 				if err := send(body)(p); err != nil {
 					return err
 				}
 				return mustEnd(rxEvent{kind: kind, data: body})(p)
-			}).within(1000*time.Second).large(n > 1<<20))
+			})
+			c.total, c.heavy = 1000*time.Second, n > 1<<20
 		}
 		for i, kib := range []int{64, 256, 1024, 4096, 8192, 16384} {
 			if v == Quick && !(op == 2 && i == 5) {
@@ -57,8 +58,8 @@ func limits(v Volume) []Case {
 			if v == Quick {
 				count = 20
 			}
-			all = append(all, newCase(fmt.Sprintf("9.%d.%d", 7+sub, i+1), fmt.Sprintf("%d %s messages of %d bytes, one at a time (§5.6)", count, kind, n),
-				doEchoes(op, 0, count, func(int) []byte { return body }), mustEnd()).within(480*time.Second))
+			all.add("9.%d.%d %d %s messages of %d bytes, one at a time (§5.6) | end", 7+sub, i+1, count, kind, n).
+				begin(doEchoes(op, 0, count, func(int) []byte { return body })).total = 480 * time.Second
 		}
 	}
 	return all
@@ -151,17 +152,17 @@ var deflateWishes = [7]struct {
 	{"in a window of 9 bits if it can, without context takeover if it can", []pmd{{noContext: true, bits: 9}, {noContext: true}, {}}}}
 
 // compression is sections 12 and 13.
-func compression(v Volume) []Case {
-	var all []Case
+func compression(v Volume) cases {
+	var all cases
 	add := func(section string, i int, about string, ext []pmd, d *sampleText) {
 		n, size := deflateSizes[i][0], deflateSizes[i][1]
 		count, cut := v.count(n), ""
 		if size > 0 {
 			cut = fmt.Sprintf(" in fragments of %d", size)
 		}
-		all = append(all, newCase(fmt.Sprintf("%s.%d", section, i+1),
-			fmt.Sprintf("%d compressed messages of %d bytes of %s%s; the endpoint compresses %s (RFC 7692 §7)", count, n, d.about, cut, about),
-			func(p *prober) error { return doEchoes(d.op, size, count, d.cutter(n))(p) }, mustEnd()).asking(ext...).within(480*time.Second))
+		c := all.add("%s.%d %d compressed messages of %d bytes of %s%s; the endpoint compresses %s (RFC 7692 §7) | end", section, i+1, count, n, d.about, cut, about).
+			begin(func(p *prober) error { return doEchoes(d.op, size, count, d.cutter(n))(p) })
+		c.ext, c.total = ext, 480*time.Second
 	}
 	for j, d := range sampleTexts() {
 		for i := range deflateSizes {

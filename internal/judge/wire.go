@@ -46,8 +46,6 @@ func txClose(code int, reason string) wireFrame {
 func (f wireFrame) part() wireFrame           { f.fin = false; return f }
 func (f wireFrame) bits(rsv byte) wireFrame   { f.rsv = rsv; return f }
 func (f wireFrame) inForm(bits int) wireFrame { f.form = bits; return f }
-func (f wireFrame) wrongMask() wireFrame      { f.badMask = true; return f }
-func (f wireFrame) keyed(k string) wireFrame  { f.key = []byte(k); return f }
 func (f wireFrame) announcing(n uint64) wireFrame {
 	f.length, f.claimed = n, true
 	return f
@@ -119,14 +117,6 @@ type rxEvent struct {
 func rxText(s string) rxEvent   { return rxEvent{kind: "text", data: []byte(s)} }
 func rxBinary(s string) rxEvent { return rxEvent{kind: "binary", data: []byte(s)} }
 func rxPong(s string) rxEvent   { return rxEvent{kind: "pong", data: []byte(s)} }
-
-// rxMessage is the echo of a message that began with this opcode.
-func rxMessage(op byte, s string) rxEvent {
-	if op == 2 {
-		return rxBinary(s)
-	}
-	return rxText(s)
-}
 
 func (e rxEvent) same(o rxEvent) bool {
 	return e.kind == o.kind && e.code == o.code && bytes.Equal(e.data, o.data)

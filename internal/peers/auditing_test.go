@@ -83,8 +83,8 @@ func auditing(t *testing.T) string {
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "| all | %d |%s\n", total, strings.Repeat(" |", len(watched)))
-	b.WriteString("\n`os/exec` starts the programs of `-exec`; `unsafe` is for the terminals of Windows and the BSDs; `embed` is the page\nfor browsers. " +
-		"internal/kit is for tests alone. There is no module, no cgo, and no net/http outside tests.\n\n## What listens, when nothing is said\n\n| mode | flags and their defaults |\n|---|---|\n")
+	b.WriteString("\n`os/exec` starts the programs of `-exec`; `unsafe` is for the terminals of Windows and the BSDs; `embed` is the page\nfor browsers, and the cases of the judge. " +
+		"internal/kit is\nfor tests alone. There is no module, no cgo, and no net/http outside tests.\n\n## What listens, when nothing is said\n\n| mode | flags and their defaults |\n|---|---|\n")
 	for _, m := range listeners {
 		b.WriteString("| " + m.Name + " | " + defaults(t, m) + " |\n")
 	}
