@@ -353,6 +353,12 @@ func (d *dump) sent(c *client, opcode string, p []byte) {
 // ended shows that a client ended its side, and notes that we ended ours.
 func (d *dump) ended(c *client, dir string) {
 	d.moved.Add(1)
+	c.protocol.opening.Lock()
+	came := !c.since.IsZero()
+	c.protocol.opening.Unlock()
+	if !came { // the program ends it before it was shown to come
+		return
+	}
 	ev := event.Event{Event: event.End, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: dir}
 	if d.shows && dir == event.In {
 		d.con.Show(&ev)
