@@ -27,19 +27,20 @@ const (
 )
 
 func appendCaptureHead(dst []byte) []byte {
-	dst = appendCaptureBlock(dst, 0x0a0d0d0a, nil, 0x1a2b3c4d, 1, ^uint32(0), ^uint32(0))
-	return appendCaptureBlock(dst, 1, nil, captureIP, 0)
+	dst = appendCaptureBlock(dst, 0x0a0d0d0a, [2][]byte{}, 0x1a2b3c4d, 1, ^uint32(0), ^uint32(0))
+	return appendCaptureBlock(dst, 1, [2][]byte{}, captureIP, 0)
 }
 
 // appendCaptureBlock appends a block of a kind: fixed fields, then data.
-func appendCaptureBlock(dst []byte, kind uint32, data []byte, fields ...uint32) []byte {
-	le, pad := binary.LittleEndian, -len(data)&3
-	n := uint32(12 + 4*len(fields) + len(data) + pad)
+func appendCaptureBlock(dst []byte, kind uint32, data [2][]byte, fields ...uint32) []byte {
+	le, size := binary.LittleEndian, len(data[0])+len(data[1])
+	pad := -size & 3
+	n := uint32(12 + 4*len(fields) + size + pad)
 	dst = le.AppendUint32(le.AppendUint32(dst, kind), n)
 	for _, v := range fields {
 		dst = le.AppendUint32(dst, v)
 	}
-	dst = append(append(dst, data...), "\x00\x00\x00"[:pad]...)
+	dst = append(append(append(dst, data[0]...), data[1]...), "\x00\x00\x00"[:pad]...)
 	return le.AppendUint32(dst, n)
 }
 
@@ -48,7 +49,7 @@ func appendCaptureBlock(dst []byte, kind uint32, data []byte, fields ...uint32) 
 func (r *Recorder) appendPacket(dst []byte, proto byte, from, to netip.AddrPort, head []byte, sumAt int, p []byte) []byte {
 	be, src, dest := binary.BigEndian, from.Addr().AsSlice(), to.Addr().AsSlice()
 	n := len(head) + len(p)
-	b := r.packet[:0]
+	b := make([]byte, 0, 40+len(head)) // all but p
 	if from.Addr().Is4() {
 		b = append(be.AppendUint16(append(b, 0x45, 0), uint16(20+n)), 0, 0, 0x40, 0, 64, proto, 0, 0) // may not be fragmented
 		b = append(append(b, src...), dest...)
@@ -58,32 +59,32 @@ func (r *Recorder) appendPacket(dst []byte, proto byte, from, to netip.AddrPort,
 		b = append(append(b, src...), dest...)
 	}
 	at := len(b)
-	b = append(append(b, head...), p...)
-	sum := checksum(sumOf(sumOf(uint32(proto)+uint32(n), src), dest), b[at:])
+	b = append(b, head...)
+	sum := checksum(sumOf(sumOf(sumOf(uint32(proto)+uint32(n), src), dest), head), p)
 	if sum == 0 && proto == protoUDP {
 		sum = 0xffff // 0 is no checksum (RFC 768)
 	}
 	be.PutUint16(b[at+sumAt:], sum)
-	r.packet = b
-	now, size := uint64(r.opt.Now().UnixMicro()), uint32(len(b))
-	return appendCaptureBlock(dst, 6, b, 0, uint32(now>>32), uint32(now), size, size)
+	now, size := uint64(r.opt.Now().UnixMicro()), uint32(len(b)+len(p))
+	return appendCaptureBlock(dst, 6, [2][]byte{b, p}, 0, uint32(now>>32), uint32(now), size, size)
 }
 
 // sumOf adds p to a sum in ones' complement (RFC 1071), checksum ends it.
 func sumOf(sum uint32, p []byte) uint32 {
-	for ; len(p) > 1; p = p[2:] {
-		sum += uint32(p[0])<<8 | uint32(p[1])
+	all := uint64(sum)
+	for ; len(p) >= 4; p = p[4:] {
+		all += uint64(binary.BigEndian.Uint32(p))
 	}
-	if len(p) > 0 {
-		sum += uint32(p[0]) << 8
+	for i, c := range p {
+		all += uint64(c) << (8 * (3 - i))
 	}
-	return sum>>16 + sum&0xffff
+	for all > 0xffff {
+		all = all>>16 + all&0xffff
+	}
+	return uint32(all)
 }
 
-func checksum(sum uint32, p []byte) uint16 {
-	sum = sumOf(sum, p)
-	return ^uint16(sum>>16 + sum&0xffff)
-}
+func checksum(sum uint32, p []byte) uint16 { return ^uint16(sumOf(sum, p)) }
 
 // addresses returns what stands in packets for the peer and for us: their own
 // addresses, and made-up ones where there are none of the same family.
@@ -125,7 +126,7 @@ func (r *Recorder) datagram(from, to netip.AddrPort, received bool, p []byte) {
 	be := binary.BigEndian
 	head := be.AppendUint16(be.AppendUint16(nil, from.Port()), to.Port())
 	head = append(be.AppendUint16(head, uint16(8+len(p))), 0, 0)
-	r.keep(func(dst []byte) []byte { return r.appendPacket(dst, protoUDP, from, to, head, 6, p) })
+	r.keep(r.appendPacket(nil, protoUDP, from, to, head, 6, p))
 }
 
 // Packets returns pc, or in a capture a socket that keeps what it receives and sends.
@@ -189,7 +190,7 @@ func (r *Recorder) KeyLog() io.Writer {
 type keyLog struct{ *Recorder }
 
 func (k keyLog) Write(line []byte) (int, error) {
-	k.keep(func(dst []byte) []byte { return appendCaptureBlock(dst, 10, line, tlsKeyLog, uint32(len(line))) })
+	k.keep(appendCaptureBlock(nil, 10, [2][]byte{line}, tlsKeyLog, uint32(len(line))))
 	return len(line), nil
 }
 
@@ -213,7 +214,7 @@ func (r *Recorder) Conn(c net.Conn, accepted bool) net.Conn {
 	k.send(client, syn, nil)
 	k.send(1-client, syn|ack, nil)
 	k.send(client, ack, nil)
-	r.Release()
+	k.flush()
 	return k
 }
 
@@ -230,6 +231,7 @@ type capturedConn struct {
 	waiting [2]int    // bytes that the other end has not confirmed
 	ended   [2]bool
 	held    []byte // read last; in TLS it yields secrets, which come first
+	packets []byte // for flush
 }
 
 func (c *capturedConn) Read(p []byte) (int, error) {
@@ -272,7 +274,7 @@ func (c *capturedConn) keep(p []byte) {
 	c.sendData(peer, c.held)
 	c.held = c.held[:0]
 	c.sendData(us, p)
-	c.r.Release()
+	c.flush()
 }
 
 func (c *capturedConn) end(from int, flag byte) {
@@ -286,16 +288,27 @@ func (c *capturedConn) end(from int, flag byte) {
 	if c.send(from, flag|ack, nil); flag == fin {
 		c.send(1-from, ack, nil)
 	}
-	c.r.Release()
+	c.flush()
 }
 
-// sendData sends p in segments, which Release writes. c.mu is held, as in send.
+// flush keeps what was sent. c.mu is held, as in all that follow.
+func (c *capturedConn) flush() {
+	if len(c.packets) > 0 {
+		c.r.keep(c.packets)
+		c.packets = c.packets[:0]
+	}
+}
+
+// sendData sends p in segments.
 func (c *capturedConn) sendData(from int, p []byte) {
 	for n := 0; len(p) > 0 && !c.ended[from]; p = p[n:] {
 		n = min(len(p), segment)
 		c.send(from, psh|ack, p[:n])
 		if c.waiting[from] += n; c.waiting[from] >= segment {
 			c.send(1-from, ack, nil)
+		}
+		if len(c.packets) >= piece {
+			c.flush()
 		}
 	}
 }
@@ -314,5 +327,5 @@ func (c *capturedConn) send(from int, flags byte, p []byte) {
 	if flags&(syn|fin) != 0 {
 		c.next[from]++
 	}
-	c.r.gather(func(dst []byte) []byte { return c.r.appendPacket(dst, protoTCP, c.ends[from], c.ends[to], head, 16, p) })
+	c.packets = c.r.appendPacket(c.packets, protoTCP, c.ends[from], c.ends[to], head, 16, p)
 }

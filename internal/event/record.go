@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -32,11 +33,14 @@ type Recorder struct {
 	out     *Stream
 	capture bool
 
-	size    int64 // below the mutex of out, as are
+	size    int64 // below the mutex of out, as is
 	stopped bool
-	packet  []byte
 	flows   atomic.Uint32 // how many have a made-up address
 }
+
+// lines are made in these, so that the mutex is held for a copy and no longer: many
+// connections wait for each other there.
+var lines = sync.Pool{New: func() any { return new([]byte) }}
 
 // NewRecorder makes the file name, or empties it: lines of JSON, or a capture if
 // name ends in .pcapng.
@@ -53,7 +57,7 @@ func NewRecorder(name string, opt RecordOptions) (*Recorder, error) {
 	}
 	r := &Recorder{opt: opt, file: f, capture: strings.HasSuffix(name, ".pcapng"), out: NewStream(f, StreamOptions{OnError: opt.OnStop})}
 	if r.capture {
-		r.keep(appendCaptureHead)
+		r.keep(appendCaptureHead(nil))
 	}
 	return r, nil
 }
@@ -73,7 +77,12 @@ func (r *Recorder) Gather(e *Event) {
 	if ev.Time.IsZero() {
 		ev.Time = r.opt.Now()
 	}
-	r.gather(func(dst []byte) []byte { return AppendJSON(dst, &ev) })
+	line := lines.Get().(*[]byte)
+	*line = AppendJSON((*line)[:0], &ev)
+	r.gather(*line)
+	if cap(*line) <= keep {
+		lines.Put(line)
+	}
 }
 
 // Release has what was gathered written.
@@ -95,30 +104,27 @@ func (r *Recorder) Close() error {
 	return errors.Join(r.out.Flush(10*time.Second), r.file.Close())
 }
 
-// keep writes what add appends.
-func (r *Recorder) keep(add func(dst []byte) []byte) {
-	r.gather(add)
+// keep writes p.
+func (r *Recorder) keep(p []byte) {
+	r.gather(p)
 	r.Release()
 }
 
-// gather has what add appends written with Release, if there is room in the file.
-func (r *Recorder) gather(add func(dst []byte) []byte) {
+// gather has p written with Release, if there is room in the file.
+func (r *Recorder) gather(p []byte) {
 	s := r.out
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.room(true) || r.stopped {
 		return
 	}
-	n := len(s.pending)
-	s.pending = add(s.pending)
-	r.size += int64(len(s.pending) - n)
-	if r.size <= r.opt.Max {
-		if len(s.pending) >= piece {
+	if r.size += int64(len(p)); r.size <= r.opt.Max {
+		if s.pending = append(s.pending, p...); len(s.pending) >= piece {
 			s.start(true)
 		}
 		return
 	}
-	s.pending, r.stopped = s.pending[:n], true
+	r.stopped = true
 	if r.opt.OnStop != nil {
 		s.mu.Unlock()
 		defer s.mu.Lock()
