@@ -77,7 +77,7 @@ func serveEcho(t *testing.T, ln net.Listener, takeover bool) {
 	s := &wsproto.Server{
 		OnMessage: func(u *wsproto.User, m wsproto.Message) { _ = u.Reply(m.Opcode, m.Data) },
 		Accept:    wsproto.AcceptOptions{ContextTakeover: takeover},
-		Config:    wsproto.Config{MaxMessage: 16 << 20},
+		Config:    judged,
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
@@ -96,7 +96,7 @@ func serveEcho(t *testing.T, ln net.Listener, takeover bool) {
 // echoClient connects to url, echoes every message and returns what it received
 // last when the connection has ended.
 func echoClient(ctx context.Context, ln *pipes, url string) (last string, err error) {
-	opt := wsproto.DialOptions{Config: wsproto.Config{MaxMessage: 16 << 20},
+	opt := wsproto.DialOptions{Config: judged,
 		NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) { return ln.dial(ctx) }}
 	c, _, err := wsproto.Dial(ctx, url, opt)
 	if err != nil {
@@ -115,10 +115,15 @@ func echoClient(ctx context.Context, ln *pipes, url string) (last string, err er
 	}
 }
 
+// judged is what both ends of this package have, who are as patient as the judge.
+var judged = wsproto.Config{MaxMessage: 16 << 20, CloseTimeout: judgeWait}
+
+const judgeWait = 30 * time.Second
+
 // judging is how this package is judged; without takeover nothing can refer to
 // earlier messages.
 func judging(cases ...string) judge.Options {
-	o := judge.Options{Cases: cases, Jobs: 16, Wait: 30 * time.Second, Limit: 16 << 20, Volume: judge.Quick}
+	o := judge.Options{Cases: cases, Jobs: 16, Wait: judgeWait, Limit: 16 << 20, Volume: judge.Quick}
 	if raceDetector {
 		o.Exclude = []string{"9.*", "12.*", "13.*"}
 	}

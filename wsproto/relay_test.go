@@ -488,7 +488,7 @@ func relayTCP(t testing.TB, cfg RelayConfig) (client, backend *net.TCPConn, end 
 	ends := make(chan RelayEnd, 1)
 	go func() { ends <- NewRelay(c, b, nil, nil, cfg).Run() }()
 	for _, nc := range []net.Conn{client, backend} {
-		nc.SetDeadline(time.Now().Add(20 * time.Second))
+		nc.SetDeadline(time.Now().Add(time.Minute))
 	}
 	return client, backend, ends
 }

@@ -209,7 +209,7 @@ func (p *foreignPeer) WantEnd() {
 		if err != nil {
 			p.t.Errorf("%s: %v: %s", p.cmd.Path, err, p.out)
 		}
-	case <-time.After(DumpPatience):
+	case <-time.After(Patience):
 		p.t.Errorf("%s does not end", p.cmd.Path)
 	}
 }
@@ -261,7 +261,7 @@ func (w *Transcript) Write(p []byte) (int, error) {
 func (w *Transcript) Want(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile("(?m)" + pattern)
-	late := time.NewTimer(DumpPatience)
+	late := time.NewTimer(Patience)
 	defer late.Stop()
 	for {
 		w.Mu.Lock()
@@ -287,5 +287,3 @@ func (w *Transcript) String() string {
 	defer w.Mu.Unlock()
 	return string(w.text)
 }
-
-const DumpPatience = 20 * time.Second

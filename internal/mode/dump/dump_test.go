@@ -714,7 +714,7 @@ func TestDumpReplySlowReader(t *testing.T) {
 	if sent >= 1<<30 {
 		t.Fatal("a gigabyte was taken whose answers nobody reads")
 	}
-	c.SetDeadline(time.Now().Add(kit.DumpPatience))
+	c.SetDeadline(time.Now().Add(kit.Patience))
 	c.Conn.(*net.TCPConn).CloseWrite()
 	if n, err := io.Copy(io.Discard, c.Conn); err != nil || n != sent {
 		t.Errorf("%d bytes sent, %d came back, %v", sent, n, err)
@@ -810,7 +810,7 @@ func TestDumpExecGroup(t *testing.T) {
 	var pid int
 	fmt.Sscan(string(b), &pid)
 	// It has been killed; that it is gone, or a zombie nobody waits for, may take a moment.
-	for deadline := time.Now().Add(kit.DumpPatience); ; runtime.Gosched() {
+	for deadline := time.Now().Add(kit.Patience); ; runtime.Gosched() {
 		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil || bytes.Contains(state, []byte(") Z ")) {
 			break

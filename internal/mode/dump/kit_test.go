@@ -61,7 +61,11 @@ func startDump(t *testing.T, change func(*cli.Env), flags ...string) *dumpTest {
 		change(env)
 	}
 	line := append([]string{"socketsrv", "-dump", "-host", "127.0.0.1", "-tcp-port", "0", "-udp-port", "0", "-ws-port", "0", "-grace", "200ms"}, flags...)
-	go func() { d.code <- cli.Table{Mode}.Run(context.Background(), line, env) }()
+	go func() {
+		code := cli.Table{Mode}.Run(context.Background(), line, env)
+		close(addrs)
+		d.code <- code
+	}()
 	all := " " + strings.Join(line, " ")
 	for _, l := range []struct {
 		name string
@@ -70,10 +74,9 @@ func startDump(t *testing.T, change func(*cli.Env), flags ...string) *dumpTest {
 		if strings.Contains(all, " -"+l.name+"-port off") || strings.Contains(all, " -no-real-sockets") {
 			continue
 		}
-		select {
-		case *l.addr = <-addrs:
-		case code := <-d.code:
-			t.Fatalf("exit %d: %s", code, d.err)
+		var listens bool
+		if *l.addr, listens = <-addrs; !listens { // it may also have ended well by now
+			t.Fatalf("exit %d: %s", <-d.code, d.err)
 		}
 	}
 	t.Cleanup(d.stop)
@@ -89,7 +92,7 @@ func (d *dumpTest) stop() {
 	d.in.Close()
 	select {
 	case <-d.code:
-	case <-time.After(kit.DumpPatience):
+	case <-time.After(kit.Patience):
 		d.t.Errorf("it does not stop: %s%s", d.out, d.err)
 	}
 }
@@ -118,7 +121,7 @@ func (d *dumpTest) end(want int) {
 		if code != want {
 			d.t.Errorf("exit %d, want %d: %s", code, want, d.err)
 		}
-	case <-time.After(kit.DumpPatience):
+	case <-time.After(kit.Patience):
 		d.t.Fatalf("it does not end: %s%s", d.out, d.err)
 	}
 }
@@ -146,7 +149,7 @@ func (d *dumpTest) dial(network string) wirePeer {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(kit.DumpPatience))
+	c.SetDeadline(time.Now().Add(kit.Patience))
 	return wirePeer{d.t, c}
 }
 
@@ -181,14 +184,14 @@ type webUser struct {
 
 func (d *dumpTest) dialWS(path string, opt wsproto.DialOptions) webUser {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), kit.DumpPatience)
+	ctx, cancel := context.WithTimeout(d.t.Context(), kit.Patience)
 	defer cancel()
 	c, _, err := wsproto.Dial(ctx, "ws://"+d.ws+path, opt)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { c.NetConn().Close() })
-	c.SetReadDeadline(time.Now().Add(kit.DumpPatience))
+	c.SetReadDeadline(time.Now().Add(kit.Patience))
 	return webUser{d.t, c}
 }
 

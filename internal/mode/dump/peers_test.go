@@ -122,7 +122,7 @@ func TestDumpTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(kit.DumpPatience))
+	c.SetDeadline(time.Now().Add(kit.Patience))
 	stream := wirePeer{t, c}
 	stream.send("hello")
 	stream.want("<hello>")
@@ -158,7 +158,7 @@ func TestDumpTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	w.SetDeadline(time.Now().Add(kit.DumpPatience))
+	w.SetDeadline(time.Now().Add(kit.Patience))
 	fmt.Fprintf(w, "GET /secure HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	wirePeer{t, w}.want("HTTP/1.1 101 ")
 	d.want(`< new WebSocket connection #0: ` + port + `:/secure\n`)
@@ -190,7 +190,7 @@ func (d *dumpTest) dialTLS() wirePeer {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(kit.DumpPatience))
+	c.SetDeadline(time.Now().Add(kit.Patience))
 	return wirePeer{d.t, c}
 }
 

@@ -94,7 +94,7 @@ func (s *dumpScreen) text() string {
 func (s *dumpScreen) want(pattern string) string {
 	s.t.Helper()
 	re := regexp.MustCompile("(?m)" + pattern)
-	for deadline := time.Now().Add(kit.DumpPatience); ; {
+	for deadline := time.Now().Add(kit.Patience); ; {
 		text := s.text()
 		if m := re.FindString(text); m != "" {
 			return m
@@ -152,7 +152,7 @@ func promptKeys(t *testing.T, program string) {
 	s.keys("0 one wrong", "C-w", "two", "C-a", "C-k", "C-y", "Enter")
 	s.want(`socketsrv> `)
 	s.keys("C-u", "send tcp 0 日本語é", "BSpace", "Left", "X", "Enter")
-	for deadline := time.Now().Add(kit.DumpPatience); !strings.Contains(s.text(), "日本X語"); {
+	for deadline := time.Now().Add(kit.Patience); !strings.Contains(s.text(), "日本X語"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("the line with wide characters:\n%s", s.text())
 		}

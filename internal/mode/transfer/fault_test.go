@@ -331,6 +331,15 @@ func TestSendCode(t *testing.T) {
 	kit.Background(t, Send, "-code", "x", "-wire", "pdu", url, path).WantEnd(cli.ExitUsage, "-code is for our format")
 }
 
+// TestSendToSilent has a receiver of which nothing is heard any more.
+func TestSendToSilent(t *testing.T) {
+	path, _ := fileOf(t, "x", 3)
+	r := against(t, Send, func(o *other) { o.accept(testBatch) }, "-timeout", "5s", "ws://relay/", path)
+	if r.Code != cli.ExitFailure || r.Took < 5*time.Second || r.Took > 10*time.Second || !strings.Contains(r.Stderr, "nothing heard for 5s") {
+		t.Errorf("the sender ends with %d after %v: %s", r.Code, r.Took, r.Stderr)
+	}
+}
+
 // TestSendToToolAtOnce has a receiver that answers as ws receive does to what it
 // cannot read.
 func TestSendToToolAtOnce(t *testing.T) {

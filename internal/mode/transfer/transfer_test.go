@@ -72,12 +72,7 @@ var relays sync.Map
 func fileOf(t *testing.T, name string, size int) (path string, content []byte) {
 	t.Helper()
 	content = make([]byte, size)
-	for i, r := 0, rand.NewChaCha8([32]byte{byte(size)}); i < size; i += 8 {
-		v := r.Uint64()
-		for j := range min(8, size-i) {
-			content[i+j] = byte(v >> (8 * j))
-		}
-	}
+	rand.NewChaCha8([32]byte{byte(size)}).Read(content)
 	path = filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, content, 0o6777); err != nil {
 		t.Fatal(err)

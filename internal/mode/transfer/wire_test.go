@@ -24,12 +24,29 @@ func TestTransferWire(t *testing.T) {
 			path, content := fileOf(t, "f"+string(rune('0'+i)), size)
 			paths, contents = append(paths, path), append(contents, content)
 		}
-		r, dir := receiver(t, url, "-ack-delay", "0")
+		r, dir := receiver(t, url, "-ack-delay", "0", "-keep") // else it only stays for a second after each
 		kit.Background(t, Send, append([]string{"-wire", format, url}, paths...)...).WantEnd(cli.ExitOK, "(?s)sent f0.*sent f1.*sent f2")
-		r.WantEnd(cli.ExitOK, "(?s)received f0.*received f1.*received f2")
+		r.Running.Stop()
+		r.WantEnd(cli.ExitSignal+15, "(?s)received f0.*received f1.*received f2")
 		for i, content := range contents {
 			wantFile(t, dir, filepath.Base(paths[i]), content)
 		}
+	}
+}
+
+// TestReceiveAnotherFromTool has a file come within the second after the answer to the
+// one before.
+func TestReceiveAnotherFromTool(t *testing.T) {
+	dir := t.TempDir()
+	r := against(t, Receive, func(o *other) {
+		for _, name := range []string{"x", "y"} {
+			o.conn.WriteMessage(wsproto.OpBinary, wiremsg.AppendFile(nil, wiremsg.PDU, wiremsg.File{Name: name, Content: []byte("abc")}))
+			<-o.in
+			time.Sleep(900 * time.Millisecond)
+		}
+	}, "ws://relay/", dir)
+	if names := strings.Join(filesIn(t, dir, ""), " "); r.Code != cli.ExitOK || names != "x y" {
+		t.Errorf("the receiver ends with %d, and there is %q: %s", r.Code, names, r.Stderr)
 	}
 }
 
