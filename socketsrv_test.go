@@ -483,7 +483,7 @@ func TestTopics(t *testing.T) {
 			t.Errorf("-help %s: exit %d, %s", topic.Name, exit, p.stdout)
 		}
 	}
-	if n := len(topics.All[0].Rows); n != 43 {
+	if n := len(topics.All[0].Rows); n != 40 {
 		t.Errorf("%d recipes", n)
 	}
 }

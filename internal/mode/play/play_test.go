@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"socketsrv/internal/kit"
+	"socketsrv/internal/talkfile"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
@@ -241,6 +242,23 @@ func TestEndless(t *testing.T) {
 		r := kit.Background(t, Mode, file(t, "c.talk", talk), "tcp://"+ln.Addr().String())
 		if code := r.Wait(); code != want {
 			t.Errorf("%q: exit %d, want %d; %.300s", talk, code, want, r.Stdout)
+		}
+	}
+}
+
+// A slowWire takes its time to close.
+type slowWire struct{ wire }
+
+func (slowWire) close(int, string) error { time.Sleep(2 * slack); return nil }
+
+// TestLate: what we do late moves what follows in a talk file, and nothing in a recording,
+// which would fall behind by each hiccup of the machine.
+func TestLate(t *testing.T) {
+	for _, talk := range []talkfile.Talk{nil, {}} {
+		due := time.Now()
+		c := &conversation{play: &play{talk: talk}, ctx: t.Context(), wire: slowWire{}, in: newInbox(), due: due}
+		if err := c.step(&talkfile.Step{Verb: talkfile.Close}); err != nil || c.due.After(due) != (talk != nil) {
+			t.Errorf("talk file %v: %v, moved by %v", talk != nil, err, c.due.Sub(due))
 		}
 	}
 }
