@@ -99,17 +99,16 @@ func (c *conn) next() bool {
 		return true
 	}
 	c.phase = atRequest
+	c.x = Exchange{}
 	if c.raw == nil {
 		return true // ReadRequest waits
 	}
-	err := c.beforeRead()
+	err := c.raw.Read(c.tryRead)
 	if err == nil {
-		c.release()
-		c.x = Exchange{}
-		if err = c.raw.Read(c.tryRead); err == nil {
-			err = c.readErr
-		}
-		c.acquire()
+		err = c.readErr
+	}
+	c.acquire()
+	if c.broken == nil {
 		err = c.afterRead(c.br.Buffered(), err)
 	}
 	if err != nil {
@@ -118,20 +117,22 @@ func (c *conn) next() bool {
 	return err == nil
 }
 
-// readRaw reads what there is into a fresh buffer, or gives that back.
+// readRaw reads what there is, or makes ready to wait, without a buffer.
 func (c *conn) readRaw(fd uintptr) bool {
-	c.br = readers.get()
-	c.br.Reset(c)
+	c.acquire()
 	c.fd = fd
 	_, c.readErr = c.br.Peek(1)
 	c.fd = notFD
-	if c.readErr == rawio.ErrAgain {
-		c.br.Reset(nil)
-		readers.put(c.br)
-		c.br = nil
-		return false
+	if c.readErr != rawio.ErrAgain {
+		return true
 	}
-	return true
+	if !c.waiting.Load() {
+		if c.readErr = c.beforeRead(); c.readErr != nil {
+			return true
+		}
+	}
+	c.release()
+	return false
 }
 
 // exchange serves one request and reports whether another may follow.

@@ -399,6 +399,9 @@ func (o *opener) stream(proto string, at endpoint) (net.Listener, error) {
 	if o.secure != nil {
 		announced = cmp.Or(overTLS[proto], proto)
 	}
+	if proto == "http" {
+		accept.Deferred(ln)
+	}
 	o.opened(announced, ln.Addr(), ln.Close)
 	if o.serving.ProxyProtocol {
 		ln = accept.Named(o.bounded(proto, ln), cmp.Or(o.serving.HandshakeTimeout, tlsconf.HandshakeTimeout), o.con.Error)
