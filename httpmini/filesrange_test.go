@@ -1,7 +1,6 @@
 package httpmini
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -434,51 +432,11 @@ func compare(t *testing.T, theirs, ours, other string) {
 func TestFilesAgainstNginx(t *testing.T) { warmAndCold(t, testFilesAgainstNginx) }
 
 func testFilesAgainstNginx(t *testing.T) {
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		nginx = "/usr/sbin/nginx"
-	}
-	if _, err := os.Stat(nginx); err != nil {
-		t.Skip("nginx is not installed")
-	}
 	root := plant(t, comparedFiles)
-	dir, err := os.MkdirTemp("", "nginx")
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	must(t, os.Chmod(dir, 0o755))
 	for d := root.Name(); len(d) > len(os.TempDir()); d = filepath.Dir(d) {
 		os.Chmod(d, 0o755) // its worker is another user
 	}
-	sock := filepath.Join(dir, "sock")
-	conf := strings.NewReplacer("{dir}", dir, "{root}", root.Name(), "{sock}", sock).Replace(`daemon off; master_process off; pid {dir}/pid; error_log {dir}/err;
-events {} http { access_log off; sendfile on; default_type application/octet-stream;
-client_body_temp_path {dir}/a; proxy_temp_path {dir}/b; fastcgi_temp_path {dir}/c; uwsgi_temp_path {dir}/d; scgi_temp_path {dir}/e;
-server { listen unix:{sock}; root {root}; } }`)
-	must(t, os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o644))
-	var said bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), nginx, "-p", dir, "-c", filepath.Join(dir, "conf"))
-	cmd.Stdout, cmd.Stderr = &said, &said
-	must(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
-	})
-	for {
-		c, err := net.Dial("unix", sock)
-		if err == nil {
-			c.Close()
-			break
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("nginx: %v: %s", err, said.String())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	compare(t, "nginx", serveFiles(t, &Files{Root: root}, nil), bridge(t, sock))
+	compare(t, "nginx", serveFiles(t, &Files{Root: root}, nil), bridge(t, startNginx(t, "sendfile on; root "+root.Name()+";")))
 }
 
 // bridge makes a Unix socket reachable at a TCP address.

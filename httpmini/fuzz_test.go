@@ -139,18 +139,26 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-func FuzzReadRequest(f *testing.F) {
+// requestSeeds are what FuzzReadRequest begins with.
+func requestSeeds() (seeds [][]byte) {
 	for _, tt := range requestVectors {
-		f.Add([]byte(tt.wire + "GET /next"))
+		seeds = append(seeds, []byte(tt.wire+"GET /next"))
 	}
 	for _, tt := range serverCases {
 		if len(tt.wire) < 10000 {
-			f.Add([]byte(tt.wire))
+			seeds = append(seeds, []byte(tt.wire))
 		}
 	}
-	f.Add([]byte("CONNECT [::1]:80 HTTP/1.1\r\nHost: a\r\n\r\n"))
+	seeds = append(seeds, []byte("CONNECT [::1]:80 HTTP/1.1\r\nHost: a\r\n\r\n"))
 	for _, d := range differences {
-		f.Add([]byte(d.example))
+		seeds = append(seeds, []byte(d.example))
+	}
+	return seeds
+}
+
+func FuzzReadRequest(f *testing.F) {
+	for _, seed := range requestSeeds() {
+		f.Add(seed)
 	}
 	f.Fuzz(compareRequest)
 }
