@@ -35,7 +35,7 @@ type parser struct {
 // Parse reads a talk file. The error is an *Error.
 func Parse(src []byte) (Talk, error) {
 	if len(src) > MaxFile {
-		return nil, &Error{1, 0, fmt.Errorf("a talk file has at most %d bytes", MaxFile)}
+		return nil, &Error{1, 1, fmt.Errorf("a talk file has at most %d bytes", MaxFile)}
 	}
 	p := &parser{rest: strings.TrimPrefix(string(src), "\ufeff"), groups: -1}
 	steps, err := p.steps("")
@@ -72,7 +72,7 @@ func (t text) word() (word, rest text) {
 // next is the next line, without blanks before it. ok is false at the end.
 func (p *parser) next() (t text, ok bool) {
 	if p.rest == "" {
-		return text{"", p.line, 0}, false
+		return text{}, false
 	}
 	line, rest, _ := strings.Cut(p.rest, "\n")
 	p.rest = rest
@@ -87,7 +87,7 @@ func (p *parser) steps(end string) (steps []Step, err error) {
 		t, ok := p.next()
 		switch {
 		case !ok && end == "done":
-			return nil, t.fail("a repeat has no done")
+			return nil, errNoDone
 		case !ok, end == "block" && t.string == "":
 			return steps, nil
 		case !utf8.ValidString(t.string):
@@ -117,12 +117,14 @@ func validLen(s string) int {
 	return len(s)
 }
 
+var errNoDone = errors.New("the file ended") // of a repeat, which says where it began
+
 var errVerb = errors.New("want > < <~ wait within close end reset raw split on every repeat done, or # and a remark")
 
 // step reads a line and what belongs to it.
 func (p *parser) step(t text, inBlock bool) (s Step, err error) {
 	word, rest := t.word()
-	s.Line = t.line
+	s.Line, s.Column = t.line, t.column
 	switch word.string {
 	case ">":
 		s.Verb = Send
@@ -407,7 +409,7 @@ func (p *parser) every(s *Step, t text) (err error) {
 	groups := p.groups
 	p.groups = -1 // which would be another's by then
 	defer func() { p.groups = groups }()
-	s.Body = []Step{{Line: s.Line}}
+	s.Body = []Step{{Line: s.Line, Column: s.Column}}
 	return p.payload(&s.Body[0], message)
 }
 
@@ -425,8 +427,12 @@ func (p *parser) repeat(s *Step, t text) (err error) {
 		return t.fail("at most %d repeats within each other", maxDepth)
 	}
 	defer func() { p.depth-- }()
-	if s.Body, err = p.steps("done"); err == nil && len(s.Body) == 0 {
-		err = t.fail("want lines to repeat")
+	s.Body, err = p.steps("done")
+	switch {
+	case err == errNoDone:
+		return t.fail("this repeat has no done")
+	case err == nil && len(s.Body) == 0:
+		return t.fail("want lines to repeat")
 	}
 	return err
 }

@@ -51,8 +51,8 @@ const (
 // A Step is a line of a conversation, or a block of lines. Those of its fields that a
 // Verb does not name are zero.
 type Step struct {
-	Line int // in the file, from 1
-	Verb Verb
+	Line, Column int // in the file, from 1; the column of a recording is 0
+	Verb         Verb
 
 	Kind    Kind
 	Payload Payload

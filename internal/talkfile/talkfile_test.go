@@ -34,7 +34,7 @@ var lines = []string{
 // without has steps without what differs between two files that say the same.
 func without(steps []Step) []Step {
 	for i := range steps {
-		steps[i].Line, steps[i].RE, steps[i].Lines = 0, nil, nil
+		steps[i].Line, steps[i].Column, steps[i].RE, steps[i].Lines = 0, 0, nil, nil
 		without(steps[i].Body)
 	}
 	return steps
@@ -103,13 +103,13 @@ func TestMistakes(t *testing.T) {
 		"every 1us > b":                          "1:7: want at least 1ms",
 		"repeat\n> a\ndone":                      "1:7: want a number from 1",
 		"repeat 2\ndone":                         "1:8: want lines to repeat",
-		"repeat 2\n> a":                          "2: a repeat has no done",
+		"repeat 2\n> a":                          "1:8: this repeat has no done",
 		"repeat 2\non ~ a\n> b\n\ndone":          "2:4: on and every hold to the end, and cannot be repeated",
 		"> \xff":                                 "1:3: not UTF-8",
 		"> ping " + strings.Repeat("x", 126):     "1:8: 126 bytes: a control frame",
 		strings.Repeat("every 1s > a\n", 65):     "65:7: at most 64",
 		strings.Repeat("repeat 1\n", 9):          "9:8: at most 8 repeats",
-		strings.Repeat("\n", MaxFile+1):          "1: a talk file has at most",
+		strings.Repeat("\n", MaxFile+1):          "1:1: a talk file has at most",
 		"done":                                   "1:1: want >",
 	} {
 		_, err := Parse([]byte(src))
@@ -169,8 +169,8 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) {
 		talk, err := Parse(src)
 		if err != nil {
-			if e, ok := errors.AsType[*Error](err); !ok || e.Line == 0 {
-				t.Errorf("%q: %v is an error without a line", src, err)
+			if e, ok := errors.AsType[*Error](err); !ok || e.Line == 0 || e.Column == 0 {
+				t.Errorf("%q: %v is an error without a place", src, err)
 			}
 			return
 		}

@@ -272,7 +272,7 @@ func (p *play) fits(s *talkfile.Step) error {
 	if what == "" {
 		return nil
 	}
-	return p.inFile(&talkfile.Error{Line: s.Line, Err: errors.New(what)})
+	return p.inFile(&talkfile.Error{Line: s.Line, Column: s.Column, Err: errors.New(what)})
 }
 
 func (p *play) isWebSocket() bool { return p.proto == "ws" || p.proto == "wss" }

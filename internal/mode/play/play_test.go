@@ -182,10 +182,10 @@ func TestRefused(t *testing.T) {
 		exit int
 		want string
 	}{
-		{"FILE ws://127.0.0.1:1", 26, `FILE:2: text on a WebSocket is UTF-8`},
-		{"PING tcp://127.0.0.1:1", 26, `PING:1: only a WebSocket has pings`},
-		{"CLOSE tcp://127.0.0.1:1", 26, `CLOSE:2: only a WebSocket has Close frames`},
-		{"END udp://127.0.0.1:1", 26, `END:1: datagrams are not cut and have no end`},
+		{"FILE ws://127.0.0.1:1", 26, `FILE:2:1: text on a WebSocket is UTF-8`},
+		{"PING tcp://127.0.0.1:1", 26, `PING:1:1: only a WebSocket has pings`},
+		{"CLOSE tcp://127.0.0.1:1", 26, `CLOSE:2:1: only a WebSocket has Close frames`},
+		{"END udp://127.0.0.1:1", 26, `END:1:1: datagrams are not cut and have no end`},
 		{"BAD tcp://127.0.0.1:1", 26, `BAD:1:3: no match before has a group 1`},
 		{rec + " tcp://127.0.0.1:1", 26, `r\.jsonl:2: no connection with a message`},
 		{"CAPTURE tcp://127.0.0.1:1", 26, `CAPTURE:1: a capture cannot be played`},
