@@ -116,9 +116,10 @@ func deflateWindows() cases {
 		return fmt.Sprintf("%s(rsv=4)%q", op, deflated(func(w *bitWriter) { w.open(0); w.match(n, dist); w.shut() }))
 	}
 	var all cases
+	storedNoise, echoedNoise := store("binary", string(noise)), fmt.Sprintf("binary%q", noise)
 	for _, dist := range []int{3, 257, 4096, 32767, 32768} {
-		all.add("x.extension.window.%d a match %d bytes back, in the message before (RFC 7692 §7.2.3.2) | window; send %s %s; end binary%q binary%q",
-			dist, dist, store("binary", string(noise)), copyBack("binary", 3, dist), noise, noise[40000-dist:][:3])
+		all.add("x.extension.window.%d a match %d bytes back, in the message before (RFC 7692 §7.2.3.2) | window; send %s %s; end %s binary%q",
+			dist, dist, storedNoise, copyBack("binary", 3, dist), echoedNoise, noise[40000-dist:][:3])
 	}
 	const small = "nothing but noise! "
 	kept, again := store("binary", small), copyBack("binary", 7, len(small))

@@ -158,15 +158,34 @@ func Select(side Side, o Options) []Case {
 	if limit == 0 {
 		limit = 16 << 20
 	}
-	numbered := slices.Concat(framing(), texts(), closing(), limits(o.Volume), compression(o.Volume))
-	sort.Slice(numbered, func(i, j int) bool { return slices.Compare(numbers(numbered[i].ID), numbers(numbered[j].ID)) < 0 })
-	all := slices.Concat(numbered, handshakes(), frameCases(), closeCases(), streamCases(), textCases(), pingCases(), limitCases(limit), deflateCases(), offerCases())
+	all := slices.Clone(everyCase(o.Volume, limit))
 	if len(o.Cases) == 0 {
 		o.Cases = []string{"*", "x.*"}
 	}
 	return slices.DeleteFunc(all, func(c Case) bool {
 		return c.only && c.side != side || !matches(o.Cases, c.ID) || matches(o.Exclude, c.ID)
 	})
+}
+
+// built is what everyCase built last: a run asks for the same cases more than once.
+var built struct {
+	sync.Mutex
+	volume Volume
+	limit  int64
+	cases  []Case
+}
+
+// everyCase is the cases for both sides, in order, those with numbers first.
+func everyCase(v Volume, limit int64) []Case {
+	built.Lock()
+	defer built.Unlock()
+	if built.cases == nil || built.volume != v || built.limit != limit {
+		numbered := slices.Concat(framing(), texts(), closing(), limits(v), compression(v))
+		sort.Slice(numbered, func(i, j int) bool { return slices.Compare(numbers(numbered[i].ID), numbers(numbered[j].ID)) < 0 })
+		built.volume, built.limit = v, limit
+		built.cases = slices.Concat(numbered, handshakes(), frameCases(), closeCases(), streamCases(), textCases(), pingCases(), limitCases(limit), deflateCases(), offerCases())
+	}
+	return built.cases
 }
 
 // numbers is the parts of a case's number.

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -102,5 +103,20 @@ func TestFrames(t *testing.T) {
 	}
 	if got := fmt.Sprintf("%x", client.append(nil, tx(2, make([]byte, 65536)))[:10]); got != "827f0000000000010000" {
 		t.Errorf("64 KiB begin %s, want 827f0000000000010000", got)
+	}
+}
+
+// TestInflateAgain plays a case twice, as it is for the second of two clients.
+func TestInflateAgain(t *testing.T) {
+	act := doInflateTo(775)
+	for n := range 2 {
+		p := &prober{side: ClientSide}
+		p.changed = sync.NewCond(&p.mu)
+		act(p)
+		f := p.queue[0]
+		got, err := (&inflater{window: 32768}).message(f[2:])
+		if len(got) != 775 || err != nil {
+			t.Errorf("time %d: inflates to %d bytes, %v; want 775", n+1, len(got), err)
+		}
 	}
 }

@@ -131,10 +131,10 @@ func doInflateTo(n int64) step {
 		w := &bitWriter{}
 		w.open(0)
 		w.symbol(0)
-		for n--; n >= 258; n -= 258 {
+		for range (n - 1) / 258 {
 			w.match(258, 1)
 		}
-		for ; n > 0; n-- {
+		for range (n - 1) % 258 {
 			w.symbol(0)
 		}
 		w.shut()

@@ -41,7 +41,7 @@ func legalFrame(op byte, fin bool, rsv byte, inside bool, begun string) string {
 	case op == 10 && inside:
 		return unfinished
 	}
-	return frameEnd(op, "body", bad)
+	return frameEnd(op, `"body"`, bad)
 }
 
 // messageKind is what a message that began with this opcode is called.
@@ -81,12 +81,12 @@ func maskCases() cases {
 			if op >= 8 && size > 125 {
 				continue
 			}
-			payload := string(repeated("m", size))
+			f := fmt.Sprintf(`op%d(mask=wrong)"m"*%d`, op, size)
 			if op == 8 && size > 0 {
-				payload = "\x03\xe8ok"
+				f = `close1000(mask=wrong)"ok"`
 			}
-			all.add("x.mask.wrong.%d.%d opcode %d of %d bytes, masked as the other side masks (§5.1) | send %s; send op%d(mask=wrong)%q; fail 1002",
-				op, size, op, size, before(op), op, payload)
+			all.add("x.mask.wrong.%d.%d opcode %d of %d bytes, masked as the other side masks (§5.1) | send %s; send %s; fail 1002",
+				op, size, op, size, before(op), f)
 		}
 	}
 	for i, key := range []string{"00000000", "ffffffff", "00000001", "80000000"} {
@@ -113,13 +113,17 @@ func lengthCases() cases {
 			{7, 0, true}, {7, 2, true}, {7, 125, true}, {16, 0, false}, {16, 2, false}, {16, 125, false}, {16, 126, true}, {16, 65535, true},
 			{64, 0, false}, {64, 125, false}, {64, 126, false}, {64, 65535, false}, {64, 65536, true},
 		} {
-			body := string(repeated("n", c.n))
+			name, body := fmt.Sprintf("op%d", op), fmt.Sprintf(`"n"*%d`, c.n)
 			if op == 8 && c.n >= 2 {
-				body = "\x03\xe8" + body[2:]
+				name, body = "close1000", fmt.Sprintf(`"n"*%d`, c.n-2)
 			}
 			bad := !c.ok || op >= 8 && c.n > 125
-			all.add("x.length.form.%d.%d.%d opcode %d with %d bytes announced in %d bits (§5.2, §5.5) | send %s; send op%d(form=%d)%q; %s",
-				op, c.form, c.n, op, c.n, c.form, before(op), op, c.form, body, frameEnd(op, body, bad)).open = !c.ok && (op < 8 || c.n <= 125)
+			end := frameEnd(op, body, bad)
+			if op == 8 && c.n == 0 && !bad {
+				end = "echo 0"
+			}
+			all.add("x.length.form.%d.%d.%d opcode %d with %d bytes announced in %d bits (§5.2, §5.5) | send %s; send %s(form=%d)%s; %s",
+				op, c.form, c.n, op, c.n, c.form, before(op), name, c.form, body, end).open = !c.ok && (op < 8 || c.n <= 125)
 		}
 		for i, n := range []uint64{1 << 63, 1<<64 - 1, 1<<63 | 5, 1<<63 - 1, 1 << 62, 1 << 32, 1<<32 + 5} {
 			codes := "1009"
@@ -143,19 +147,17 @@ func before(op byte) string {
 	return ""
 }
 
-// frameEnd is what must follow a frame with this body.
+// frameEnd is what must follow a frame with this body, which is quoted.
 func frameEnd(op byte, body string, bad bool) string {
 	switch {
 	case bad:
 		return "fail 1002"
 	case op < 8:
-		return fmt.Sprintf("end %s%q", messageKind(op), body)
-	case op == 8 && body == "":
-		return "echo 0"
+		return "end " + messageKind(op) + body
 	case op == 8:
 		return "echo 1000"
 	case op == 9:
-		return fmt.Sprintf("end pong%q", body)
+		return "end pong" + body
 	}
 	return "end"
 }
