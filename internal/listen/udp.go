@@ -245,19 +245,6 @@ func (d *Datagrams) Serve(buf []byte, each func(p []byte, from Source, why error
 	}
 }
 
-// A packetReader reads datagrams with the flags that say whether they may be
-// answered.
-type packetReader struct{ *Datagrams }
-
-// NewPacketReader is NewDatagrams for a caller that answers by itself.
-func NewPacketReader(conn *net.UDPConn) *packetReader { return &packetReader{NewDatagrams(conn)} }
-
-// Read returns the next datagram's length and source, and whether it may be answered.
-func (r *packetReader) Read(p []byte) (n int, from netip.AddrPort, may bool, err error) {
-	n, source, why, err := r.Datagrams.Read(p)
-	return n, source.AddrPort, why == nil, err
-}
-
 // GoesOn reports whether a UDP socket works on after the error: one that tells
 // of an earlier answer that did not arrive, or that a buffer was full.
 func GoesOn(err error) bool {
