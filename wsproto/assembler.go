@@ -330,6 +330,11 @@ func (a *Assembler) release() {
 // midMessage reports whether the end of the stream would cut a message or frame.
 func (a *Assembler) midMessage() bool { return a.left > 0 || a.message != 0 }
 
+// idle reports whether another Assembler would do as well.
+func (a *Assembler) idle() bool {
+	return !a.midMessage() && a.buf == nil && !a.misled && a.earned < inPlace
+}
+
 // unfinished tells of a message whose last frame has not come.
 func (a *Assembler) unfinished() (cut bool, begun string) {
 	if a.message != 0 && !a.deflated {

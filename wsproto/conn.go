@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -64,14 +65,31 @@ const (
 // may be called from any goroutine. Only a reader sees what the peer does, so a
 // Conn must be read for pings to be answered and for Close to end politely.
 type Conn struct {
-	nc   net.Conn
-	raw  syscall.RawConn // nil where waiting needs a buffer: TLS, pipes, some systems
-	role Role
-	cfg  *Config
-	ag   Agreement
+	nc      net.Conn
+	raw     syscall.RawConn // nil where waiting needs a buffer: TLS, pipes, some systems
+	cfg     *Config
+	ag      Agreement
+	deflate *Deflate // nil: permessage-deflate was not agreed on
 
 	// Of the goroutine that reads.
-	reading bool // guarded by out.mu: a Mutex would hide from testing/synctest that somebody waits
+	*input
+	ended error // why nothing more will be read
+
+	out      outbox
+	dead     atomic.Pointer[error] // why abort was called
+	heard    atomic.Uint32         // counts reads that brought something
+	messages atomic.Uint32         // counts messages read, if Config.IdleTimeout is set
+	closed   atomic.Bool           // Close was called
+	role     Role
+	reading  bool // guarded by out.mu: a Mutex would hide from testing/synctest that somebody waits
+	late     bool // slow runs
+	alive    *keepalive
+	slow     *time.Timer // runs while a message is incomplete, if Config.MessageTimeout is set
+	inLoop
+}
+
+// An input is what a Conn needs to read. One that waits in a loop has none.
+type input struct {
 	asm     Assembler
 	in      *block             // what p is a part of, if it is borrowed
 	p       []byte             // input not yet looked at
@@ -79,20 +97,9 @@ type Conn struct {
 	whole   []byte             // the last message and room for a header before it, if our buffers hold that
 	inFrame bool               // asm has a frame whose payload is not complete
 	size    int                // of the next read where the buffer is held
-	ended   error              // why nothing more will be read
 	stream  *messageReader     // of the message that NextReader began
 	stepped error              // the outcome of readStep
 	step    func(fd uintptr) bool
-
-	out      outbox
-	dead     atomic.Pointer[error] // why abort was called
-	heard    atomic.Uint32         // counts reads that brought something
-	messages atomic.Uint32         // counts messages read, if Config.IdleTimeout is set
-	closed   atomic.Bool           // Close was called
-	late     bool                  // slow runs
-	alive    *keepalive
-	slow     *time.Timer // runs while a message is incomplete, if Config.MessageTimeout is set
-	inLoop
 }
 
 // NewConn returns the Conn for a stream on which the opening handshake has been
@@ -107,15 +114,27 @@ func NewConn(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg Config) 
 func (c *Conn) init(nc net.Conn, buffered []byte, role Role, ag Agreement, cfg *Config) {
 	c.nc, c.role, c.ag, c.cfg = nc, role, ag, cfg
 	c.raw = rawio.Socket(nc)
-	c.size = plainReadSize
-	c.asm = Assembler{Role: role, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments, Memory: cfg.Memory, Lenient: cfg.Lenient}
 	if ag.Deflate != nil {
-		c.asm.Deflate = newDeflate(role, *ag.Deflate)
+		c.deflate = newDeflate(role, *ag.Deflate)
 	}
+	c.borrow()
+	c.size = plainReadSize
 	if len(buffered) > 0 {
 		c.in = getBlock(len(buffered))
 		c.in.b = append(c.in.b, buffered...)
 		c.p = c.in.b
+	}
+}
+
+// inputs are those that no Conn needs.
+var inputs = sync.Pool{New: func() any { return new(input) }}
+
+// borrow gives c an input unless it has one.
+func (c *Conn) borrow() {
+	if c.input == nil {
+		cfg := c.cfg
+		c.input = inputs.Get().(*input)
+		c.asm = Assembler{Role: c.role, Deflate: c.deflate, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments, Memory: cfg.Memory, Lenient: cfg.Lenient}
 	}
 }
 
@@ -342,7 +361,7 @@ func (c *Conn) fail(err error) {
 	if dead := c.dead.Load(); dead != nil {
 		err = *dead
 	}
-	if errors.Is(err, io.EOF) && (c.inFrame || len(c.p) > 0 || c.asm.midMessage()) {
+	if c.input != nil && errors.Is(err, io.EOF) && (c.inFrame || len(c.p) > 0 || c.asm.midMessage()) {
 		err = cutError{}
 	}
 	c.ended = err
@@ -438,6 +457,9 @@ func (c *Conn) took(dst []byte, n, got int) {
 // giveBack returns the borrowed buffers; a header cut by the end of the input
 // is kept.
 func (c *Conn) giveBack() {
+	if c.input == nil {
+		return
+	}
 	if c.in != nil {
 		c.p = c.rest[:copy(c.rest[:], c.p)]
 		putBlock(c.in)

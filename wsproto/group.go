@@ -154,7 +154,7 @@ func (g *Group) deliver(u *User, b *batch) (missed int) {
 		limit = DefaultQueue
 	}
 	skip := g.ExcludeSender && slices.Contains(b.senders, u)
-	d := u.conn.asm.Deflate
+	d := u.conn.deflate
 	if !skip && (d == nil || d.shares()) && u.conn.cfg.Tap == nil {
 		f := &b.plain
 		if d != nil {

@@ -435,6 +435,16 @@ func (c *Conn) keep() {
 	putBlock(c.in)
 	c.in = nil
 	c.asm.release()
+	c.lend()
+}
+
+// lend gives c's input to others if there is nothing in it that c will need.
+func (c *Conn) lend() {
+	if len(c.p) == 0 && !c.inFrame && c.asm.idle() {
+		c.p, c.whole = nil, nil
+		inputs.Put(c.input)
+		c.input = nil
+	}
 }
 
 // pump writes what the socket takes of what waits. The caller holds outbox.mu.
@@ -583,9 +593,10 @@ func (c *Conn) close() {
 	}
 	o.wake()
 	o.mu.Unlock()
-	c.p = nil
-	putBlock(c.in)
-	c.in = nil
-	c.asm.drop()
+	if c.input != nil {
+		putBlock(c.in)
+		c.asm.drop()
+		c.input = nil
+	}
 	c.owner.gone()
 }

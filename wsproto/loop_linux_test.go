@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -444,5 +445,26 @@ func TestPeerOf(t *testing.T) {
 				t.Errorf("at most %d: PeerOf = %d, want %d", most, got, tt.want)
 			}
 		}
+	}
+}
+
+// TestIdleUserIsSmall: what a user costs that waits is the struct, for the most part. A
+// field that it needs only while it is heard belongs to input.
+func TestIdleUserIsSmall(t *testing.T) {
+	const class = 352 // of the allocator; the next one is 384
+	if size := reflect.TypeFor[User]().Size(); size > class {
+		t.Errorf("a User has %d bytes, more than %d", size, class)
+	}
+	c := &Conn{cfg: new(Config)}
+	c.borrow()
+	c.lend()
+	if c.input != nil {
+		t.Error("a connection that waits between two messages keeps its input")
+	}
+	c.borrow()
+	c.p = []byte{bitFin | byte(OpText)}
+	c.lend()
+	if c.input == nil {
+		t.Error("a connection that has a part of a header gives its input away")
 	}
 }

@@ -21,19 +21,19 @@ type outbox struct {
 	ahead    []piece    // what goes out before buf
 	held     int        // bytes in ahead
 	buf      *block     // frames in order; nil when there are none
+	err      error      // of the stream: nothing can be sent any more
+	pongs    int32      // pongs in buf
+	frames   int32      // frames in buf
+	lastPong int32      // where in buf the last frame begins if it is a pong; else -1
 	writing  bool       // somebody is writing what was taken
 	closing  bool       // a Close frame is in buf or sent
 	open     bool       // a message of NextWriter is not ended
-	err      error      // of the stream: nothing can be sent any more
-	pongs    int        // pongs in buf
-	frames   int        // frames in buf
-	lastPong int        // where in buf the last frame begins if it is a pong; else -1
 
 	// In a loop.
 	blocked  bool        // the socket takes no more: what waits is ahead
-	full     atomic.Bool // so much is blocked that nothing more is read
 	deaf     bool        // nothing more is read in any case
 	stalling bool        // stall runs
+	full     atomic.Bool // so much is blocked that nothing more is read
 	moved    int         // bytes that the peer took since stall was set
 	stall    *time.Timer
 
@@ -145,7 +145,7 @@ func (c *Conn) writeLocked(op Opcode, p []byte, now bool) error {
 		return ErrMessageOpen
 	}
 	h := Header{Fin: true, Opcode: op}
-	if z, err := c.deflate(p); err != nil {
+	if z, err := c.deflated(p); err != nil {
 		return err
 	} else if z != nil {
 		defer putBlock(z)
@@ -171,9 +171,9 @@ func (c *Conn) writeLocked(op Opcode, p []byte, now bool) error {
 	return nil
 }
 
-// deflate returns p compressed, in a block of its own, or nil if p goes as it is.
-func (c *Conn) deflate(p []byte) (*block, error) {
-	d := c.asm.Deflate
+// deflated returns p compressed, in a block of its own, or nil if p goes as it is.
+func (c *Conn) deflated(p []byte) (*block, error) {
+	d := c.deflate
 	if d == nil || !d.wants(len(p)) {
 		return nil, nil
 	}
@@ -217,7 +217,7 @@ func (c *Conn) queue(h Header, p []byte) {
 	o.lastPong = -1
 	if h.Opcode == OpPong {
 		o.pongs++
-		o.lastPong = len(o.buf.b)
+		o.lastPong = int32(len(o.buf.b))
 	}
 	b := AppendHeader(o.buf.b, h)
 	n := len(b)
@@ -287,7 +287,7 @@ func (c *Conn) post(op Opcode, p []byte, limit int) error {
 	}
 	h := Header{Fin: true, Opcode: op}
 	if !op.IsControl() {
-		if z, err := c.deflate(p); err != nil {
+		if z, err := c.deflated(p); err != nil {
 			return err
 		} else if z != nil {
 			defer putBlock(z)
@@ -360,7 +360,7 @@ func (c *Conn) drain(w piece) {
 // frameInPlace returns the frame of p if that is the message last read, sent on by
 // the goroutine that reads, and so lies in a buffer with room for the header.
 func (c *Conn) frameInPlace(h Header, p []byte, now bool) []byte {
-	if now || len(p) < inPlace || len(c.whole) < len(p) {
+	if now || len(p) < inPlace || c.input == nil || len(c.whole) < len(p) {
 		return nil
 	}
 	at := len(c.whole) - len(p)

@@ -54,7 +54,7 @@ func (s *Server) admit(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	u := &User{server: s, since: time.Now()}
+	u := &User{server: s, since: time.Now().UnixNano()}
 	u.phase.Store(opening)
 	c, sk := &u.conn, sockOf(nc)
 	c.nc, c.cfg = nc, &s.Config
@@ -132,6 +132,7 @@ func (u *User) turn(r *runner, events uint32) (goesOn, pause bool) {
 			return goesOn, false
 		}
 	case open:
+		u.conn.borrow()
 		u.hear(r, events)
 	case lingering:
 		return u.drop(r), false
@@ -159,7 +160,7 @@ func (u *User) open(r *runner) bool {
 		return u.pass(b[:n], s.http)
 	}
 	req.Conn = c.nc
-	res, ag, err := s.judgeSafely(req, c.nc.RemoteAddr())
+	res, ag, err := s.judgeSafely(req)
 	if err != nil {
 		refuse := func(x *httpmini.Exchange) { s.refuse(x, res, err) }
 		return u.pass(b[:n], &httpmini.Server{Handler: refuse, HeadTimeout: s.HandshakeTimeout, ErrorLog: s.ErrorLog})
@@ -178,13 +179,13 @@ func (u *User) open(r *runner) bool {
 }
 
 // judgeSafely is judge; a panic becomes an error that refuse panics with.
-func (s *Server) judgeSafely(req *httpmini.Request, remote net.Addr) (res *httpmini.Response, ag Agreement, err error) {
+func (s *Server) judgeSafely(req *httpmini.Request) (res *httpmini.Response, ag Agreement, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%v\n%s", v, debug.Stack())
 		}
 	}()
-	return s.judge(req, remote)
+	return s.judge(req, req.Conn.RemoteAddr)
 }
 
 // pass gives the connection, of which head was read, to h.
@@ -192,7 +193,7 @@ func (u *User) pass(head []byte, h *httpmini.Server) bool {
 	c, sk := &u.conn, sockOf(u.conn.nc)
 	c.loop.remove(c)
 	syscall.EpollCtl(c.loop.ep, syscall.EPOLL_CTL_DEL, c.fd, new(syscall.EpollEvent))
-	nc := &lateConn{sk.conn(), c.nc, bytes.Clone(head), u.since.Add(u.server.handshakeTimeout())}
+	nc := &lateConn{sk.conn(), c.nc, bytes.Clone(head), time.Unix(0, u.since).Add(u.server.handshakeTimeout())}
 	sk.ln.handlers.Go(func() { h.ServeConn(nc) })
 	return false
 }

@@ -79,10 +79,10 @@ type User struct {
 
 	// Of the turns in a loop.
 	phase   atomic.Uint32
-	since   time.Time // it was accepted
-	due     bool      // OnPause is
-	lingers bool      // waits for the peer's end before it is closed
-	cutting bool      // a timer cuts off what is not sent in time
+	since   int64 // it was accepted, as time.Time.UnixNano
+	due     bool  // OnPause is
+	lingers bool  // waits for the peer's end before it is closed
+	cutting bool  // a timer cuts off what is not sent in time
 }
 
 // ID is the number of the user, counted from 0 for each Server.
@@ -293,7 +293,7 @@ func (s *Server) ServeExchange(x *httpmini.Exchange) {
 		s.HTTP(x)
 		return
 	}
-	res, ag, err := s.judge(req, x.RemoteAddr())
+	res, ag, err := s.judge(req, x.RemoteAddr)
 	if err != nil {
 		s.refuse(x, res, err)
 		return
@@ -318,10 +318,10 @@ func (s *Server) ServeExchange(x *httpmini.Exchange) {
 }
 
 // judge is Answer, and what OnHandshake says.
-func (s *Server) judge(req *httpmini.Request, remote net.Addr) (*httpmini.Response, Agreement, error) {
+func (s *Server) judge(req *httpmini.Request, remote func() net.Addr) (*httpmini.Response, Agreement, error) {
 	res, ag, err := Answer(req, s.Accept)
 	if err == nil && s.OnHandshake != nil {
-		if err = s.OnHandshake(req, remote); err != nil {
+		if err = s.OnHandshake(req, remote()); err != nil {
 			if _, ok := errors.AsType[*HandshakeError](err); !ok {
 				err = &HandshakeError{Status: 403, Err: err}
 			}
