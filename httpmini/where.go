@@ -336,9 +336,10 @@ func parseHost(s string, bracketed bool) string {
 	}) {
 		return ""
 	}
-	// 127.1, 0x7f.1 and 2130706433 are addresses to some (WHATWG URL §3.5).
-	last := labels[len(labels)-1]
-	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
+	// 127.1, 0x7f.1 and 2130706433 are addresses to some, a.1 to nobody (WHATWG URL §3.5).
+	if !slices.ContainsFunc(labels, func(label string) bool {
+		return strings.Trim(label, "0123456789") != "" && (!strings.HasPrefix(label, "0x") || strings.Trim(label[2:], "0123456789abcdef") != "")
+	}) {
 		return ""
 	}
 	return s

@@ -75,6 +75,7 @@ var wheres = []struct {
 	{`http://a/b\c?d\e`, "", "tcp", "a:80", "a", "/b%5Cc?d%5Ce", "", nil}, // GB
 	{"http://a/é?q=é", "", "tcp", "a:80", "a", "/%C3%A9?q=%C3%A9", "", nil},
 	{"http://a?q", "", "tcp", "a:80", "a", "/?q", "", nil},
+	{"http://a.1/", "", "tcp", "a.1:80", "a.1", "/", "", nil}, // no form of an address
 	{"HTTP://EXAMPLE.com:0080/A", "", "tcp", "example.com:80", "example.com", "/A", "", nil},
 	{"http://a:65535/", "", "tcp", "a:65535", "a:65535", "/", "", nil},
 	{"http://a:/", "", "tcp", "a:80", "a", "/", "", nil},

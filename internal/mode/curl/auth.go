@@ -172,11 +172,15 @@ func (t *transfer) credentials() (string, error) {
 		return user, nil
 	}
 	text, err := t.readNetrc()
-	if err != nil {
-		return "", failf(cli.ExitRead, ".netrc error: %v", err)
-	}
 	name, _, _ := strings.Cut(user, ":")
-	if found, ok := netrcUser(text, t.at.Host, name); ok {
+	found, ok := "", false
+	if err == nil {
+		found, ok, err = netrcUser(text, t.at.Host, name)
+	}
+	switch {
+	case err != nil:
+		return "", failf(cli.ExitRead, ".netrc error: %v", err)
+	case ok:
 		return found, nil
 	}
 	return user, nil

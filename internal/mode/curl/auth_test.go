@@ -64,8 +64,18 @@ default login any password body`
 		{"one", "", `a:b c"d`}, {"ONE", "", `a:b c"d`}, {"two", "", "first:1"}, {"two", "second", "second:2"}, {"half", "", "only:x"},
 		{"three", "", "any:body"}, {"two", "nobody", ""},
 	} {
-		if got, ok := netrcUser(text, tt.host, tt.user); got != tt.want || ok != (tt.want != "") {
-			t.Errorf("%s at %s: %q, %v; want %q", tt.user, tt.host, got, ok, tt.want)
+		if got, ok, err := netrcUser(text, tt.host, tt.user); got != tt.want || ok != (tt.want != "") || err != nil {
+			t.Errorf("%s at %s: %q, %v, %v; want %q", tt.user, tt.host, got, ok, err, tt.want)
+		}
+	}
+	const half = `machine one login a password b
+machine two login c password "d e\"`
+	if got, ok, err := netrcUser(half, "one", ""); got != "a:b" || !ok || err != nil {
+		t.Errorf("before a quote without its end: %q, %v, %v; want a:b", got, ok, err)
+	}
+	for _, host := range []string{"two", "three"} {
+		if got, ok, err := netrcUser(half, host, ""); ok || err != errQuote {
+			t.Errorf("%s, with a quote without its end: %q, %v, %v; want %v", host, got, ok, err, errQuote)
 		}
 	}
 }

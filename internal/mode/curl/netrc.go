@@ -2,6 +2,7 @@ package curl
 
 import (
 	"cmp"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,8 +10,8 @@ import (
 
 // netrcUser looks for host in the text of a .netrc, and there for user unless that is
 // "". What it finds is user:password; an entry without a password is only the second
-// best.
-func netrcUser(text, host, user string) (found string, ok bool) {
+// best. The error is a quote without its end, before that.
+func netrcUser(text, host, user string) (found string, ok bool, err error) {
 	var login, password string
 	here := false // the entry is for host
 	done := func() bool {
@@ -20,47 +21,52 @@ func netrcUser(text, host, user string) (found string, ok bool) {
 		found, ok = cmp.Or(login, user)+":"+password, true
 		return password != ""
 	}
-	for text != "" {
-		var word, value string
-		if word, text = netrcWord(text); word == "" {
-			break
+	next := func() string {
+		word, rest, whole := netrcWord(text)
+		if text = rest; !whole {
+			err = errQuote
 		}
+		return word
+	}
+	for word := next(); word != "" && err == nil; word = next() {
 		switch strings.ToLower(word) {
 		case "machine", "default":
 			if done() {
-				return found, true
+				return found, true, nil
 			}
 			login, password = "", ""
-			if here = true; strings.EqualFold(word, "machine") {
-				value, text = netrcWord(text)
-				here = strings.EqualFold(value, host)
-			}
+			here = strings.EqualFold(word, "default") || strings.EqualFold(next(), host)
 		case "login":
-			login, text = netrcWord(text)
+			login = next()
 		case "password":
-			password, text = netrcWord(text)
+			password = next()
 		case "account":
-			_, text = netrcWord(text)
+			next()
 		case "macdef": // up to an empty line
 			_, text, _ = strings.Cut(strings.ReplaceAll(text, "\r", ""), "\n\n")
 		}
 	}
-	done()
-	return found, ok
+	if err == nil {
+		done()
+	}
+	return found, ok, err
 }
 
-// netrcWord cuts off the first word; one in quotes may have blanks and backslashes.
-func netrcWord(s string) (word, rest string) {
+var errQuote = errors.New("a quote without its end")
+
+// netrcWord cuts off the first word; one in quotes may have blanks and backslashes, and
+// is not whole without the second quote.
+func netrcWord(s string) (word, rest string, whole bool) {
 	s = strings.TrimLeft(s, " \t\r\n")
 	if !strings.HasPrefix(s, `"`) {
 		end := strings.IndexAny(s+" ", " \t\r\n")
-		return s[:end], s[end:]
+		return s[:end], s[end:], true
 	}
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '"':
-			return b.String(), s[i+1:]
+			return b.String(), s[i+1:], true
 		case c == '\\' && i+1 < len(s):
 			i++
 			if c = s[i]; strings.IndexByte("nrt", c) >= 0 {
@@ -71,7 +77,7 @@ func netrcWord(s string) (word, rest string) {
 			b.WriteByte(c)
 		}
 	}
-	return b.String(), ""
+	return b.String(), "", false
 }
 
 // wantsNetrc says whether one of the flags that read a .netrc was given.
