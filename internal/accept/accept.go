@@ -170,8 +170,9 @@ func passes(err error) bool {
 // way. Close of a listener waits for its refusals.
 //
 // The connections keep the methods of *net.TCPConn or *net.UnixConn (ReadFrom,
-// CloseWrite, SyscallConn) where they are such, and CloseWrite, NetConn and
-// HandshakeContext where they are of TLS.
+// CloseWrite, SyscallConn) where they are such, CloseWrite, NetConn and
+// HandshakeContext where they are of TLS, and CloseWrite and SetLinger where they have
+// both.
 type Bound struct {
 	Max    int            // <= 0: no bound
 	Refuse func(net.Conn) // nil: they are closed
@@ -276,7 +277,11 @@ func wrap(c net.Conn, then func()) net.Conn {
 	case secure:
 		return &secureConn{secure: c, place: place{then: then}}
 	}
-	return &otherConn{Conn: c, place: place{then: then}}
+	other := &otherConn{Conn: c, place: place{then: then}}
+	if s, ok := c.(sided); ok {
+		return &sidedConn{other, s}
+	}
+	return other
 }
 
 // One returns a listener of one connection, which was there before. After that Accept
@@ -322,6 +327,12 @@ type secure interface {
 	CloseWrite() error
 	NetConn() net.Conn
 	HandshakeContext(context.Context) error
+}
+
+// sided is what others have of a TCP connection that they are made of.
+type sided interface {
+	CloseWrite() error
+	SetLinger(sec int) error
 }
 
 // A place is one of the max connections.
@@ -372,6 +383,11 @@ type secureConn struct {
 type otherConn struct {
 	net.Conn
 	place
+}
+
+type sidedConn struct {
+	*otherConn
+	sided
 }
 
 func (c *tcpConn) Close() error {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -230,8 +231,9 @@ type capturedConn struct {
 	next    [2]uint32 // sequence numbers
 	waiting [2]int    // bytes that the other end has not confirmed
 	ended   [2]bool
-	held    []byte // read last; in TLS it yields secrets, which come first
-	packets []byte // for flush
+	cut     atomic.Bool // by Close
+	held    []byte      // read last; in TLS it yields secrets, which come first
+	packets []byte      // for flush
 }
 
 func (c *capturedConn) Read(p []byte) (int, error) {
@@ -262,8 +264,21 @@ func (c *capturedConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// SetLinger has Close cut the connection where sec is 0.
+func (c *capturedConn) SetLinger(sec int) error {
+	if s, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
+		c.cut.Store(sec == 0)
+		return s.SetLinger(sec)
+	}
+	return errors.ErrUnsupported
+}
+
 func (c *capturedConn) Close() error {
-	c.end(us, fin)
+	if c.cut.Load() {
+		c.end(us, rst)
+	} else {
+		c.end(us, fin)
+	}
 	return c.Conn.Close()
 }
 
@@ -287,6 +302,8 @@ func (c *capturedConn) end(from int, flag byte) {
 	c.ended[from] = true
 	if c.send(from, flag|ack, nil); flag == fin {
 		c.send(1-from, ack, nil)
+	} else {
+		c.ended[1-from] = true
 	}
 	c.flush()
 }

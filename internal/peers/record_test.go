@@ -15,6 +15,8 @@ import (
 	"socketsrv/internal/mode/connect"
 	"socketsrv/internal/mode/dump"
 	"socketsrv/internal/mode/echo"
+	"socketsrv/internal/mode/play"
+	"socketsrv/internal/mode/proxy"
 	"socketsrv/internal/tlsconf"
 )
 
@@ -101,6 +103,35 @@ func TestCapture(t *testing.T) {
 	for _, want := range []string{"GET /path HTTP/1.1", "101 Switching Protocols", "WebSocket Text"} {
 		if !strings.Contains(string(out), want) || err != nil {
 			t.Errorf("tshark does not show %q: %v\n%s", want, err, out)
+		}
+	}
+}
+
+// TestCaptureEnds: one side's end and a reset are what they are where a capture is below
+// them, also through a proxy, and stand in it.
+func TestCaptureEnds(t *testing.T) {
+	for i, tt := range []struct{ server, client, flag, seen string }{
+		{"< a\n< end\n> b\n", "> a\nend\n< b\n< end\n", "tcp.flags.fin", "1 1"},
+		{"< a\nreset\n", "> a\n< reset\n", "tcp.flags.reset", "1"},
+	} {
+		s := &stage{t: t, dir: t.TempDir()}
+		capture := func(who string) string { return filepath.Join(s.dir, who+".pcapng") }
+		server := kit.Background(t, play.Mode, s.write(tt.server), "-once", "-listen", "tcp://127.0.0.1:0", "-record", capture("server"))
+		between := kit.Background(t, proxy.Mode, "-listen", "tcp://127.0.0.1:0", "-remote_host", "tcp://"+server.Addr("tcp"), "-record", capture("proxy"))
+		client := kit.Background(t, play.Mode, s.write(tt.client), "tcp://"+between.Addr("tcp"), "-record", capture("client"))
+		if code := client.Wait() + server.Wait(); code != 0 {
+			t.Fatalf("%d: %s%s%s%s", i, client.Stdout, client.Stderr, server.Stdout, server.Stderr)
+		}
+		between.Stop()
+		tshark, err := exec.LookPath("tshark")
+		if err != nil {
+			continue
+		}
+		for who, want := range map[string]string{"server": tt.seen, "client": tt.seen, "proxy": tt.seen + " " + tt.seen} {
+			out, err := exec.Command(tshark, "-r", capture(who), "-Y", tt.flag+" == 1", "-T", "fields", "-e", tt.flag).Output()
+			if got := strings.Join(strings.Fields(string(out)), " "); got != want || err != nil {
+				t.Errorf("%s of the %s: %q, %v; want %q", tt.flag, who, got, err, want)
+			}
 		}
 	}
 }
