@@ -99,6 +99,22 @@ func Queued(raw syscall.RawConn) (n int, ok bool) {
 	return n, ok && err == nil
 }
 
+// Reset ends nc, and the socket below it by a reset. Where there is TLS nothing is said
+// of that: a close_notify would claim that all was sent.
+func Reset(nc net.Conn) {
+	for below, ok := nc, true; ok; {
+		if socket, cuts := below.(interface{ SetLinger(int) error }); cuts {
+			socket.SetLinger(0)
+			below.Close()
+		}
+		var outer interface{ NetConn() net.Conn }
+		if outer, ok = below.(interface{ NetConn() net.Conn }); ok {
+			below = outer.NetConn()
+		}
+	}
+	nc.Close()
+}
+
 // A Writing is how long a peer may take. The zero value waits for ever.
 type Writing struct {
 	Stall time.Duration // in which the peer has to take Least bytes; <= 0 means no limit

@@ -25,6 +25,7 @@ var (
 	ErrCertificate = errors.New("certificate not accepted")
 	ErrTLS         = errors.New("TLS failed")
 	ErrUnavailable = errors.New("this build has no TLS (built with -tags notls)")
+	ErrCut         = errors.New("TLS ended without close_notify (RFC 8446 6.1)") // of what Cut is true
 )
 
 // Options are what the flags say. The zero value is a server with a

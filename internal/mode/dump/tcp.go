@@ -326,7 +326,7 @@ func (c *tcpClient) finish(err error) {
 		c.t.closed(&c.client, event.Event{Dir: event.Out})
 	case err == io.EOF && tlsconf.Cut(c.Conn):
 		c.halfOpen.Store(true)
-		c.t.closed(&c.client, event.Event{Err: "TLS ended without close_notify (RFC 8446 6.1)"})
+		c.t.closed(&c.client, event.Event{Err: tlsconf.ErrCut.Error()})
 		c.lingerHalfOpen()
 	case err == io.EOF:
 		c.halfOpen.Store(true)

@@ -8,7 +8,6 @@ import (
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/internal/talkfile"
-	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
@@ -24,7 +23,7 @@ func (p *play) connect(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.start(t.Scheme, linesrv.Framing{}); err != nil {
+	if err := p.start(t.Scheme); err != nil {
 		return err
 	}
 	p.dial.Output, p.dial.MaxMessage = p.output, p.serving.listener.MaxMessage

@@ -192,7 +192,7 @@ func (c *conversation) do(s *talkfile.Step, captured [][]byte) (err error) {
 		return c.wire.end()
 	case talkfile.Reset:
 		c.said = true
-		c.pipe.reset()
+		rawio.Reset(c.pipe)
 	}
 	return err
 }

@@ -279,9 +279,9 @@ func (p *play) isWebSocket() bool { return p.proto == "ws" || p.proto == "wss" }
 func (p *play) datagrams() bool   { return p.proto == "udp" || p.proto == "unixgram" }
 
 // start makes ready for connections of a kind.
-func (p *play) start(proto string, framing linesrv.Framing) error {
+func (p *play) start(proto string) error {
 	if p.proto = proto; proto == "line" {
-		p.framing = framing
+		p.framing = linesrv.Framing{}
 	}
 	if err := p.load(); err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/internal/tlsconf"
-	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
 
@@ -48,7 +47,7 @@ func (p *play) serverFlags(fs *cli.Flags) {
 // serve plays the file to all that come.
 func (p *play) serve(ctx context.Context) error {
 	v := &p.serving
-	proto, framing := v.spec.Scheme, linesrv.Framing{}
+	proto := v.spec.Scheme
 	var secure *listen.TLS
 	if v.spec.Secure {
 		if !tlsconf.Available {
@@ -57,7 +56,7 @@ func (p *play) serve(ctx context.Context) error {
 		secure = listen.NewTLS(p.dial.TLS.Options)
 		proto = map[string]string{"tcp": "tls", "ws": "wss"}[proto]
 	}
-	if err := p.start(proto, framing); err != nil {
+	if err := p.start(proto); err != nil {
 		return err
 	}
 	v.listener.Listen(v.spec.Host, v.spec.Port)

@@ -103,40 +103,20 @@ func (p *pipe) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// reset ends the socket below TLS, so that nothing is said but RST.
-func (p *pipe) reset() {
-	for nc := p.Conn; nc != nil; nc = below(nc) {
-		if socket, ok := nc.(interface{ SetLinger(int) error }); ok {
-			socket.SetLinger(0)
-			nc.Close()
-		}
-	}
-	p.Close()
-}
-
-func below(nc net.Conn) net.Conn {
-	if outer, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		return outer.NetConn()
-	}
-	return nil
-}
-
 // queued returns how much of what was written the peer has not got.
-func (p *pipe) queued() int {
-	for nc := p.Conn; nc != nil; nc = below(nc) {
-		if raw := rawio.Socket(nc); raw != nil {
-			n, _ := rawio.Queued(raw)
-			return n
-		}
+func (p *pipe) queued() (n int) {
+	nc := p.Conn
+	for outer, ok := nc.(interface{ NetConn() net.Conn }); ok; outer, ok = nc.(interface{ NetConn() net.Conn }) {
+		nc = outer.NetConn()
 	}
-	return 0
+	if raw := rawio.Socket(nc); raw != nil {
+		n, _ = rawio.Queued(raw)
+	}
+	return n
 }
 
-// What the end of a stream may be.
-var (
-	errNoCloseNotify = errors.New("TLS ended without close_notify (RFC 8446 6.1)")
-	errHungUp        = errors.New("we hung up")
-)
+// errHungUp is the end of what is read once we closed it.
+var errHungUp = errors.New("we hung up")
 
 // isReset reports whether the peer cut the connection.
 func isReset(err error) bool {
@@ -202,7 +182,7 @@ func (s *stream) fill() bool {
 	}
 	switch s.rest, s.err = s.buf[:n], err; {
 	case err == io.EOF && tlsconf.Cut(s.pipe):
-		s.err = errNoCloseNotify
+		s.err = tlsconf.ErrCut
 	case errors.Is(err, net.ErrClosed):
 		s.err = errHungUp
 	}

@@ -38,8 +38,6 @@ const (
 	pieceSize  = 32 << 10
 )
 
-var errCut = errors.New("TLS ended without close_notify (RFC 8446 6.1)")
-
 // A stream is a connection of bytes: TCP, TLS, a Unix socket, stdin and stdout.
 type stream struct {
 	accept.Deadlines
@@ -61,7 +59,7 @@ func (s *stream) read() (wsproto.Opcode, []byte, error) {
 	s.held, s.from = 0, 0
 	switch {
 	case err == io.EOF && tlsconf.Cut(s.Conn):
-		err = errCut
+		err = tlsconf.ErrCut
 	case len(p) == 0 || n == 0 && err == nil:
 	case !s.text:
 		return 0, p, nil // an error comes again
@@ -102,25 +100,10 @@ func (s *stream) write(_ wsproto.Opcode, p []byte) error {
 func (s *stream) finish(why error) {
 	switch half, ok := s.Conn.(interface{ CloseWrite() error }); {
 	case why != io.EOF:
-		s.reset()
+		rawio.Reset(s.Conn)
 	case ok && !s.ends.Swap(true):
 		half.CloseWrite()
 	}
-}
-
-// reset ends the socket below TLS: a close_notify would claim that all was sent.
-func (s *stream) reset() {
-	for nc := s.Conn; nc != nil; {
-		if socket, ok := nc.(interface{ SetLinger(int) error }); ok {
-			socket.SetLinger(0)
-			nc.Close()
-		}
-		below, _ := nc.(interface{ NetConn() net.Conn })
-		if nc = nil; below != nil {
-			nc = below.NetConn()
-		}
-	}
-	s.Close()
 }
 
 func (s *stream) linger() { s.ReadBy(time.Now().Add(s.lingers)) }
