@@ -50,15 +50,25 @@ func (m *meter) Write(p []byte) (done int, err error) {
 	return done, err
 }
 
-// The bytes of a FIN, as the system counts it, and of a close_notify at most.
-const finSize, closeNotifySize = 1, 32
+// The bytes of a FIN, as the system counts it, of the alert of a close_notify, and of
+// what a record has around it at most.
+const finSize, alertSize, recordSize = 1, 2, 30
+
+// says notes that our end is said by n bytes; the first one counts.
+func (m *meter) says(n int) {
+	if tlsconf.State(m.Conn) != "" {
+		n += recordSize
+	}
+	m.end.CompareAndSwap(0, int64(n))
+}
 
 // CloseWrite ends our side, where the connection has sides.
 func (m *meter) CloseWrite() error {
-	m.end.Store(finSize)
+	n := finSize
 	if tlsconf.State(m.Conn) != "" {
-		m.end.Store(finSize + closeNotifySize)
+		n += alertSize
 	}
+	m.says(n)
 	half, ok := m.Conn.(interface{ CloseWrite() error })
 	if !ok {
 		return nil

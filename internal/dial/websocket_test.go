@@ -2,11 +2,14 @@ package dial
 
 import (
 	"encoding/base64"
+	"io"
+	"net"
 	"reflect"
 	"testing"
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
+	"socketsrv/wsproto"
 )
 
 func TestClientWS(t *testing.T) {
@@ -20,5 +23,37 @@ func TestClientWS(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(w.Header, want) || !reflect.DeepEqual(w.Subprotocols, []string{"a", "b"}) ||
 		w.Origin != "http://o" || !w.NoCompression || !w.Follow || w.Dialer == nil {
 		t.Errorf("%+v, %v", w, err)
+	}
+}
+
+// TestCloseIsNoData: the Close frame by which we end, or answer, lies with the system for a
+// while like what was to be delivered, and is none of it.
+func TestCloseIsNoData(t *testing.T) {
+	for _, tt := range []struct {
+		frame string // of the peer
+		want  int64  // bytes of ours
+	}{
+		{"\x88\x08\x03\xe8bad: 0", 2 + 4 + 2 + 6},
+		{"\x88\x02\x03\xe8", 2 + 4 + 2},
+		{"\x88\x00", 2 + 4},
+	} {
+		ours, theirs := net.Pipe()
+		m := newMeter(ours, controlMax)
+		l := &WSLink{Conn: wsproto.NewConn(m, nil, wsproto.RoleClient, wsproto.Agreement{}, wsproto.Config{})}
+		answer := make(chan []byte, 1)
+		go func() {
+			io.WriteString(theirs, tt.frame)
+			b := make([]byte, 200)
+			n, _ := theirs.Read(b)
+			answer <- b[:n]
+		}()
+		if _, err := l.Receive(); !cli.As[*wsproto.CloseError](err) {
+			t.Errorf("after %q: %v", tt.frame, err)
+		}
+		if b := <-answer; int64(len(b)) != tt.want || m.end.Load() != tt.want {
+			t.Errorf("%q is answered by %x, and %d bytes are taken for the end; want %d", tt.frame, b, m.end.Load(), tt.want)
+		}
+		ours.Close()
+		theirs.Close()
 	}
 }

@@ -37,17 +37,29 @@ func (l *WSLink) Receive() (wsproto.Message, error) {
 			err = wsproto.ErrPongTimeout
 		}
 	}
+	if closed, ok := errors.AsType[*wsproto.CloseError](err); ok { // it was answered by the same
+		l.says(closed.Code, closed.Reason)
+	}
 	l.ended.Store(err != nil)
 	return m, err
+}
+
+// says notes which Close frame is our end: it is no part of what is to be delivered.
+func (l *WSLink) says(code wsproto.StatusCode, reason string) {
+	n := 2 + 4 // header, masking key
+	if code != 0 && code != wsproto.StatusNoStatusReceived {
+		n += 2 + len(reason)
+	}
+	if m, ok := l.NetConn().(*meter); ok {
+		m.says(n)
+	}
 }
 
 func (l *WSLink) Send(m wsproto.Message) error  { return l.WriteMessage(m.Opcode, m.Data) }
 func (l *WSLink) Reply(m wsproto.Message) error { return l.Conn.Reply(m.Opcode, m.Data) }
 
 func (l *WSLink) Finish(code wsproto.StatusCode, reason string) error {
-	if m, ok := l.NetConn().(*meter); ok {
-		m.end.Store(int64(2 + 4 + 2 + len(reason))) // header, masking key, code
-	}
+	l.says(code, reason)
 	return l.CloseWrite(code, reason)
 }
 
