@@ -23,7 +23,7 @@ func TestMaskByBytes(t *testing.T) {
 	for i := range data {
 		data[i] = byte(r.Uint32())
 	}
-	lengths := []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 127, 128, 129, 135, 136, 1023, 1024, 1025, 1032, 2048, 2055, 4900}
+	lengths := []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 31, 32, 33, 41, 127, 128, 129, 1023, 1024, 1025, 1032, 2048, 2055, 4900}
 	for _, n := range lengths {
 		for start := range 8 {
 			for off := range int64(9) {
