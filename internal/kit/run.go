@@ -36,8 +36,13 @@ var Race = func() bool {
 }()
 
 // Main is the TestMain of a package whose parallel tests mostly wait: unless -parallel
-// says otherwise, there are more of them at once than processors.
-func Main(m *testing.M) int {
+// says otherwise, there are more of them at once than processors. A process that
+// Program starts is the program with these modes.
+func Main(m *testing.M, modes ...cli.Mode) int {
+	if os.Getenv(programVariable) != "" {
+		os.Args[0] = "socketsrv"
+		cli.Main(modes)
+	}
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
@@ -45,6 +50,19 @@ func Main(m *testing.M) int {
 		flag.Set("test.parallel", "16")
 	}
 	return m.Run()
+}
+
+const programVariable = "SOCKETSRV_TEST_PROGRAM"
+
+// Program is the beginning of a command line that runs the program in a process of its
+// own: the test's executable, with the modes that the package's TestMain gives to Main.
+func Program(t *testing.T) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"env", programVariable + "=1", "GOCOVERDIR=" + t.TempDir(), self}
 }
 
 // A Run is a mode that runs inside a test.

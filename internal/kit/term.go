@@ -48,13 +48,9 @@ func (term *terminal) Tmux(args ...string) string {
 // Run starts the program in a window of its own.
 func (term *terminal) Run(args ...string) {
 	term.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		term.t.Fatal(err)
-	}
 	script := `"$0" "$@"; echo "exit $?"; exec cat`
-	command := []string{"new-session", "-d", "-x", "80", "-y", "24", "env", "SOCKETSRV_TEST_PROGRAM=connect", "XDG_STATE_HOME=" + term.State,
-		"NO_COLOR=1", "TERM=xterm", "GOCOVERDIR=" + term.t.TempDir(), "sh", "-c", script, self, "-connect"}
+	command := []string{"new-session", "-d", "-x", "80", "-y", "24", "env", "XDG_STATE_HOME=" + term.State, "NO_COLOR=1", "TERM=xterm", "sh", "-c", script}
+	command = append(command, Program(term.t)...)
 	if out := term.Tmux(append(command, args...)...); out != "" {
 		term.t.Fatalf("tmux: %s", out)
 	}
@@ -98,14 +94,4 @@ func (term *terminal) Shows(pattern string) {
 			term.t.Fatalf("the screen never shows %s; it is\n%s", pattern, screen)
 		}
 	}
-}
-
-// BuildProgram builds the program, or skips the test.
-func BuildProgram(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "socketsrv")
-	if out, err := exec.Command("go", "build", "-o", path, "socketsrv").CombinedOutput(); err != nil {
-		t.Skipf("the program cannot be built here: %v: %s", err, out)
-	}
-	return path
 }

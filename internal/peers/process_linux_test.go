@@ -26,11 +26,10 @@ import (
 
 // TestProcess builds the program once for all.
 func TestProcess(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the program")
-	}
-	t.Setenv("CGO_ENABLED", "0") // no libraries: see emptyRoot
-	bin := kit.BuildProgram(t)
+	t.Parallel()
+	needGo(t)
+	bin := filepath.Join(t.TempDir(), "socketsrv") // without cgo it needs no libraries: see emptyRoot
+	goTool(t, ".", "build", "-o", bin, "socketsrv")
 	for name, test := range map[string]func(*testing.T, string){
 		"few descriptors": fewDescriptors, "no descriptors": noDescriptors, "memory limit": memoryLimit, "idle": idleMemory, "empty root": emptyRoot,
 		"sockets given": socketsGiven, "inetd": inetd, "systemd": systemd,

@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,14 +17,7 @@ import (
 	"socketsrv/wsproto"
 )
 
-// The test's own binary is the program, so that a terminal can run it.
-func init() {
-	if os.Getenv("SOCKETSRV_TEST_PROGRAM") == "chat" {
-		env := cli.System()
-		env.Signals = cli.Signals()
-		os.Exit(cli.Table{Mode}.Run(context.Background(), append([]string{"socketsrv"}, os.Args[1:]...), env))
-	}
-}
+func TestMain(m *testing.M) { os.Exit(kit.Main(m, Mode)) }
 
 const (
 	bobPDU     = "text 686920c3a9207468657265\nuser 626f62\n"
@@ -210,12 +202,7 @@ func TestChatEndOffline(t *testing.T) {
 func TestChatPrompt(t *testing.T) {
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	term.Tmux("new-session", "-d", "-x", "80", "-y", "24", "env", "SOCKETSRV_TEST_PROGRAM=chat", "NO_COLOR=1", "TERM=xterm", "GOCOVERDIR="+t.TempDir(),
-		"sh", "-c", `"$0" "$@"; echo "exit $?"; exec cat`, self, "-chat", k.URL(), "alice", "-max-wait", "100ms")
+	term.Run("-chat", k.URL(), "alice", "-max-wait", "100ms")
 	c := k.Client()
 	term.Shows(`^alice >$`)
 	term.Types("half")

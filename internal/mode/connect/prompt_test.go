@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -10,27 +9,17 @@ import (
 	"strings"
 	"testing"
 
-	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
 	"socketsrv/wsproto"
 )
 
-// The test's own binary is the program, so that a terminal can run it.
-func init() {
-	if os.Getenv("SOCKETSRV_TEST_PROGRAM") == "connect" {
-		env := cli.System()
-		env.Signals = cli.Signals()
-		os.Exit(cli.Table{Mode}.Run(context.Background(), append([]string{"socketsrv"}, os.Args[1:]...), env))
-	}
-}
-
-func TestMain(m *testing.M) { os.Exit(kit.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(kit.Main(m, Mode)) }
 
 func TestPromptTyping(t *testing.T) {
 	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
-	term.Run(k.URL())
+	term.Run("-connect", k.URL())
 	c := k.Client()
 	term.Shows(`^connected to .*\n>`)
 	term.Types("half")
@@ -60,7 +49,7 @@ func TestPromptCommands(t *testing.T) {
 	if err := os.WriteFile(name, []byte("of a file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	term.Run(k.URL())
+	term.Run("-connect", k.URL())
 	term.Shows(`^>`)
 	for _, tt := range []struct{ line, got, shows string }{
 		{"/binary 00 fF41", "binary \x00\xffA", ""},
@@ -95,7 +84,7 @@ func TestPromptPaste(t *testing.T) {
 	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
-	term.Run(k.URL())
+	term.Run("-connect", k.URL())
 	term.Shows(`^>`)
 	const text = "{\n  \"a\": 1\n}"
 	for _, pasted := range []string{text, text + "\n"} { // and no empty message behind it
@@ -120,7 +109,7 @@ func TestPromptHistory(t *testing.T) {
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
 	for run, keys := range [][]string{{"-l", "typed before"}, {"Up"}, {"C-r", "bef"}} {
-		term.Run(k.URL())
+		term.Run("-connect", k.URL())
 		k.Client()
 		term.Shows(`^>`)
 		if keys[0] == "-l" {
@@ -163,7 +152,7 @@ func TestPromptReconnect(t *testing.T) {
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, ownAddress())
 	k.Screen = term
 	address := k.Ln.Addr().String()
-	term.Run(k.URL(), "-m", "subscribe", "-resend", "-max-wait", "200ms")
+	term.Run("-connect", k.URL(), "-m", "subscribe", "-resend", "-max-wait", "200ms")
 	k.Client()
 	k.Wants("text subscribe")
 	term.Shows(`^>`)
@@ -198,7 +187,7 @@ func TestPromptOnce(t *testing.T) {
 	t.Parallel()
 	term, k := kit.NewTerminal(t), kit.NewTalker(t, "127.0.0.1:0")
 	k.Screen = term
-	term.Run(k.URL(), "-d")
+	term.Run("-connect", k.URL(), "-d")
 	k.Client().CloseWrite(4001, "no")
 	term.Shows(`^socketsrv: connection closed: code 4001 reason "no"\n(> ?\n)?exit 9`)
 }
@@ -215,7 +204,7 @@ func TestPromptStream(t *testing.T) {
 		nc.Write([]byte("220 hello\r\n221 \x1bbye\r\n"))
 		kit.DrainPeer(nc)
 	})
-	term.Run("tcp://" + address)
+	term.Run("-connect", "tcp://"+address)
 	term.Shows(`^>`)
 	term.Types("EHLO")
 	term.Keys("Enter")

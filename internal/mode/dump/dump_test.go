@@ -28,7 +28,7 @@ import (
 // port is an address as a pattern, with any port.
 const port = `127\.0\.0\.1:\d+`
 
-func TestMain(m *testing.M) { os.Exit(kit.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(kit.Main(m, Mode)) }
 
 // TestDumpLines has the lines of SocketSrv, for all three protocols, from the
 // first byte to the last.

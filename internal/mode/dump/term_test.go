@@ -28,23 +28,22 @@ func TestPrompt(t *testing.T) {
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Skip("no tmux here")
 	}
-	program := kit.BuildProgram(t)
-	t.Run("output while typing", func(t *testing.T) { promptOutputWhileTyping(t, program) })
-	t.Run("keys", func(t *testing.T) { promptKeys(t, program) })
-	t.Run("paste", func(t *testing.T) { promptPaste(t, program) })
-	t.Run("Ctrl-C", func(t *testing.T) { promptEnds(t, program, "C-c") })
-	t.Run("Ctrl-D", func(t *testing.T) { promptEnds(t, program, "C-d") })
-	t.Run("SIGTERM", func(t *testing.T) { promptSignal(t, program) })
+	t.Run("output while typing", func(t *testing.T) { promptOutputWhileTyping(t) })
+	t.Run("keys", func(t *testing.T) { promptKeys(t) })
+	t.Run("paste", func(t *testing.T) { promptPaste(t) })
+	t.Run("Ctrl-C", func(t *testing.T) { promptEnds(t, "C-c") })
+	t.Run("Ctrl-D", func(t *testing.T) { promptEnds(t, "C-d") })
+	t.Run("SIGTERM", func(t *testing.T) { promptSignal(t) })
 }
 
-func startScreen(t *testing.T, program string, flags ...string) *dumpScreen {
+func startScreen(t *testing.T, flags ...string) *dumpScreen {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "dump")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &dumpScreen{t: t, socket: filepath.Join(dir, "tmux"), dump: dumpTest{t: t}}
-	line := append([]string{program, "-dump", "-host", "127.0.0.1", "-tcp-port", "0", "-udp-port", "0", "-ws-port", "0"}, flags...)
+	line := append(append(kit.Program(t), "-dump", "-host", "127.0.0.1", "-tcp-port", "0", "-udp-port", "0", "-ws-port", "0"), flags...)
 	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "40",
 		"env XDG_STATE_HOME="+dir+" LC_ALL=C.UTF-8 "+strings.Join(line, " ")+`; echo "exit=$?"; stty -a | grep -o '[^ ]*icanon'; exec cat`)
 	t.Cleanup(func() {
@@ -113,8 +112,8 @@ func (s *dumpScreen) wantRestored() {
 
 // promptOutputWhileTyping has TD08: what arrives comes above the line being
 // typed, and no key is lost.
-func promptOutputWhileTyping(t *testing.T, program string) {
-	s := startScreen(t, program)
+func promptOutputWhileTyping(t *testing.T) {
+	s := startScreen(t)
 	c := s.dump.dial("tcp")
 	s.want(`< new TCP connection #0`)
 	const text = "the quick brown fox jumps over the lazy dog"
@@ -137,8 +136,8 @@ func promptOutputWhileTyping(t *testing.T, program string) {
 }
 
 // promptKeys has TD09: Tab, Up, the keys of Emacs, wide characters, a resize.
-func promptKeys(t *testing.T, program string) {
-	s := startScreen(t, program)
+func promptKeys(t *testing.T) {
+	s := startScreen(t)
 	c := s.dump.dial("tcp")
 	s.want(`< new TCP connection #0`)
 	s.keys("li", "Tab", "Enter")
@@ -178,8 +177,8 @@ func promptKeys(t *testing.T, program string) {
 }
 
 // promptPaste pastes 10,000 characters.
-func promptPaste(t *testing.T, program string) {
-	s := startScreen(t, program, "-max-show", "100")
+func promptPaste(t *testing.T) {
+	s := startScreen(t, "-max-show", "100")
 	c := s.dump.dial("tcp")
 	s.want(`< new TCP connection #0`)
 	var b strings.Builder
@@ -199,8 +198,8 @@ func promptPaste(t *testing.T, program string) {
 }
 
 // promptEnds: Ctrl-C and Ctrl-D are polite.
-func promptEnds(t *testing.T, program, key string) {
-	s := startScreen(t, program)
+func promptEnds(t *testing.T, key string) {
+	s := startScreen(t)
 	w := s.dump.dialWS("/", wsproto.DialOptions{})
 	s.want(`< new WebSocket connection #0`)
 	c := s.dump.dial("tcp")
@@ -214,9 +213,9 @@ func promptEnds(t *testing.T, program, key string) {
 }
 
 // promptSignal: SIGTERM leaves the terminal usable.
-func promptSignal(t *testing.T, program string) {
+func promptSignal(t *testing.T) {
 	dir := t.TempDir()
-	s := startScreen(t, program, "-pidfile", filepath.Join(dir, "pid"))
+	s := startScreen(t, "-pidfile", filepath.Join(dir, "pid"))
 	s.keys("half a command")
 	s.want(`socketsrv> half a command$`)
 	b, err := os.ReadFile(filepath.Join(dir, "pid"))

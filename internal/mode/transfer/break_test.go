@@ -356,23 +356,23 @@ func TestSlowReceiver(t *testing.T) {
 // then goes on.
 func TestTransferKilled(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("builds the program")
-	}
-	bin := kit.BuildProgram(t)
 	path, content := fileOf(t, "x", 24<<20)
 	for _, victim := range []string{"server", "sender", "receiver"} {
 		t.Run(victim, func(t *testing.T) {
 			t.Parallel()
-			killOne(t, bin, victim, path, content)
+			killOne(t, victim, path, content)
 		})
 	}
 }
 
 // killOne kills one of them in the middle.
-func killOne(t *testing.T, bin, victim, path string, content []byte) {
+func killOne(t *testing.T, victim, path string, content []byte) {
 	dir := t.TempDir()
-	server := kit.StartProcess(t, bin, "-transfer", "-port", "0")
+	start := func(args ...string) *kit.Process {
+		line := append(kit.Program(t), args...)
+		return kit.StartProcess(t, line[0], line[1:]...)
+	}
+	server := start("-transfer", "-port", "0")
 	url := "ws://" + server.WaitFor(`listening on ws (\S+)`)[1] + "/"
 	halfway := make(chan struct{})
 	var total atomic.Int64
@@ -381,9 +381,9 @@ func killOne(t *testing.T, bin, victim, path string, content []byte) {
 			close(halfway)
 		}
 	})
-	recv := kit.StartProcess(t, bin, "-receive", "-resume", "-reconnect", "1", "-timeout", "2", tn.url(), dir)
+	recv := start("-receive", "-resume", "-reconnect", "1", "-timeout", "2", tn.url(), dir)
 	recv.WaitFor("connected to")
-	sender := kit.StartProcess(t, bin, "-send", "-reconnect", "1", "-timeout", "2", url, path)
+	sender := start("-send", "-reconnect", "1", "-timeout", "2", url, path)
 	<-halfway
 	map[string]*kit.Process{"server": server, "sender": sender, "receiver": recv}[victim].Kill()
 	for _, p := range []*kit.Process{sender, recv} {

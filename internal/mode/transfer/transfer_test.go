@@ -91,7 +91,7 @@ func wantFile(t *testing.T, dir, name string, content []byte) {
 	}
 }
 
-func TestMain(m *testing.M) { os.Exit(kit.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(kit.Main(m, Transfer, Send, Receive)) }
 
 // filesIn are the names in a folder that begin with prefix.
 func filesIn(t *testing.T, dir, prefix string) (names []string) {
