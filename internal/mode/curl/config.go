@@ -36,7 +36,11 @@ func (c *command) readConfig(fs *cli.Flags, name string) error {
 
 // configWords makes a line one or two words of a command line.
 func configWords(line string) ([]string, error) {
-	end := strings.IndexAny(line, " \t:=")
+	seps := " \t:="
+	if len(line) > 1 && line[0] == '-' && line[1] != '-' {
+		seps = " \t" // -uname:password
+	}
+	end := strings.IndexAny(line, seps)
 	if end < 0 {
 		end = len(line)
 	}

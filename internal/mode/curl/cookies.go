@@ -49,6 +49,9 @@ func parseCookieLine(line string) (c httpmini.Cookie, ok bool) {
 	if strings.HasPrefix(line, "#") {
 		return c, false
 	}
+	if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return c, false
+	}
 	w := strings.Split(line, "\t")
 	if len(w) == 6 {
 		w = append(w, "") // an empty value

@@ -146,7 +146,7 @@ func (t *transfer) begin() (err error) {
 	if t.o.etagSave != "" && t.writeBeside(t.o.etagSave, true, nil) != nil {
 		t.warn("Failed creating file for saving etags: \"%s\". Skip this transfer", t.o.etagSave)
 		t.out = nil
-		return errSkipped
+		return failf(cli.ExitRead, "no transfer performed")
 	}
 	if name := t.o.etagCompare; name != "" {
 		text, err := os.ReadFile(name)
