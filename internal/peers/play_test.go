@@ -176,7 +176,7 @@ func TestPlayRecordings(t *testing.T) {
 				size = r.IntN(9)
 			}
 			last := lasts(tr.scheme)
-			if strings.HasPrefix(last, "end") && round < 3 {
+			if strings.HasPrefix(last, "end") && round < 3 && !idle { // where silence ends a message, nobody sends twice in a row
 				all, last = halved(r, all), ""
 			}
 			server, client := s.write(side(all, true, size, last)), s.write(side(all, false, size, last))
