@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"io"
 	"net"
+	"path/filepath"
 	"reflect"
+	"runtime"
 	"testing"
 
 	"socketsrv/httpmini"
@@ -55,5 +57,42 @@ func TestCloseIsNoData(t *testing.T) {
 		}
 		ours.Close()
 		theirs.Close()
+	}
+}
+
+// TestCloseOnUnix: it is none there either, where the system counts memory; what lies before
+// it is data.
+func TestCloseOnUnix(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux says what lies with a Unix socket")
+	}
+	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer ln.Close()
+	for _, data := range []string{"", "x"} {
+		ours, err := net.Dial("unix", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ours.Close()
+		theirs, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer theirs.Close()
+		m := newMeter(ours, controlMax)
+		l := &WSLink{Conn: wsproto.NewConn(m, nil, wsproto.RoleClient, wsproto.Agreement{}, wsproto.Config{})}
+		if data != "" {
+			l.Send(wsproto.Message{Opcode: wsproto.OpText, Data: []byte(data)})
+		}
+		if err := l.Finish(wsproto.StatusNormalClosure, "done"); err != nil {
+			t.Error(err)
+		}
+		l.Flush() // it is written when this returns
+		if _, held, _ := m.look(false); (held > 0) != (data != "") {
+			t.Errorf("%q and our Close frame are not read: %d bytes are held", data, held)
+		}
 	}
 }
