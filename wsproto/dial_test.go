@@ -682,11 +682,11 @@ func FuzzJudge(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if res.Faults&httpmini.FaultName != 0 {
+			return // net/http refuses such a field, or takes it for another one
+		}
 		at := bytes.Index(wire, []byte("HTTP/1.1 101")) // after interim ones
 		std, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(wire[max(at, 0):])), nil)
-		if err != nil && strings.HasPrefix(err.Error(), "malformed MIME header") {
-			return // a field that a client reads past; httpmini's head says which
-		}
 		if err != nil || std.StatusCode != 101 || std.Header.Get("Sec-Websocket-Accept") != AcceptKey(key) || len(std.Header["Sec-Websocket-Accept"]) != 1 {
 			t.Fatalf("%q is accepted; net/http: %v, %v", wire, std, err)
 		}
