@@ -1,8 +1,11 @@
 package answer
 
 import (
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestSplitWords(t *testing.T) {
@@ -23,5 +26,25 @@ func TestSplitWords(t *testing.T) {
 		if (err != nil) != (tt.want == nil) || !slices.Equal(got, tt.want) {
 			t.Errorf("splitWords(%q) = %q, %v; want %q", tt.in, got, err, tt.want)
 		}
+	}
+}
+
+// TestOutputLeftOpen: what a program left behind may keep its stdout: the answer is what had
+// come a second later, and that is said.
+func TestOutputLeftOpen(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no sh")
+	}
+	var said []string
+	p := Exec{Command: "sh -c 'sleep 1000 & echo answer'", Timeout: time.Minute, Warn: func(line string) { said = append(said, line) }}
+	if err := p.Check(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.Run(t.Context(), nil, 100)
+	if string(out) != "answer\n" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "sh: its output was not at its end") {
+		t.Errorf("said %q", said)
 	}
 }

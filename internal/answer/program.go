@@ -28,7 +28,7 @@ type Exec struct {
 	Timeout        time.Duration
 
 	// Warn, unless nil, is given the lines that a program which succeeded wrote to its
-	// stderr.
+	// stderr, and what else there is to say of it.
 	Warn func(line string)
 
 	argv  []string
@@ -93,12 +93,13 @@ func (p *Exec) RunFor(ctx context.Context, nc net.Conn, stdin []byte, limit int6
 	endGroup := ownGroup(cmd)
 	err := runChild(cmd)
 	endGroup()
+	open := errors.Is(err, exec.ErrWaitDelay)
 	switch {
 	case out.beyond:
 		err = fmt.Errorf("it printed more than %d bytes", limit)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("ended after %v", p.Timeout)
-	case errors.Is(err, exec.ErrWaitDelay), err != nil && cmd.ProcessState != nil && cmd.ProcessState.Success():
+	case open, err != nil && cmd.ProcessState != nil && cmd.ProcessState.Success():
 		err = nil // it did not read all, or something else has its stdout
 	case err != nil && len(stderr.b) > 0:
 		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.b))
@@ -109,6 +110,9 @@ func (p *Exec) RunFor(ctx context.Context, nc net.Conn, stdin []byte, limit int6
 	if p.Warn != nil {
 		for line := range strings.Lines(string(stderr.b)) {
 			p.Warn(p.argv[0] + ": " + strings.TrimSuffix(line, "\n"))
+		}
+		if open {
+			p.Warn(p.argv[0] + ": its output was not at its end a second after it had ended: what had come is taken")
 		}
 	}
 	return out.Bytes(), nil
