@@ -2,8 +2,6 @@ package peers
 
 import (
 	"bufio"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +21,7 @@ func TestExamples(t *testing.T) {
 	dir := t.TempDir()
 	goTool(t, "../../doc/examples", "vet", "./...")
 	goTool(t, "../../doc/examples", "build", "-o", dir+string(filepath.Separator), "./...")
-	for name, use := range map[string]func(*testing.T, string){"echo": useEcho, "chat": useChat, "device": useDevice} {
+	for name, use := range map[string]func(*testing.T, string){"chat": useChat, "device": useDevice} {
 		t.Run(name, func(t *testing.T) { use(t, startExample(t, filepath.Join(dir, name))) })
 	}
 }
@@ -72,20 +70,6 @@ func swap(t *testing.T, from, to *wsproto.Conn, text string) {
 	if err != nil || rerr != nil || string(m.Data) != text {
 		t.Errorf("%q came as %q, %v, %v", text, m.Data, err, rerr)
 	}
-}
-
-func useEcho(t *testing.T, addr string) {
-	res, err := http.Get("http://" + addr + "/hello")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if body, err := io.ReadAll(res.Body); string(body) != "hello\n" || err != nil {
-		t.Errorf("/hello: %q, %v", body, err)
-	}
-	c := exampleDial(t, "ws://"+addr+"/echo")
-	swap(t, c, c, "grüße")
-	swap(t, c, c, strings.Repeat("x", 100000))
 }
 
 func useChat(t *testing.T, addr string) {
