@@ -202,10 +202,14 @@ func (w Where) SameOrigin(v Where) bool {
 // String returns the URL without user and fragment; ParseWhere reads it as w.
 func (w Where) String() string {
 	if strings.HasPrefix(w.Network(), "unix") {
-		if w.Path != "" {
-			return w.Scheme + ":" + w.Host + ":" + w.Target()
+		s := w.Scheme + ":"
+		if strings.HasPrefix(w.Host, "//") { // of which ParseWhere would take two slashes off
+			s += "//"
 		}
-		return w.Scheme + ":" + w.Host
+		if s += w.Host; w.Path != "" {
+			s += ":" + w.Target()
+		}
+		return s
 	}
 	return w.Scheme + "://" + joinPort(strings.Replace(w.Host, "%", "%25", 1), w.Port, "") + w.Target()
 }

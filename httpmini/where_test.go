@@ -129,7 +129,7 @@ func TestParseWhere(t *testing.T) {
 // What is read comes out so that it is read again, and can be sent; references mean
 // what they mean to net/url, as far as that takes them.
 func FuzzParseWhere(f *testing.F) {
-	for _, s := range []string{"http://u:p@EXAMPLE.com:80/a%2fb?c#d", "wss://[::1%25x]:8443/%", "tcp:a:1", "ws+unix:/a:/b?c", "unix:/a", "http://a/\\{}?\\ü", "a:1"} {
+	for _, s := range []string{"http://u:p@EXAMPLE.com:80/a%2fb?c#d", "wss://[::1%25x]:8443/%", "tcp:a:1", "ws+unix:/a:/b?c", "unix:/a", "unix:////a", "ws+unix:////:/b", "http://a/\\{}?\\ü", "a:1"} {
 		for _, ref := range []string{"", "b/../c", "?q", "//h:1/x", "https://h", "/ü%zz d", "#f", "./", "..", "x:y"} {
 			f.Add(s, ref)
 		}
