@@ -55,7 +55,7 @@ func (m *meter) Write(p []byte) (done int, err error) {
 const finSize, alertSize, recordSize = 1, 2, 30
 
 // shortMemory is what a Unix socket, which counts memory, counts for a short message on
-// 64 bit systems; on others it is less. Its end takes none.
+// 64 bit systems; on others it is less. A FIN takes none.
 const shortMemory = 768
 
 // says notes that our end is said by n bytes; the first one counts.
@@ -72,9 +72,7 @@ func (m *meter) CloseWrite() error {
 	if tlsconf.State(m.Conn) != "" {
 		n += alertSize
 	}
-	if _, unix := m.Conn.(*net.UnixConn); !unix {
-		m.says(n)
-	}
+	m.says(n)
 	half, ok := m.Conn.(interface{ CloseWrite() error })
 	if !ok {
 		return nil
@@ -113,8 +111,11 @@ func (m *meter) look(ended bool) (moved time.Time, held int64, err error) {
 		}
 	})
 	said := m.end.Load()
-	if _, unix := nc.(*net.UnixConn); unix && said > 0 {
+	switch _, unix := nc.(*net.UnixConn); {
+	case unix && said > finSize:
 		said = shortMemory
+	case unix:
+		said = 0
 	}
 	return moved, held - min(held, said), err
 }
