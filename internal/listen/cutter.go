@@ -21,11 +21,11 @@ func (s *Serving) Cutter(framing linesrv.Framing) *Cutter {
 }
 
 // Next is that of linesrv.Cutter; the error is also wsproto.ErrMemory, where there is no
-// room for what it keeps.
+// room for what it keeps: then Pending has p too.
 func (k *Cutter) Next(p []byte) (message, rest []byte, ok bool, err error) {
 	message, rest, ok, err = k.Cutter.Next(p)
-	if err == nil && !k.memory.Hold(&k.held, int64(cap(k.Pending()))) {
-		return nil, nil, false, wsproto.ErrMemory
+	if !k.memory.Hold(&k.held, int64(cap(k.Pending()))) && !ok && err == nil {
+		err = wsproto.ErrMemory
 	}
 	return message, rest, ok, err
 }

@@ -463,6 +463,26 @@ func TestFraming(t *testing.T) {
 	}
 }
 
+// TestFramingMemory: what there is no memory for to wait for its end is shown as it comes,
+// and once.
+func TestFramingMemory(t *testing.T) {
+	target := kit.ListenFor(t, "tcp", kit.DrainPeer)
+	p := kit.Background(t, Mode, "-listen", "tcp://127.0.0.1:0", "-remote_host", "tcp://"+target, "-json", "-framing", "line", "-max-memory", "50k", "-max-message", "1M")
+	nc := kit.DialTCP(t, p.Addr("tcp"))
+	io.WriteString(nc, strings.Repeat("x", 300000))
+	nc.Close()
+	p.Stdout.WaitFor(t, `"event":"close".*\n`)
+	sum := 0
+	for _, m := range regexp.MustCompile(`"event":"message".*"size":(\d+)`).FindAllStringSubmatch(p.Stdout.String(), -1) {
+		n, _ := strconv.Atoi(m[1])
+		sum += n
+	}
+	if sum != 300000 {
+		t.Errorf("%d bytes are shown", sum)
+	}
+	p.Stop()
+}
+
 // TestStreamsStop: who waits is let go at once when the proxy ends.
 func TestStreamsStop(t *testing.T) {
 	target := kit.ListenFor(t, "tcp", kit.DrainPeer)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -75,6 +76,9 @@ func (v *view) add(op wsproto.Opcode, p []byte) {
 			}
 			v.cutter.Release()
 			v.cutter = nil
+			if errors.Is(err, wsproto.ErrMemory) {
+				return // p was the end of that
+			}
 		case ok:
 			v.tell(v.fromTarget, op, 0, message)
 			p = rest
