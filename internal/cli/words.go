@@ -4,21 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"time"
 
 	"socketsrv/internal/event"
 	"socketsrv/wsproto"
 )
-
-// PeerName is an address; clients of Unix sockets mostly have none.
-func PeerName(addr net.Addr) string {
-	if name := addr.String(); name != "@" {
-		return name
-	}
-	return ""
-}
 
 // Plural is n of a unit, in words.
 func Plural(n int64, unit string) string {

@@ -225,7 +225,7 @@ func (l *Listener) Open(ctx context.Context, env *cli.Env, con *cli.Console, pro
 	err := o.prepare(secure, l.at)
 	var ln net.Listener
 	if err == nil {
-		ln, err = o.stream(proto, l.at)
+		ln, err = o.stream(proto, secure, l.at)
 	}
 	if ln == nil && err == nil {
 		err = cli.Fail(cli.ExitFailure, cli.ErrNotGiven)
@@ -271,13 +271,13 @@ func (l *Listeners) Open(ctx context.Context, env *cli.Env, con *cli.Console, se
 	s := &Sockets{close: sync.OnceValue(o.close)}
 	err := o.prepare(secure, l.tcp, l.ws)
 	if err == nil && !l.tcp.off() {
-		s.TCP, err = o.stream("tcp", l.tcp)
+		s.TCP, err = o.stream("tcp", secure, l.tcp)
 	}
 	if err == nil && !l.udp.off() {
 		s.UDP, err = o.packet(l.udp)
 	}
 	if err == nil && !l.ws.off() {
-		s.WS, err = o.stream("ws", l.ws)
+		s.WS, err = o.stream("ws", secure, l.ws)
 	}
 	switch {
 	case err != nil || len(o.open) > 0:
@@ -383,7 +383,7 @@ func (o *opener) notGiven(proto string, err error) bool {
 // stream opens a listener for connections, nil where others were given and none for it.
 // Those of WebSocket are counted by wsproto.Server, which can answer the ones too many
 // in HTTP.
-func (o *opener) stream(proto string, at endpoint) (net.Listener, error) {
+func (o *opener) stream(proto string, secure *TLS, at endpoint) (net.Listener, error) {
 	network, address := at.network("tcp")
 	ln, err := o.env.Listen(o.ctx, network, address)
 	if errors.Is(err, syscall.EADDRINUSE) && o.removeStale(network, address) {
@@ -395,14 +395,10 @@ func (o *opener) stream(proto string, at endpoint) (net.Listener, error) {
 	case err != nil:
 		return nil, cli.Fail(listenCode(err), err)
 	}
-	announced := proto
-	if o.secure != nil {
-		announced = cmp.Or(overTLS[proto], proto)
-	}
 	if proto == "http" {
 		accept.Deferred(ln)
 	}
-	o.opened(announced, ln.Addr(), ln.Close)
+	o.opened(secure.Proto(proto), ln.Addr(), ln.Close)
 	if o.serving.ProxyProtocol {
 		ln = accept.Named(o.bounded(proto, ln), cmp.Or(o.serving.HandshakeTimeout, tlsconf.HandshakeTimeout), o.con.Error)
 		o.undo = append(o.undo, ln.Close)
@@ -424,9 +420,6 @@ func (o *opener) bounded(proto string, ln net.Listener) net.Listener {
 	b.Max = o.serving.MaxConns
 	return b.Listen(ln)
 }
-
-// overTLS are the names of protocols once TLS is below them.
-var overTLS = map[string]string{"tcp": "tls", "ws": "wss", "http": "https"}
 
 func (o *opener) packet(at endpoint) (net.PacketConn, error) {
 	network, address := at.network("udp")

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/wsproto"
@@ -17,7 +18,7 @@ func Refusals(con *cli.Console, s *wsproto.Server, proto string, n *atomic.Int64
 		if refusal, ok := errors.AsType[*wsproto.HandshakeError](err); ok {
 			err = refusal.Err
 		}
-		req, peer, reason := x.Request, cli.PeerName(x.RemoteAddr()), cli.ErrorText(err)
+		req, peer, reason := x.Request, accept.Peer(x.RemoteAddr()), cli.ErrorText(err)
 		con.Status("handshake of %s refused with %d: %s (%s %s)", peer, x.Status(), reason, req.Method, cli.Field(req.Target))
 		con.Event(event.Event{Event: event.Error, Proto: proto, Client: -1, Peer: peer, Path: req.Target, Code: x.Status(), Err: reason})
 	}

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -67,6 +68,16 @@ func NewTLS(o tlsconf.Options) *TLS { return &TLS{on: true, options: o} }
 
 // Enabled says whether the server is to speak TLS.
 func (s *TLS) Enabled() bool { return s != nil && s.on }
+
+// Proto is the name of proto in events: that of what it is over TLS, where it is.
+func (s *TLS) Proto(proto string) string {
+	if s.Enabled() {
+		return cmp.Or(overTLS[proto], proto)
+	}
+	return proto
+}
+
+var overTLS = map[string]string{"tcp": "tls", "ws": "wss", "http": "https"}
 
 // config makes what listeners at those places need.
 func (s *TLS) config(timeout time.Duration, listeners []endpoint) (*tlsconf.Config, error) {

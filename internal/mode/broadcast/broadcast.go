@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
@@ -39,7 +40,7 @@ var Mode = cli.Mode{
 		fs.Group("Broadcast")
 		fs.Switch(&b.exclude, "exclude-sender", "Sends a message to all but its sender.")
 		fs.Switch(&b.silent, "no-announce", "Does not tell the others who comes and goes.")
-		fs.Switch(&b.rooms.apart, "rooms", "Keeps clients of different paths apart; those of TCP and UDP are in /.")
+		fs.Switch(&b.apart, "rooms", "Keeps clients of different paths apart; those of TCP and UDP are in /.")
 		fs.Size(&b.queue, "queue", "Lets SIZE bytes wait for a client that is slow.")
 		fs.Choice(&b.slow, "slow", "Drops messages for a client whose queue is full, or closes it with 1013.", "drop", "close")
 		fs.Check(func() error {
@@ -70,6 +71,7 @@ type broadcast struct {
 	perAddress int
 	exclude    bool
 	silent     bool
+	apart      bool // a room for each path; else all are in one
 	queue      int64
 	slow       string
 	tls        *listen.TLS
@@ -78,7 +80,9 @@ type broadcast struct {
 
 	env      *cli.Env
 	con      *cli.Console
+	sockets  *listen.Sockets
 	rooms    rooms
+	streams  accept.Table
 	stopping atomic.Bool
 	late     chan *member // who began to miss messages, for the log
 	counts   struct{ clients, open, messages, bytes, missed, slow, refused, unsent atomic.Int64 }
@@ -97,7 +101,7 @@ func (b *broadcast) run(ctx context.Context, env *cli.Env, args []string) error 
 	defer con.Close()
 	b.env, b.con = env, con
 	b.late = make(chan *member, 64)
-	b.perIP.open = make(map[netip.Addr]int)
+	b.perIP.open, b.rooms.open = make(map[netip.Addr]int), make(map[string]*room)
 	defer b.watch()()
 	sockets, err := b.listeners.Open(ctx, env, con, b.tls)
 	if err != nil {
@@ -105,21 +109,19 @@ func (b *broadcast) run(ctx context.Context, env *cli.Env, args []string) error 
 	}
 	defer sockets.Close()
 
-	b.rooms.make = b.roomMaker(sockets)
+	b.sockets = sockets
 	var servers []func() error
-	var stops []func(context.Context)
+	stops := []func(context.Context){func(ctx context.Context) { b.streams.Shutdown(ctx) }}
 	if sockets.WS != nil {
 		s := b.webSocket()
 		servers = append(servers, func() error { return s.Serve(sockets.WS) })
 		stops = append(stops, func(ctx context.Context) { s.Shutdown(ctx) })
 	}
 	if sockets.TCP != nil {
-		s := b.newLineServer()
-		servers = append(servers, func() error { return s.serve(sockets.TCP) })
-		stops = append(stops, s.stop)
+		servers = append(servers, func() error { return b.streams.Serve(sockets.TCP, b.serveLines, con.Error) })
 	}
 	if sockets.UDP != nil {
-		s := b.rooms.join("/").datagrams // the room stays for good
+		s := b.join("/").datagrams // the room stays for good
 		servers = append(servers, s.serve)
 	}
 	err = listen.ServeAll(ctx, &b.listeners.Serving, func(ctx context.Context) {
@@ -181,6 +183,10 @@ type member struct {
 	last   atomic.Int64 // when it missed one, in nanoseconds
 }
 
+func newMember(proto string, addr net.Addr) *member {
+	return &member{id: newUUID(), proto: proto, peer: accept.Peer(addr)}
+}
+
 func (c *member) String() string { return c.id }
 
 // missedSome counts messages that a client did not get because too much waits for
@@ -203,23 +209,20 @@ func (b *broadcast) missedSome(c *member, messages int) {
 
 // webSocket is the server for WebSocket.
 func (b *broadcast) webSocket() *wsproto.Server {
-	secure := b.tls.Enabled()
-	proto := "ws"
-	if secure {
-		proto = "wss"
-	}
-	s := b.ws.Server(&b.listeners.Serving, b.con, secure, nil)
+	proto := b.tls.Proto("ws")
+	s := b.ws.Server(&b.listeners.Serving, b.con, b.tls.Enabled(), nil)
 	listen.Refusals(b.con, s, proto, &b.counts.refused)
 	s.Queue = int(b.queue)
 	s.Config.WriteTimeout = stall
 	s.OnHandshake = b.handshake
 	greet := s.OnConnect
 	s.OnConnect = func(u *wsproto.User, req *httpmini.Request) {
-		c := &member{id: newUUID(), proto: proto, peer: u.RemoteAddr().String(), path: req.Target}
+		c := newMember(proto, u.RemoteAddr())
+		c.path = req.Target
 		u.SetData(c)
 		greet(u, req)
 		if b.ws.Permitted(req) {
-			c.room = b.rooms.join(req.Path())
+			c.room = b.join(req.Path())
 			c.room.group.Add(u)
 			b.connected(c, req) // who reads that can rely on it
 			b.announce(c, " connected")
@@ -339,7 +342,7 @@ func (b *broadcast) control(u *wsproto.User, received bool, h wsproto.Header, p 
 func (b *broadcast) disconnected(c *member, err error) {
 	b.counts.open.Add(-1)
 	b.announce(c, " disconnected")
-	b.rooms.leave(c.room)
+	b.leave(c.room)
 	ev, reason := cli.Ended(c.event(), err), ""
 	if ev.Err != "" {
 		reason = ": " + cli.Field(ev.Err)

@@ -386,6 +386,35 @@ func TestBroadcastSlowLines(t *testing.T) {
 	}
 }
 
+// faulty panics in place of writing.
+type faulty struct{ net.Conn }
+
+func (faulty) Write([]byte) (int, error) { panic("a fault of ours") }
+
+// TestBroadcastWriterPanics: a fault of ours in writing to one client ends that one, and no more.
+func TestBroadcastWriterPanics(t *testing.T) {
+	var status bytes.Buffer
+	con, err := new(cli.Output).Open(kit.Env(io.Discard, &status))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &broadcast{queue: 1000, sockets: &listen.Sockets{TCP: new(net.TCPListener)}, listeners: new(listen.Listeners), output: new(cli.Output), con: con}
+	b.rooms.open = make(map[string]*room)
+	b.listeners.MaxMessage = 1000
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	theirs.SetDeadline(time.Now().Add(kit.Patience))
+	served := make(chan struct{})
+	go func() { b.serveLines(faulty{ours}); close(served) }()
+	if _, err := theirs.Read(make([]byte, 1)); err != io.EOF { // its own announcement is what it is sent
+		t.Errorf("a client whose writer broke: %v", err)
+	}
+	<-served
+	if got := status.String(); !strings.Contains(got, "disconnected: panic: a fault of ours") {
+		t.Errorf("said %q", got)
+	}
+}
+
 // TestBroadcastDatagrams: on loopback a client of UDP hears all others from its
 // first datagram on.
 func TestBroadcastDatagrams(t *testing.T) {

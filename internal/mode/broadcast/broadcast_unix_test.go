@@ -88,3 +88,27 @@ func TestBroadcastUnixgram(t *testing.T) {
 		t.Errorf("got %q, %v", buf[:n], err)
 	}
 }
+
+// TestBroadcastUnixStreams: clients of a Unix socket are called what they are, and have
+// no address.
+func TestBroadcastUnixStreams(t *testing.T) {
+	dir, err := os.MkdirTemp("", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	p := kit.Background(t, Mode, "-ws-addr", "unix:"+dir+"/w", "-tcp-addr", "unix:"+dir+"/t", "-tcp-port", "0", "-no-announce", "-json")
+	p.Stdout.WaitFor(t, `"listening","proto":"ws"`)
+	c, err := net.Dial("unix", dir+"/t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p.Stdout.WaitFor(t, `"event":"open","proto":"unix","id":"[^"]*"}`)
+	ws, _, err := wsproto.Dial(t.Context(), "ws+unix:"+dir+"/w", wsproto.DialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Stdout.WaitFor(t, `"event":"open","proto":"ws","id":"[^"]*","path":"/"`)
+	ws.Close(wsproto.StatusNormalClosure, "")
+}

@@ -1,7 +1,7 @@
 package broadcast
 
 import (
-	"context"
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -14,6 +14,7 @@ import (
 
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
+	"socketsrv/internal/rawio"
 	"socketsrv/linesrv"
 	"socketsrv/wsproto"
 )
@@ -52,9 +53,9 @@ func (l *lineMembers) send(from any, p []byte) {
 		if l.exclude && from == any(c) || c.post(p, l.queue) {
 			continue
 		}
-		l.missedSome(&c.member, 1)
+		l.missedSome(c.member, 1)
 		if l.slow == "close" {
-			c.abort(errTooSlow)
+			c.end(errTooSlow)
 		}
 	}
 }
@@ -64,14 +65,14 @@ var errTooSlow = errors.New("it reads too slowly")
 // A lineClient is a client of TCP. The goroutine that serves it reads, another
 // writes.
 type lineClient struct {
-	member
-	nc net.Conn
+	*member
+	accept.Deadlines
 
 	mu      sync.Mutex
 	changed sync.Cond // waiting or over did
 	waiting []byte    // lines to be written
 	over    bool      // nothing more will wait
-	err     error     // why abort was called
+	err     error     // why, if it does not end by itself
 }
 
 // post has p written, unless too much waits: then it returns false.
@@ -89,160 +90,85 @@ func (c *lineClient) post(p []byte, limit int64) bool {
 	return true
 }
 
-// write writes what waits until finish or abort.
-func (c *lineClient) write() {
-	var spare []byte
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.err == nil && (!c.over || len(c.waiting) > 0) {
-		if len(c.waiting) == 0 {
-			c.changed.Wait()
-			continue
+const keepLines = 64 << 10 // bytes of storage kept between two writes
+
+// write writes what waits until end.
+func (c *lineClient) write() (err error) {
+	writing := rawio.Writing{Stall: stall, Over: c.Killed}
+	for b := c.next(nil); len(b) > 0 && err == nil; b = c.next(b) {
+		if _, err = writing.Write(c.Conn, b); cap(b) > keepLines {
+			b = nil
 		}
-		b := c.waiting
-		c.waiting = spare[:0]
-		c.mu.Unlock()
-		err := c.writeAll(b)
-		c.mu.Lock()
-		if spare = b; cap(spare) > keepLines {
-			spare = nil
-		}
-		if err != nil {
-			c.end(err)
-		}
-	}
-}
-
-const (
-	linePiece = 64 << 10 // must be taken within stall
-	keepLines = 64 << 10 // storage kept between two writes
-)
-
-func (c *lineClient) writeAll(b []byte) error {
-	for len(b) > 0 {
-		n := min(len(b), linePiece)
-		c.nc.SetWriteDeadline(time.Now().Add(stall))
-		if _, err := c.nc.Write(b[:n]); err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return nil
-}
-
-// finish lets write end when nothing waits.
-func (c *lineClient) finish() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.over = true
-	c.changed.Signal()
-}
-
-// abort ends the connection at once.
-func (c *lineClient) abort(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.end(err)
-}
-
-func (c *lineClient) end(err error) {
-	if c.err == nil {
-		c.err = err
-	}
-	c.over, c.waiting = true, nil
-	c.changed.Signal()
-	c.nc.Close()
-}
-
-// why is the reason for the end of a connection whose reading ended with err.
-func (c *lineClient) why(err error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return c.err
 	}
 	return err
 }
 
-// A lineServer serves the clients of TCP.
-type lineServer struct {
-	*broadcast
-	mu      sync.Mutex
-	open    map[*lineClient]struct{}
-	stopped bool
-}
-
-func (b *broadcast) newLineServer() *lineServer {
-	return &lineServer{broadcast: b, open: make(map[*lineClient]struct{})}
-}
-
-func (s *lineServer) serve(ln net.Listener) error {
-	return accept.Serve(ln, s.serveConn, s.con.Error)
-}
-
-// stop ends all connections, after what waits for them is written if ctx has the
-// time.
-func (s *lineServer) stop(ctx context.Context) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
-	for c := range s.open {
-		c.nc.SetReadDeadline(time.Unix(1, 0))
-		context.AfterFunc(ctx, func() { c.abort(context.Cause(ctx)) })
+// next returns what waits, as soon as that is something; nothing: no more will. From
+// then on lines wait in spare.
+func (c *lineClient) next(spare []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.waiting) == 0 && !c.over {
+		c.changed.Wait()
 	}
+	b := c.waiting
+	c.waiting = spare[:0]
+	return b
 }
 
-// track notes a connection for stop; false if that came first.
-func (s *lineServer) track(c *lineClient) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.stopped {
-		s.open[c] = struct{}{}
+// end lets write end when nothing waits; with an error the connection ends at once. It
+// returns the first of those.
+func (c *lineClient) end(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	if err != nil {
+		c.err, c.waiting = cmp.Or(c.err, err), nil
+		c.Deadlines.Kill()
 	}
-	return !s.stopped
+	c.changed.Signal()
+	return c.err
 }
 
-func (s *lineServer) untrack(c *lineClient) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, c)
-}
+// Kill is that of an accept.Member.
+func (c *lineClient) Kill() { c.end(accept.ErrStopped) }
 
-func (s *lineServer) serveConn(nc net.Conn) {
+// serveLines serves a client of TCP.
+func (b *broadcast) serveLines(nc net.Conn) {
 	defer nc.Close()
-	c := &lineClient{nc: nc}
+	c := &lineClient{member: newMember(accept.Proto(nc), nc.RemoteAddr()), Deadlines: accept.Deadlines{Conn: nc}}
 	c.changed.L = &c.mu
-	c.member = member{id: newUUID(), proto: "tcp", peer: nc.RemoteAddr().String()}
-	if s.tls.Enabled() {
-		c.proto = "tls"
-	}
-	if !s.track(c) {
+	if _, ok := b.streams.Add(c); !ok {
 		return
 	}
-	defer s.untrack(c)
-	c.room = s.rooms.join("/")
+	defer b.streams.Remove(c)
+	c.room = b.join("/")
 	var writer sync.WaitGroup
-	writer.Go(c.write)
+	writer.Go(func() {
+		if err := accept.Guard(c.write); err != nil {
+			c.end(err)
+		}
+	})
 	c.room.lines.add(c)
-	s.connected(&c.member, nil)
-	s.announce(&c.member, " connected")
-	err := accept.Guard(func() error { return s.read(c) })
+	b.connected(c.member, nil)
+	b.announce(c.member, " connected")
+	err := accept.Guard(func() error { return b.readLines(c) })
 	c.room.lines.remove(c)
-	c.finish()
+	c.end(nil)
 	writer.Wait()
-	s.disconnected(&c.member, c.why(err))
+	b.disconnected(c.member, cmp.Or(c.end(nil), err))
 }
 
-// read has the room hear every line that ends.
-func (s *lineServer) read(c *lineClient) error {
-	cutter := s.listeners.Cutter(linesrv.Framing{})
+// readLines has the room hear every line that ends.
+func (b *broadcast) readLines(c *lineClient) error {
+	cutter := b.listeners.Cutter(linesrv.Framing{})
 	defer cutter.Release()
 	buf := make([]byte, 16<<10)
 	for first := true; ; {
-		if d := s.listeners.IdleTimeout; d > 0 && !s.deadline(c, d) {
+		if d := b.listeners.IdleTimeout; d > 0 && c.ReadBy(time.Now().Add(d)) != nil {
 			return nil
 		}
-		n, err := c.nc.Read(buf)
+		n, err := c.Read(buf)
 		rest := buf[:n]
 		for {
 			line, more, ok, err := cutter.Next(rest)
@@ -257,15 +183,23 @@ func (s *lineServer) read(c *lineClient) error {
 			}
 			first = false
 			op := lineType(line)
-			s.received(&c.member, op, line)
+			b.received(c.member, op, line)
 			c.room.gather(c, op, line)
 			rest = more
 		}
 		if n > 0 {
 			c.room.group.Flush()
 		}
-		if err != nil {
-			return s.ending(err, len(cutter.Pending()))
+		switch pending := len(cutter.Pending()); {
+		case err == nil:
+		case c.Stopped() != nil:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return cli.ErrIdle
+		case err == io.EOF && pending > 0:
+			return fmt.Errorf("it ended within a line, whose %d bytes nobody got", pending)
+		default:
+			return err
 		}
 	}
 }
@@ -276,29 +210,6 @@ func lineType(line []byte) wsproto.Opcode {
 		return wsproto.OpText
 	}
 	return wsproto.OpBinary
-}
-
-// deadline bounds the next read, unless the server is stopping.
-func (s *lineServer) deadline(c *lineClient, d time.Duration) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.stopped {
-		c.nc.SetReadDeadline(time.Now().Add(d))
-	}
-	return !s.stopped
-}
-
-// ending says why reading ended, with so many bytes of a line that did not.
-func (s *lineServer) ending(err error, pending int) error {
-	switch {
-	case s.stopping.Load():
-		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return cli.ErrIdle
-	case err == io.EOF && pending > 0:
-		return fmt.Errorf("it ended within a line, whose %d bytes nobody got", pending)
-	}
-	return err
 }
 
 // newUUID returns a random UUID (RFC 9562, version 4).

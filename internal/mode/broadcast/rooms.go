@@ -3,15 +3,11 @@ package broadcast
 import (
 	"sync"
 
-	"socketsrv/internal/listen"
 	"socketsrv/wsproto"
 )
 
 // rooms are the rooms that somebody is in, at most one for each client.
 type rooms struct {
-	apart bool // a room for each path; else all are in one
-	make  func(path string) *room
-
 	mu   sync.Mutex
 	open map[string]*room
 }
@@ -28,52 +24,46 @@ type room struct {
 	order     sync.Mutex // held while a message is given to all of them
 }
 
-// roomMaker returns what makes a room.
-func (b *broadcast) roomMaker(sockets *listen.Sockets) func(path string) *room {
-	return func(path string) *room {
-		r := &room{path: path}
-		r.group.ExcludeSender, r.group.Queue = b.exclude, int(b.queue)
-		r.group.OnMissed = func(u *wsproto.User, messages int) {
-			b.missedSome(u.Data().(*member), messages)
-			if b.slow == "close" {
-				u.Close(wsproto.StatusTryAgainLater, "too slow")
-			}
+func (b *broadcast) newRoom(path string) *room {
+	r := &room{path: path}
+	r.group.ExcludeSender, r.group.Queue = b.exclude, int(b.queue)
+	r.group.OnMissed = func(u *wsproto.User, messages int) {
+		b.missedSome(u.Data().(*member), messages)
+		if b.slow == "close" {
+			u.Close(wsproto.StatusTryAgainLater, "too slow")
 		}
-		if path == "/" && sockets.TCP != nil {
-			r.lines = &lineMembers{broadcast: b, clients: make(map[*lineClient]struct{})}
-		}
-		if path == "/" && sockets.UDP != nil {
-			r.datagrams = b.newDatagrams(r, sockets.UDP)
-		}
-		return r
 	}
+	if path == "/" && b.sockets.TCP != nil {
+		r.lines = &lineMembers{broadcast: b, clients: make(map[*lineClient]struct{})}
+	}
+	if path == "/" && b.sockets.UDP != nil {
+		r.datagrams = b.newDatagrams(r, b.sockets.UDP)
+	}
+	return r
 }
 
 // join counts one more client into the room of a path.
-func (rs *rooms) join(path string) *room {
-	if !rs.apart {
+func (b *broadcast) join(path string) *room {
+	if !b.apart {
 		path = "/"
 	}
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	r := rs.open[path]
+	b.rooms.mu.Lock()
+	defer b.rooms.mu.Unlock()
+	r := b.rooms.open[path]
 	if r == nil {
-		r = rs.make(path)
-		if rs.open == nil {
-			rs.open = make(map[string]*room)
-		}
-		rs.open[path] = r
+		r = b.newRoom(path)
+		b.rooms.open[path] = r
 	}
 	r.in++
 	return r
 }
 
 // leave counts a client out; the last one takes the room along.
-func (rs *rooms) leave(r *room) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
+func (b *broadcast) leave(r *room) {
+	b.rooms.mu.Lock()
+	defer b.rooms.mu.Unlock()
 	if r.in--; r.in == 0 {
-		delete(rs.open, r.path)
+		delete(b.rooms.open, r.path)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
@@ -140,21 +141,31 @@ func (d *datagrams) finish() {
 
 // write sends what waits until finish.
 func (d *datagrams) write() {
+	for {
+		p, to := d.next()
+		if p == nil {
+			return
+		}
+		if err := accept.Guard(func() error { d.sendTo(to, p); return nil }); err != nil {
+			d.con.Error(err)
+		}
+	}
+}
+
+// next returns what is sent next, and to whom; nil after finish.
+func (d *datagrams) next() (p []byte, to []listen.Source) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for !d.over {
-		if len(d.waiting) == 0 {
-			d.changed.Wait()
-			continue
-		}
-		next := d.waiting[0]
-		d.waiting = d.waiting[1:]
-		to := d.entitled(next)
-		d.mu.Unlock()
-		d.sendTo(to, next.p)
-		d.mu.Lock()
-		d.size -= int64(len(next.p))
+	for len(d.waiting) == 0 && !d.over {
+		d.changed.Wait()
 	}
+	if d.over {
+		return nil, nil
+	}
+	m := d.waiting[0]
+	d.waiting = d.waiting[1:]
+	d.size -= int64(len(m.p))
+	return m.p, d.entitled(m)
 }
 
 // entitled returns whom a message may be sent to, and has them pay for it.
