@@ -342,7 +342,7 @@ func (c *Console) Print(text string) {
 func (c *Console) Line(text string) {
 	var b []byte
 	if c.flags.Style.Time {
-		b = c.Now().AppendFormat(b, "2006-01-02 15:04:05.000000 ")
+		b = c.Now().AppendFormat(b, event.TimeLayout)
 	}
 	b = append(event.AppendCut(b, text, MaxStatusLine), '\n')
 	c.mu.Lock()

@@ -247,12 +247,12 @@ func cutLen(p []byte, max int) int {
 	if len(p) <= max {
 		return len(p)
 	}
-	return max - len(partial(p[:max]))
+	return max - len(Partial(p[:max]))
 }
 
-// partial returns the first bytes of a character whose rest is cut off, at the
+// Partial returns the first bytes of a character whose rest is cut off, at the
 // end of p; none if p ends with a whole one or with what is no UTF-8 anyway.
-func partial(p []byte) []byte {
+func Partial(p []byte) []byte {
 	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
 		if t := p[len(p)-n:]; utf8.RuneStart(t[0]) {
 			if utf8.FullRune(t) {
@@ -271,28 +271,13 @@ const lowerHex = "0123456789abcdef"
 func wideLen(p []byte) int {
 	i := 0
 	for i < len(p) && p[i] >= utf8.RuneSelf {
-		r, n := decodeWide(p[i:])
+		r, n := utf8.DecodeRune(p[i:])
 		if n == 1 || !IsPrint(r) {
 			break
 		}
 		i += n
 	}
 	return i
-}
-
-// decodeWide is utf8.DecodeRune for what does not begin with ASCII, quicker
-// where a character has two or three bytes.
-func decodeWide(p []byte) (rune, int) {
-	switch c := p[0]; {
-	case c&^0x1f == 0xc0 && c >= 0xc2 && len(p) > 1 && p[1]&^0x3f == 0x80:
-		return rune(c&0x1f)<<6 | rune(p[1]&0x3f), 2
-	case c&^0xf == 0xe0 && len(p) > 2 && p[1]&^0x3f == 0x80 && p[2]&^0x3f == 0x80:
-		r := rune(c&0xf)<<12 | rune(p[1]&0x3f)<<6 | rune(p[2]&0x3f)
-		if r >= 0x800 && !utf16.IsSurrogate(r) {
-			return r, 3
-		}
-	}
-	return utf8.DecodeRune(p)
 }
 
 // appendWide writes the escape of the character at the start of p, which is

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"math"
 	"strconv"
-	"time"
 	"unicode/utf8"
 )
 
@@ -22,9 +21,7 @@ import (
 func AppendJSON(dst []byte, e *Event) []byte {
 	dst = append(dst, '{')
 	if !e.Time.IsZero() {
-		dst = append(dst, `"time":"`...)
-		dst = appendRFC3339(dst, e.Time)
-		dst = append(dst, `",`...)
+		dst = e.Time.UTC().AppendFormat(dst, `"time":"2006-01-02T15:04:05.000000Z",`) // six decimals always, so that lines sort
 	}
 	dst = append(dst, `"event":`...)
 	dst = appendJSONString(dst, []byte(e.Event))
@@ -95,12 +92,12 @@ func isJSONText(e *Event) bool {
 	case "binary":
 		return false
 	}
-	return isPrintable(e.Payload)
+	return IsPrintable(e.Payload)
 }
 
-// isPrintable tells whether p is made of printable characters, tabs and line
+// IsPrintable tells whether p is made of printable characters, tabs and line
 // ends.
-func isPrintable(p []byte) bool {
+func IsPrintable(p []byte) bool {
 	for {
 		n := plainLen(p, shown)
 		if p = p[n:]; len(p) == 0 {
@@ -162,40 +159,4 @@ func appendNumber(dst []byte, d *Data) []byte {
 		return append(dst, '0')
 	}
 	return strconv.AppendFloat(dst, d.float, 'f', 3, 64)
-}
-
-// appendRFC3339 appends t in UTC with six decimals always, so that lines sort.
-func appendRFC3339(dst []byte, t time.Time) []byte {
-	t = t.UTC()
-	dst = appendDate(dst, t)
-	dst = append(dst, 'T')
-	return append(appendClock(dst, t), 'Z')
-}
-
-// appendDate appends YYYY-MM-DD, for the years of which that is true.
-func appendDate(dst []byte, t time.Time) []byte {
-	year, month, day := t.Date()
-	dst = appendDigits(dst, year, 4)
-	dst = appendDigits(append(dst, '-'), int(month), 2)
-	return appendDigits(append(dst, '-'), day, 2)
-}
-
-// appendClock appends hh:mm:ss.uuuuuu.
-func appendClock(dst []byte, t time.Time) []byte {
-	hour, minute, second := t.Clock()
-	dst = appendDigits(dst, hour, 2)
-	dst = appendDigits(append(dst, ':'), minute, 2)
-	dst = appendDigits(append(dst, ':'), second, 2)
-	return appendDigits(append(dst, '.'), t.Nanosecond()/1000, 6)
-}
-
-// appendDigits appends the last width decimal digits of v.
-func appendDigits(dst []byte, v, width int) []byte {
-	start := len(dst)
-	dst = append(dst, "000000"[:width]...)
-	for i := len(dst) - 1; i >= start; i-- {
-		dst[i] = byte('0' + v%10)
-		v /= 10
-	}
-	return dst
 }

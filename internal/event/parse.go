@@ -101,7 +101,9 @@ func (p *parsed) finish() error {
 	if p.Event.Event == "" {
 		return errors.New(`no "event"`)
 	}
-	p.Time = p.Time.UTC()
+	if p.Time = p.Time.UTC(); p.Time.Year() < 0 || p.Time.Year() > 9999 {
+		return errors.New("a year that has no four digits")
+	}
 	if p.text != "" {
 		p.Payload = []byte(p.text)
 	}

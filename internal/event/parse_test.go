@@ -149,6 +149,7 @@ func FuzzParse(f *testing.F) {
 	for _, tt := range events {
 		f.Add([]byte(tt.json))
 	}
+	f.Add([]byte(`{"time":"9999-12-31T23:59:59-01:00","event":"x"}`)) // the year 10000 in UTC
 	f.Fuzz(func(t *testing.T, line []byte) {
 		e, err := Parse(line)
 		if err != nil {

@@ -37,6 +37,9 @@ func ParseFormat(s string) (Format, error) {
 // Style.MaxShow is 0.
 const DefaultMaxShow = 64 << 10
 
+// TimeLayout is how the time before a line looks.
+const TimeLayout = "2006-01-02 15:04:05.000000 "
+
 // Style says how lines of text look. The zero value is plain text that is safe
 // on a terminal.
 type Style struct {
@@ -79,9 +82,7 @@ func AppendText(dst []byte, e *Event, st *Style) []byte {
 		return dst
 	}
 	if st.Time && !e.Time.IsZero() {
-		dst = appendDate(dst, e.Time)
-		dst = appendClock(append(dst, ' '), e.Time)
-		dst = append(dst, ' ')
+		dst = e.Time.AppendFormat(dst, TimeLayout)
 	}
 	if st.Color {
 		dst = append(dst, colorOf(e)...)
@@ -334,7 +335,7 @@ func isText(e *Event, p []byte) bool {
 	case e.Opcode == "binary":
 		return false
 	case !e.isMessage(): // evidence, of which nobody knows what it is
-		return isPrintable(p)
+		return IsPrintable(p)
 	case e.Opcode != "" || e.Proto == "udp":
 		return utf8.Valid(p)
 	}
@@ -349,7 +350,7 @@ func inner(p []byte) []byte {
 		n++
 	}
 	if rest := p[n:]; len(rest) > 0 {
-		if rest = rest[:len(rest)-len(partial(rest))]; len(rest) > 0 {
+		if rest = rest[:len(rest)-len(Partial(rest))]; len(rest) > 0 {
 			return rest
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"socketsrv/internal/event"
 	"socketsrv/wsproto"
@@ -184,17 +183,10 @@ func (r *Recording) add(e *event.Event) {
 		return // it comes when it comes, and is answered
 	case e.Event == event.Ping:
 		step.Kind = Ping
-	case e.Opcode == "binary" || e.Opcode == "" && !isText(e.Payload):
+	case e.Opcode == "binary" || e.Opcode == "" && !event.IsPrintable(e.Payload):
 		step.Kind = Binary
 	}
 	r.steps = append(r.steps, step)
-}
-
-// isText reports whether people would rather read p as text.
-func isText(p []byte) bool {
-	return utf8.Valid(p) && bytes.IndexFunc(p, func(r rune) bool {
-		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || !event.IsPrint(r) && r >= 0x7f
-	}) < 0
 }
 
 // end adds how the connection ended. Where it is not known who began, both say their

@@ -54,7 +54,7 @@ func (p *printer) received(m wsproto.Message) {
 	b := make([]byte, 0, len(m.Data)+64)
 	if p.style.Format != event.FormatRaw {
 		if p.style.Time {
-			b = p.con.Now().AppendFormat(b, "2006-01-02 15:04:05.000000 ")
+			b = p.con.Now().AppendFormat(b, event.TimeLayout)
 		}
 		b = append(b, p.prefix...)
 	}

@@ -159,7 +159,7 @@ func (p *pinger) print(format string, args ...any) {
 	}
 	line := fmt.Sprintf(format, args...)
 	if p.output.Style.Time {
-		line = p.con.Now().Format("2006-01-02 15:04:05.000000 ") + line
+		line = p.con.Now().Format(event.TimeLayout) + line
 	}
 	p.con.Write(append(event.AppendCut(nil, line, cli.MaxStatusLine), '\n'))
 }

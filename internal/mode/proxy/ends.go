@@ -11,6 +11,7 @@ import (
 
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
+	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
 	"socketsrv/internal/rawio"
 	"socketsrv/internal/tlsconf"
@@ -64,7 +65,7 @@ func (s *stream) read() (wsproto.Opcode, []byte, error) {
 	case !s.text:
 		return 0, p, nil // an error comes again
 	default:
-		whole := len(p) - partial(p)
+		whole := len(p) - len(event.Partial(p))
 		if err == nil && whole > 0 {
 			s.held, s.from = len(p)-whole, whole
 			p = p[:whole]
@@ -75,19 +76,6 @@ func (s *stream) read() (wsproto.Opcode, []byte, error) {
 		return wsproto.OpBinary, p, nil
 	}
 	return 0, nil, err
-}
-
-// partial returns how many bytes at the end of p begin a character that is not whole.
-func partial(p []byte) int {
-	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
-		if rest := p[len(p)-n:]; utf8.RuneStart(rest[0]) {
-			if utf8.FullRune(rest) {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
 }
 
 func (s *stream) write(_ wsproto.Opcode, p []byte) error {
