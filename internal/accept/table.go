@@ -223,10 +223,18 @@ func (d *Deadlines) errorFrom(state int32) error {
 	return ErrStopped
 }
 
+// Handshake does the handshake of nc, where that is a connection of TLS.
+func Handshake(ctx context.Context, nc net.Conn) error {
+	if secure, ok := nc.(secure); ok {
+		return secure.HandshakeContext(ctx)
+	}
+	return nil
+}
+
 // Proto is what the events of a connection have as proto where nothing but bytes is
 // known of it: tls, unix or tcp.
 func Proto(nc net.Conn) string {
-	if _, ok := nc.(interface{ HandshakeContext(context.Context) error }); ok {
+	if _, ok := nc.(secure); ok {
 		return "tls"
 	}
 	if a := nc.LocalAddr(); a != nil && a.Network() == "unix" {

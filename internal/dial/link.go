@@ -152,6 +152,26 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 	if t.WebSocket() {
 		return c.dialWebSocketLink(ctx, env, con, t)
 	}
+	nc, err := c.DialConn(ctx, env, con, t)
+	if err != nil {
+		return nil, err
+	}
+	stream := streamLink{nc: newMeter(nc, 0)}
+	switch {
+	case t.Datagrams():
+		return &datagramLink{nc: nc}, nil
+	case t.Stream():
+		return &stream, nil
+	}
+	framed := framedLink{streamLink: stream, cutter: linesrv.Cutter{Framing: t.framing, Max: int(min(c.MaxMessage, math.MaxInt32))}}
+	if t.Scheme == "line" {
+		return &lineLink{framedLink: framed}, nil
+	}
+	return &framed, nil
+}
+
+// DialConn connects to what is no WebSocket, and says so.
+func (c *Client) DialConn(ctx context.Context, env *cli.Env, con *cli.Console, t Target) (net.Conn, error) {
 	network := "tcp"
 	if t.Datagrams() || t.Scheme == "unix" {
 		network = t.Scheme
@@ -165,18 +185,7 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 	}
 	con.Status("connected to %s", t.Shown)
 	con.Event(event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: nc.RemoteAddr().String(), Dir: event.Out})
-	stream := streamLink{nc: newMeter(nc, 0)}
-	switch {
-	case t.Datagrams():
-		return &datagramLink{nc: nc}, nil
-	case t.Stream():
-		return &stream, nil
-	}
-	framed := framedLink{streamLink: stream, cutter: linesrv.Cutter{Framing: t.framing, Max: int(min(c.MaxMessage, math.MaxInt32))}}
-	if t.Scheme == "line" {
-		return &lineLink{framedLink: framed}, nil
-	}
-	return &framed, nil
+	return nc, nil
 }
 
 // never is a time-out that somebody else takes care of.

@@ -411,9 +411,14 @@ func (o *opener) stream(proto string, secure *TLS, at endpoint) (net.Listener, e
 	return ln, nil
 }
 
+// Full has con say that there are too many clients.
+func Full(con *cli.Console) func() { return func() { con.Error(errFull) } }
+
+var errFull = errors.New("as many clients as -max-conns allows, more are turned away")
+
 // bounded bounds how many connections of ln are open.
 func (o *opener) bounded(proto string, ln net.Listener) net.Listener {
-	b := cmp.Or(o.serving.Bound, &accept.Bound{Refuse: o.serving.Refuse})
+	b := cmp.Or(o.serving.Bound, &accept.Bound{Refuse: o.serving.Refuse, Full: Full(o.con)})
 	if proto == "ws" { // whose server has those two
 		b = &accept.Bound{}
 	}

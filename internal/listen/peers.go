@@ -17,18 +17,20 @@ type Peers struct {
 	Max       int                          // at once
 	Handle    func(nc net.Conn, at Source) // runs on a goroutine of its own; nc is closed after it
 	Refused   func(at Source, why error)   // told once for each reason why a datagram may not be answered: it is dropped
-	Full      func()                       // there are Max
-	ErrorLog  func(error)                  // told of a Handle that panicked
+	ErrorLog  func(error)                  // told of a Handle that panicked, and of more than Max
 
 	running sync.WaitGroup
 	refused map[error]bool
+	full    time.Time // one was turned away
 
 	mu    sync.Mutex
 	peers map[Source]*peer
 }
 
-// maxQueued is how many datagrams wait for who handles them; more are dropped, as UDP does.
-const maxQueued = 64
+const (
+	maxQueued = 64              // datagrams wait for who handles them; more are dropped, as UDP does
+	fullSpell = 5 * time.Second // without one turned away ends a spell of them
+)
 
 // Serve reads until the socket is closed, and returns when the last Handle did.
 func (s *Peers) Serve() error {
@@ -50,7 +52,10 @@ func (s *Peers) came(p []byte, at Source, why error) {
 	c := s.peers[at]
 	if c == nil && len(s.peers) >= s.Max {
 		s.mu.Unlock()
-		s.Full()
+		if time.Since(s.full) > fullSpell {
+			s.ErrorLog(errFull)
+		}
+		s.full = time.Now()
 		return
 	}
 	begins := c == nil

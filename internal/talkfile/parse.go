@@ -32,14 +32,14 @@ type parser struct {
 	raised int
 }
 
-// Parse reads a talk file. The error is an *Error.
+// Parse reads a talk file. The error is an *Error; without one the Talk is not nil.
 func Parse(src []byte) (Talk, error) {
 	if len(src) > MaxFile {
 		return nil, &Error{1, 1, fmt.Errorf("a talk file has at most %d bytes", MaxFile)}
 	}
 	p := &parser{rest: strings.TrimPrefix(string(src), "\ufeff"), groups: -1}
 	steps, err := p.steps("")
-	return steps, err
+	return append(Talk{}, steps...), err
 }
 
 // A text is a part of a line, and where it begins there.

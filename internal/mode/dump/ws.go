@@ -56,10 +56,7 @@ type post struct {
 
 func (d *dump) newWS(ctx context.Context, p *protocol, ln net.Listener) *wsServer {
 	p.listens = true
-	w := &wsServer{dump: d, protocol: p, ctx: ctx, ln: ln, proto: "ws", clients: make(map[*wsproto.User]*wsClient)}
-	if d.tls.Enabled() {
-		w.proto = "wss"
-	}
+	w := &wsServer{dump: d, protocol: p, ctx: ctx, ln: ln, proto: d.tls.Proto("ws"), clients: make(map[*wsproto.User]*wsClient)}
 	s := d.ws.Server(&d.listeners.Serving, d.con, d.tls.Enabled(), nil)
 	if s.Config.WriteTimeout = d.stall; d.stall < 0 {
 		s.Config.WriteTimeout = never

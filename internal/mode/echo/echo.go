@@ -87,7 +87,6 @@ func (e *echo) run(ctx context.Context, env *cli.Env, args []string) error {
 	}
 	defer con.Close()
 	e.con, e.talks = con, e.output.Events() || !e.output.Quiet
-	e.listeners.Refuse = httpmini.Refuse
 	sockets, err := e.listeners.Open(ctx, env, con, e.tls)
 	if err != nil {
 		return err
@@ -121,12 +120,8 @@ func (e *echo) run(ctx context.Context, env *cli.Env, args []string) error {
 
 // webSocket is the echo server for WebSocket.
 func (e *echo) webSocket() *wsproto.Server {
-	secure := e.tls.Enabled()
-	proto := "ws"
-	if secure {
-		proto = "wss"
-	}
-	s := e.ws.Server(&e.listeners.Serving, e.con, secure, e.authorized)
+	proto := e.tls.Proto("ws")
+	s := e.ws.Server(&e.listeners.Serving, e.con, e.tls.Enabled(), e.authorized)
 	listen.Refusals(e.con, s, proto, &e.counts.refused)
 	if !e.talks {
 		s.OnMessage = func(u *wsproto.User, m wsproto.Message) {

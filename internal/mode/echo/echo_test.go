@@ -245,3 +245,14 @@ func TestEchoNames(t *testing.T) {
 	p.Stdout.WaitFor(t, `"event":"open","proto":"unix","client":0}`)
 	p.Stdout.WaitFor(t, `"event":"message","proto":"unix","client":0,"dir":"out","size":1,"text":"x"`)
 }
+
+// TestEchoFull: a client of TCP that is one too many is closed without a word, and that
+// is said.
+func TestEchoFull(t *testing.T) {
+	p := kit.Background(t, Mode, "-ws-port", "off", "-tcp-port", "0", "-max-conns", "1")
+	kit.Swap(t, kit.DialTCP(t, p.Addr("tcp")), "x", "x")
+	if got, _ := io.ReadAll(kit.DialTCP(t, p.Addr("tcp"))); len(got) > 0 {
+		t.Errorf("the one too many is sent %q", got)
+	}
+	p.Stderr.WaitFor(t, "as many clients as -max-conns allows")
+}

@@ -4,18 +4,11 @@ import (
 	"context"
 	"net"
 
-	"socketsrv/internal/cli"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/event"
 	"socketsrv/internal/talkfile"
 	"socketsrv/wsproto"
 )
-
-// flags adds those of a client; a server has some of them too.
-func (p *play) flags(fs *cli.Flags) {
-	p.dial.WS = dial.AddWebSocket(fs)
-	p.dial.TLS = dial.AddTLS(fs)
-}
 
 // connect plays the file to a target.
 func (p *play) connect(ctx context.Context, arg string) error {
@@ -39,19 +32,10 @@ func (p *play) connect(ctx context.Context, arg string) error {
 	}
 	dialing, cancel := p.dial.WS.Timeout(ctx)
 	defer cancel()
-	network := "tcp"
-	if t.Datagrams() || t.Scheme == "unix" {
-		network = t.Scheme
-	}
-	nc, err := p.dial.WS.For(p.env, t.Scheme)(dialing, network, t.Address)
-	if err == nil && t.Scheme == "tls" {
-		nc, err = p.dial.StartTLS(dialing, p.con, nc, t.Address)
-	}
+	nc, err := p.dial.DialConn(dialing, p.env, p.con, t)
 	if err != nil {
 		return err
 	}
-	p.con.Status("connected to %s", t.Shown)
-	p.con.Event(event.Event{Event: event.Open, Proto: t.Scheme, Client: -1, Peer: nc.RemoteAddr().String(), Dir: event.Out})
 	pipe := &pipe{Conn: nc, ctx: ctx}
 	return p.conversation(ctx, who, p.plain(pipe, t.Datagrams()), pipe, in)
 }

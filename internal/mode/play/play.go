@@ -41,7 +41,7 @@ var Mode = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		p := &play{client: -1, allowed: 10 * time.Second, framing: linesrv.Framing{Kind: linesrv.KindNone}, rate: 1}
 		fs.Group("Playing")
-		fs.Func("side", "client|server", "Takes this part of a recording; else that of a client to TARGET, of a server with -listen.", p.setSide)
+		fs.Choice(&p.side, "side", "Takes this part of a recording; else that of a client to TARGET, of a server with -listen.", "client", "server")
 		fs.Func("pace", "real|fast|xN", "Waits as long as the file says (real), not at all (fast), or N times shorter.", p.setPace)
 		fs.Int(&p.client, "client", "N", -1, 1<<30, "Plays connection N of a recording; -1 is the first with a message.")
 		fs.Duration(&p.allowed, "within", "Gives the peer D for what is expected, where the file does not say how long.")
@@ -51,7 +51,8 @@ var Mode = cli.Mode{
 		p.serverFlags(fs)
 		fs.Group("Reports")
 		fs.String(&p.report.junit, "junit", "FILE", "Writes what was met and what was not into FILE as JUnit does.")
-		p.flags(fs)
+		p.dial.WS = dial.AddWebSocket(fs) // a server has some of them too
+		p.dial.TLS = dial.AddTLS(fs)
 		p.output = fs.Output()
 		fs.Check(func() error {
 			p.given = fs.Given
@@ -110,13 +111,6 @@ type play struct {
 	proto  string        // of the connection that is played: as in events
 	server bool
 	report report
-}
-
-func (p *play) setSide(s string) error {
-	if p.side = s; s != "client" && s != "server" {
-		return errors.New("want client or server")
-	}
-	return nil
 }
 
 func (p *play) setPace(s string) (err error) {
@@ -195,9 +189,6 @@ func (p *play) load() error {
 	}
 	if p.talk, err = talkfile.Parse(src); err != nil {
 		return p.inFile(err)
-	}
-	if p.talk == nil {
-		p.talk = talkfile.Talk{}
 	}
 	return nil
 }

@@ -25,8 +25,7 @@ type serving struct {
 
 	table   accept.Table
 	clients atomic.Int64
-	full    atomic.Bool // was said
-	first   chan error  // how the first conversation ended
+	first   chan error // how the first conversation ended
 }
 
 func (p *play) serverFlags(fs *cli.Flags) {
@@ -54,17 +53,13 @@ func (p *play) serve(ctx context.Context) error {
 			return cli.ErrNoTLS
 		}
 		secure = listen.NewTLS(p.dial.TLS.Options)
-		proto = map[string]string{"tcp": "tls", "ws": "wss"}[proto]
 	}
-	if err := p.start(proto); err != nil {
+	if err := p.start(secure.Proto(proto)); err != nil {
 		return err
 	}
 	v.listener.Listen(v.spec.Host, v.spec.Port)
 	if proto == "udp" {
 		return p.serveDatagrams(ctx)
-	}
-	if !p.isWebSocket() {
-		v.listener.Refuse = func(net.Conn) { p.tooMany() }
 	}
 	ln, err := v.listener.Open(ctx, p.env, p.con, v.spec.Scheme, secure)
 	if err != nil {
@@ -73,7 +68,7 @@ func (p *play) serve(ctx context.Context) error {
 	defer ln.Close()
 	handle := p.stream
 	if p.isWebSocket() {
-		ln = (&accept.Bound{Max: v.listener.MaxConns, Refuse: httpmini.Refuse, Full: p.tooMany}).Listen(ln)
+		ln = (&accept.Bound{Max: v.listener.MaxConns, Refuse: httpmini.Refuse, Full: listen.Full(p.con)}).Listen(ln)
 		handle = p.webSocket
 	}
 	return p.until(ctx, ln.Close, func() error { return v.table.Serve(ln, handle, p.con.Error) })
@@ -106,12 +101,6 @@ func (p *play) until(ctx context.Context, end, serve func() error) error {
 		err = cli.Fail(cli.ExitExpect, nil)
 	}
 	return err
-}
-
-func (p *play) tooMany() {
-	if !p.serving.full.Swap(true) {
-		p.con.Error(errors.New("as many clients as -max-conns allows, more are turned away"))
-	}
 }
 
 // A client is one of the connections of a server.
@@ -164,11 +153,9 @@ func (p *play) ended(ctx context.Context, who event.Event, err error) {
 func (p *play) stream(nc net.Conn) {
 	ctx, below, who, leave := p.enter(nc, accept.Peer(nc.RemoteAddr()))
 	defer leave()
-	if secure, ok := nc.(interface{ HandshakeContext(context.Context) error }); ok {
-		if err := secure.HandshakeContext(ctx); err != nil {
-			p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))
-			return
-		}
+	if err := accept.Handshake(ctx, nc); err != nil {
+		p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))
+		return
 	}
 	p.opened(who, "")
 	p.ended(ctx, who, p.conversation(ctx, who, p.plain(below, false), below, newInbox()))
@@ -199,7 +186,7 @@ func (p *play) serveDatagrams(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	peers := &listen.Peers{Datagrams: listen.NewDatagrams(pc), Max: v.listener.MaxConns, Full: p.tooMany, ErrorLog: p.con.Error,
+	peers := &listen.Peers{Datagrams: listen.NewDatagrams(pc), Max: v.listener.MaxConns, ErrorLog: p.con.Error,
 		Refused: func(at listen.Source, why error) {
 			p.con.Error(fmt.Errorf("datagrams of %v are not answered: %w", at, why))
 		},

@@ -64,11 +64,7 @@ func (p *proxy) handshake(x *httpmini.Exchange) error {
 		res, ag, _ = wsproto.Answer(req, p.joinOptions())
 	}
 	res.Header = append(res.Header, up.fields...)
-	proto := "ws"
-	if p.tls.Enabled() {
-		proto = "wss"
-	}
-	s := p.newSession(proto, accept.Peer(x.RemoteAddr()), target)
+	s := p.newSession(p.tls.Proto("ws"), accept.Peer(x.RemoteAddr()), target)
 	x.Send(res)
 	x.Takeover(func(nc net.Conn, buffered []byte) {
 		p.opened(s, req.Target, cli.ConcealedHead(req.Raw))

@@ -30,7 +30,7 @@ func (p *proxy) serveHTTP(ctx context.Context) error {
 		Limits:      httpmini.Limits{Line: 9 << 10}, // a query of 8 KiB and what goes with it
 		ErrorLog:    p.con.Error,
 	}
-	bound := &accept.Bound{Max: p.listener.MaxConns, Refuse: httpmini.Refuse, Full: p.full}
+	bound := &accept.Bound{Max: p.listener.MaxConns, Refuse: httpmini.Refuse, Full: listen.Full(p.con)}
 	return p.until(ctx, ln.Close, func(ctx context.Context) { server.Shutdown(ctx) }, func() error {
 		return accept.Serve(bound.Listen(ln), server.ServeConn, p.con.Error)
 	})
@@ -38,7 +38,6 @@ func (p *proxy) serveHTTP(ctx context.Context) error {
 
 // serveStreams serves clients whose bytes pass.
 func (p *proxy) serveStreams(ctx context.Context) error {
-	p.listener.Refuse = func(net.Conn) { p.full() }
 	ln, err := p.listener.Open(ctx, p.env, p.con, "tcp", p.tls)
 	if err != nil {
 		return err
@@ -48,7 +47,7 @@ func (p *proxy) serveStreams(ctx context.Context) error {
 	return p.until(ctx, ln.Close, nil, func() error {
 		return accept.Serve(ln, func(nc net.Conn) {
 			defer nc.Close()
-			err := p.greet(nc)
+			err := accept.Handshake(p.ctx, nc)
 			if err == nil {
 				_, err = p.carry(p.stream(nc), accept.Proto(nc), accept.Peer(nc.RemoteAddr()), accept.HeaderOf(nc.RemoteAddr(), nc.LocalAddr()))
 			}
@@ -58,14 +57,6 @@ func (p *proxy) serveStreams(ctx context.Context) error {
 			}
 		}, p.con.Error)
 	})
-}
-
-// greet does the handshake of TLS with a client, where there is one.
-func (p *proxy) greet(nc net.Conn) error {
-	if secure, ok := nc.(interface{ HandshakeContext(context.Context) error }); ok {
-		return secure.HandshakeContext(p.ctx)
-	}
-	return nil
 }
 
 func (p *proxy) stream(nc net.Conn) *stream {

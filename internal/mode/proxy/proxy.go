@@ -164,7 +164,6 @@ type proxy struct {
 	ctx    context.Context // of handshakes
 	cancel func()          // ends ctx
 	own    net.Addr        // where we listen, if not for WebSocket
-	said   atomic.Int64    // when full said so, in seconds
 
 	clients  atomic.Int64
 	counts   struct{ messages, bytes, refused atomic.Int64 }
@@ -217,15 +216,6 @@ func (p *proxy) run(ctx context.Context, env *cli.Env, args []string) error {
 	p.summary()
 	return err
 }
-
-// full says that there are too many clients, not more often than once in a while.
-func (p *proxy) full() {
-	if now := time.Now().Unix(); now-p.said.Swap(now) > 5 {
-		p.con.Error(errFull)
-	}
-}
-
-var errFull = errors.New("as many clients as -max-conns allows, more are turned away")
 
 // prepare reads what is to be known before the first client.
 func (p *proxy) prepare() (err error) {

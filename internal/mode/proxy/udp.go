@@ -20,7 +20,7 @@ func (p *proxy) serveUDP(ctx context.Context) error {
 	defer end()
 	p.own = pc.LocalAddr()
 	peers := &listen.Peers{
-		Datagrams: listen.NewDatagrams(pc), Max: p.listener.MaxConns, Full: p.full, ErrorLog: p.con.Error,
+		Datagrams: listen.NewDatagrams(pc), Max: p.listener.MaxConns, ErrorLog: p.con.Error,
 		Handle: p.carryDatagrams,
 		Refused: func(at listen.Source, why error) {
 			p.con.Error(fmt.Errorf("datagrams of %v are not passed on: %w", at, why))

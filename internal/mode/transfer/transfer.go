@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
@@ -87,20 +88,16 @@ func (t *transfer) run(ctx context.Context, env *cli.Env, args []string) error {
 }
 
 func (t *transfer) server() *wsproto.Server {
-	secure := t.tls.Enabled()
-	t.proto = "ws"
-	if secure {
-		t.proto = "wss"
-	}
+	t.proto = t.tls.Proto("ws")
 	t.group.ExcludeSender = true
 	t.group.Queue = int(t.queue)
 	t.group.OnMissed = func(u *wsproto.User, messages int) {
 		t.group.Remove(u)
 		t.counts.slow.Add(1)
-		t.con.Status("client %v is too slow: its queue is full", u.RemoteAddr())
+		t.con.Status("client %v is too slow: its queue is full", u.Data())
 		u.Close(wsproto.StatusTryAgainLater, "too slow")
 	}
-	s := t.ws.Server(&t.listener.Serving, t.con, secure, t.opened)
+	s := t.ws.Server(&t.listener.Serving, t.con, t.tls.Enabled(), t.opened)
 	listen.Refusals(t.con, s, t.proto, &t.counts.refused)
 	s.OnMessage = func(u *wsproto.User, m wsproto.Message) {
 		t.counts.messages.Add(1)
@@ -118,14 +115,15 @@ func (t *transfer) opened(u *wsproto.User, req *httpmini.Request) {
 	if t.ws.Permitted(req) { // if not it is closed, and neither heard nor told anything
 		t.group.Add(u)
 	}
-	t.con.Status("client %d: %v", n, u.RemoteAddr())
-	t.con.Event(event.Event{Event: event.Open, Proto: t.proto, Client: n, Peer: u.RemoteAddr().String(), Path: req.Target, Head: cli.ConcealedHead(req.Raw)})
+	peer := accept.Peer(u.RemoteAddr())
+	t.con.Status("client %d: %s", n, peer)
+	t.con.Event(event.Event{Event: event.Open, Proto: t.proto, Client: n, Peer: peer, Path: req.Target, Head: cli.ConcealedHead(req.Raw)})
 }
 
 func (t *transfer) closed(u *wsproto.User, err error) {
 	t.group.Remove(u)
 	n, _ := u.Data().(int)
-	e := cli.Ended(event.Event{Proto: t.proto, Client: n, Peer: u.RemoteAddr().String()}, err)
+	e := cli.Ended(event.Event{Proto: t.proto, Client: n, Peer: accept.Peer(u.RemoteAddr())}, err)
 	t.con.Status("client %d: connection %s", n, cli.Field(event.EndText(&e)))
 	t.con.Event(e)
 }

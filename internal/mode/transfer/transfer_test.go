@@ -423,3 +423,17 @@ func TestProgress(t *testing.T) {
 		}
 	}
 }
+
+// TestTransferUnix: clients of a Unix socket have no address.
+func TestTransferUnix(t *testing.T) {
+	path := t.TempDir() + "/s"
+	p := kit.Background(t, Transfer, "-host", "unix:"+path, "-json")
+	p.Stdout.WaitFor(t, `"listening"`)
+	c, _, err := wsproto.Dial(t.Context(), "ws+unix:"+path, wsproto.DialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close(wsproto.StatusNormalClosure, "")
+	p.Stdout.WaitFor(t, `"event":"open","proto":"ws","client":0,"path":"/"`)
+	p.Stdout.WaitFor(t, `"event":"close","proto":"ws","client":0,"code":1000`)
+}
