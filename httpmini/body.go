@@ -23,7 +23,7 @@ type framing struct {
 
 // framing applies RFC 9112 §6.3 and refuses everything that section warns of.
 func (s *scanner) framing(h Header) (f framing, err error) {
-	codings, lengths := 0, 0
+	codings, lengths, differ := 0, 0, false
 	var coding, length string
 	for i := range h {
 		switch name := h[i].Name; len(name) {
@@ -33,6 +33,7 @@ func (s *scanner) framing(h Header) (f framing, err error) {
 			}
 		case len("Content-Length"):
 			if equalFold(name, "Content-Length") {
+				differ = lengths > 0 && (differ || h[i].Value != length)
 				lengths, length, f.lengthAt = lengths+1, h[i].Value, int(s.fields[i].name)
 			}
 		case len("Transfer-Encoding"):
@@ -57,7 +58,7 @@ func (s *scanner) framing(h Header) (f framing, err error) {
 	}
 	f.declared = true
 	n, err := strconv.ParseUint(length, 10, 63) // refuses signs, underscores and 0x
-	if err != nil || lengths > 1 {
+	if err != nil || differ || lengths > 1 && !s.forgives(FaultLength) {
 		return f, s.fail(400, ErrContentLength, f.lengthAt)
 	}
 	f.length = int64(n)

@@ -219,7 +219,9 @@ func (c *Client) chooseProxy(x *prepared) error {
 	case p.Hostname() == "":
 		return ErrURL
 	}
-	x.route.proxy, x.route.tunnel = p, c.Tunnel || x.where.Secure()
+	if x.route.proxy, x.route.tunnel = p, c.Tunnel || x.where.Secure(); !x.route.tunnel {
+		x.route.addr = "" // the same connection leads to all of them
+	}
 	return nil
 }
 

@@ -45,6 +45,8 @@ var forgiven = []struct {
 		Header{{"Transfer-Encoding", "chunked"}}, "ok", ErrChunk, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\n"},
 	{"CH3: a blank before an extension (§7.1.1)", chunkedOK + "2 ;a=b\r\nok\r\n0\r\n\r\n", FaultChunk,
 		Header{{"Transfer-Encoding", "chunked"}}, "ok", ErrChunk, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2 ;a\r\n"},
+	{"the same length twice (§6.3)", headOK + "Content-Length: 2\r\ncontent-length: 2\r\n\r\nok", FaultLength,
+		Header{{"Content-Length", "2"}, {"content-length", "2"}}, "ok", ErrContentLength, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"},
 }
 
 func TestForgiven(t *testing.T) {
@@ -100,7 +102,8 @@ func TestNotForgiven(t *testing.T) {
 		{"a control character in a fold", headOK + "A: b\r\n c\x00\r\n\r\n", ErrField, " c\x00\r\n"},
 		{"CR alone", headOK + "A: b\rContent-Length: 2\r\n\r\n", ErrField, "\rContent-Length: 2\r\n"},
 		{"CR CR LF", headOK + "A: b\r\n\r\r\n", ErrField, "\r\r\n"},
-		{"two lengths", headOK + "Content-Length: 2\r\nContent-Length: 2\n\n", ErrContentLength, "Content-Length: 2\n"},
+		{"two lengths", headOK + "Content-Length: 2\r\nContent-Length: 3\n\n", ErrContentLength, "Content-Length: 3\n"},
+		{"one length in two ways", headOK + "Content-Length: 2\r\nContent-Length: 02\n\n", ErrContentLength, "Content-Length: 02\n"},
 		{"a chunk's line with LF alone", chunkedOK + "2\nok\r\n0\r\n\r\n", ErrChunk, "\n"},
 		{"chunk data with LF alone", chunkedOK + "2\r\nok\n0\r\n\r\n", ErrChunk, "\n"},
 		{"a blank before a chunk's size", chunkedOK + " 2\r\nok\r\n", ErrChunk, " 2\r\n"},
@@ -114,6 +117,23 @@ func TestNotForgiven(t *testing.T) {
 		e, ok := errors.AsType[*Error](err)
 		if !ok || !errors.Is(err, tt.err) || e.Bytes != tt.bytes {
 			t.Errorf("%s: %v, %+v; want %v because of %q", tt.name, err, e, tt.err, tt.bytes)
+		}
+	}
+}
+
+// What stands in the answer that makes a connection another's says nothing of a body
+// (RFC 9110 §9.3.6), whatever it is.
+func TestFramingOfTunnels(t *testing.T) {
+	const fields = "Content-Length: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, tt := range []struct {
+		method, wire string
+	}{
+		{"CONNECT", headOK + fields},
+		{"GET", "HTTP/1.1 101 Switching Protocols\r\n" + fields},
+	} {
+		r, err := ReadResponse(bufio.NewReader(strings.NewReader(tt.wire)), tt.method, ClientLimits)
+		if err != nil || r.ContentLength != 0 || r.Body != (noBody{}) || r.KeepAlive() {
+			t.Errorf("%s, %q: %+v, %v; want no body", tt.method, tt.wire, r, err)
 		}
 	}
 }

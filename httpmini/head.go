@@ -28,11 +28,12 @@ const (
 	FaultName                       // a field's name is no token or has blanks behind it
 	FaultReason                     // nothing stands behind the status code, no blank either
 	FaultChunk                      // blanks stand behind the size of a chunk
+	FaultLength                     // the same Content-Length twice
 )
 
 // Errors returns the rules that were broken.
 func (f Faults) Errors() (errs []error) {
-	for i, err := range [...]error{ErrLineEnd, ErrFold, ErrField, ErrReason, ErrChunkBlanks} {
+	for i, err := range [...]error{ErrLineEnd, ErrFold, ErrField, ErrReason, ErrChunkBlanks, ErrContentLength} {
 		if f&(1<<i) != 0 {
 			errs = append(errs, err)
 		}
@@ -184,14 +185,16 @@ func (s *scanner) response(br *bufio.Reader, method, text string) (*Response, er
 		Body:   noBody{},
 		Faults: s.faults,
 	}
+	if method == "CONNECT" && r.Status/100 == 2 || r.Status == 101 {
+		r.lone = true // what follows is another protocol, whatever the fields say (RFC 9110 §9.3.6)
+		return r, nil
+	}
 	f, err := s.framing(r.Header)
 	if err != nil {
 		return nil, err
 	}
-	r.ContentLength = f.length
+	r.ContentLength, r.Faults = f.length, s.faults
 	switch {
-	case method == "CONNECT" && r.Status/100 == 2, r.Status == 101:
-		r.ContentLength, r.lone = 0, true // what follows is another protocol
 	case r.Status < 200, r.Status == 204:
 		r.ContentLength, r.lone = 0, f.chunked || f.length > 0 // not all servers know that
 	case method == "HEAD", r.Status == 304:

@@ -23,6 +23,7 @@
 //	a name is no token, or has blanks behind    FaultName       400      §5.1
 //	no blank behind the status code             FaultReason     -        §4
 //	blanks behind the size of a chunk           FaultChunk      400      §7.1
+//	the same length twice                       FaultLength     400      §6.3
 //	these of Content-Length, Transfer-Encoding  502             400      §6.3
 //	two lengths, a length beside a coding       502             400      §6.3
 //	a chunk's line or data ends in LF alone     502             400      §7.1

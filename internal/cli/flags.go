@@ -26,7 +26,7 @@ type Flags struct {
 
 	// For a command line that is another program's.
 	Each    func(word string)       // sees the arguments where they stand between flags
-	Negated bool                    // --no-name turns a switch off
+	Curl    bool                    // it is curl's: --no-name turns a switch off, -d=x has the value =x
 	Foreign func(word string) error // what is known of a flag that is none of ours; nil: nothing
 }
 

@@ -77,10 +77,11 @@ func (fs *Flags) take(word string, next []string) ([]string, error) {
 	whole, _ := Undash(word)
 	name, value, has := strings.Cut(whole, "=")
 	name = canonical(name)
-	if f := fs.ByName[name]; f != nil {
+	glued := fs.Curl && has && len(name) == 1 && !strings.HasPrefix(word, "--") // curl's -d=x is -d with =x
+	if f := fs.ByName[name]; f != nil && !glued {
 		return fs.give(f, name, value, has, next)
 	}
-	if off, ok := strings.CutPrefix(word, "--no-"); ok && fs.Negated {
+	if off, ok := strings.CutPrefix(word, "--no-"); ok && fs.Curl {
 		if f := fs.ByName[canonical(off)]; f != nil && f.arg == "" {
 			return next, f.Set("false")
 		}

@@ -563,6 +563,7 @@ var testLines = []testLine{
 	{`-s -x $U --noproxy example.org,127.0.0.1 $U/ok`, 0, "ok\n", ""},
 	{`-s -p -x $U http://example.org/ok`, 0, "ok\n", ""},
 	{`-s -i -p -x $U http://example.org/ok`, 0, "HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n", ""},
+	{`-s -x $U --connect-to ::other.org:80 http://example.org/echo`, 0, "GET /echo\n\n", "this CONNECT has the one field that it needs"},
 	{`-s -p -x $U http://forbidden.org/ok`, 56, "", ""},
 	{`-s -x http://127.0.0.1:1 http://example.org/`, 7, "", ""},
 	{`-s -x $U -u a:b http://example.org/ok`, 0, "ok\n", ""},

@@ -77,6 +77,9 @@ func (c *command) run(ctx context.Context, env *cli.Env, _ []string) error {
 	}
 	r := newSession(c, &own)
 	defer r.client.CloseIdle()
+	if c.bad != nil {
+		return r.fatal(c.bad.code, "%s", c.bad.text)
+	}
 	switch c.trace {
 	case "":
 	case "-":

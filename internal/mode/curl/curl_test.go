@@ -82,9 +82,6 @@ var misuses = []struct{ line, want string }{
 	{"-u 'a:b\n' u", "no control characters"},
 	{"--oauth2-bearer 'a\n' u", "no control characters"},
 	{"--request-target 'a b' u", "invalid request-target"},
-	{"-x ftp://h u", "want http://HOST:PORT"},
-	{"--resolve x u", "want HOST:PORT:ADDRESS"},
-	{"--connect-to x u", "want HOST:PORT:HOST:PORT"},
 	{"--limit-rate x u", "want a size"},
 	{"--max-filesize -1 u", "want a size"},
 	{"--tls-max 9 u", "want 1.2, 1.3"},
@@ -688,9 +685,9 @@ func TestProxyVariables(t *testing.T) {
 	s := newLabServer(t)
 	env, _, stderr := testEnv()
 	env.Getenv = func(string) string { return "ftp://u:p@h" }
-	want := "curl: (2) http_proxy in the environment: want http://HOST:PORT or socks5://HOST:PORT\n"
-	if exit := do(t, env, "http://example.org/"); exit != cli.ExitUsage || stderr.String() != want {
-		t.Errorf("exit %d, %q; want 2, %q", exit, stderr, want)
+	want := "curl: (5) http_proxy in the environment: want http://HOST:PORT or socks5://HOST:PORT\n"
+	if exit := do(t, env, "http://example.org/"); exit != exitNoProxy || stderr.String() != want {
+		t.Errorf("exit %d, %q; want 5, %q", exit, stderr, want)
 	}
 	for _, tt := range []struct {
 		args     []string

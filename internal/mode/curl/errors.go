@@ -25,6 +25,7 @@ const (
 	exitLocalCert   = 58
 	exitEncoding    = 61
 	exitInterface   = 45
+	exitOption      = 49
 	exitUser        = 67
 	exitCAFile      = 77
 	exitPin         = 90
@@ -34,13 +35,14 @@ const (
 // exits is what they mean.
 var exits = []cli.Exit{
 	{Code: exitBadURL, Meaning: "malformed URL"},
-	{Code: exitNoProxy, Meaning: "name of the proxy not resolved"},
+	{Code: exitNoProxy, Meaning: "name of the proxy not resolved, or no proxy's"},
 	{Code: exitWeird, Meaning: "an answer that breaks the rules"},
 	{Code: exitUpload, Meaning: "-0 cannot send what has no length beforehand"},
 	{Code: exitRange, Meaning: "the server cannot resume"},
 	{Code: exitLocalCert, Meaning: "our own certificate cannot be used"},
 	{Code: exitEncoding, Meaning: "unknown or broken content coding"},
 	{Code: exitInterface, Meaning: "the address or port of -interface or -local-port cannot be used"},
+	{Code: exitOption, Meaning: "a value of -resolve or -connect-to that says nothing"},
 	{Code: exitUser, Meaning: "a URL with a user, which --disallow-username-in-url refuses"},
 	{Code: exitPin, Meaning: "the server has another key than --pinnedpubkey wants"},
 	{Code: exitProxy, Meaning: "the SOCKS proxy refused or broke the rules"},
@@ -72,7 +74,7 @@ func (t *transfer) explain(err error) *failure {
 	case isOwn:
 		return own
 	case isUsage:
-		e.text = usage.Text
+		e.code, e.text = exitNoProxy, usage.Text
 	case cli.As[*errInput](err):
 		e.code, e.text = cli.ExitRead, "Failed to open/read local data from file/application: "+cli.ErrorText(err)
 	case cli.As[*errOutput](err) && cli.IsClosedPipe(err):

@@ -34,7 +34,7 @@ func (c *command) flags(fs *cli.Flags) {
 	c.options = defaults()
 	c.meter, c.stall = true, stallTime
 	c.dialer = &dial.Dialer{ConnectTimeout: connectTime}
-	fs.Negated, fs.Foreign = true, func(word string) error { return foreign(fs, word) }
+	fs.Curl, fs.Foreign = true, func(word string) error { return foreign(fs, word) }
 	fs.Each = func(word string) { c.urls = append(c.urls, word) }
 	for _, group := range []struct {
 		title string
@@ -184,7 +184,14 @@ func (c *command) answerFlags() []flag {
 }
 
 func (c *command) outputFlags() []flag {
-	to := func(t target) func(bool) { return func(bool) { c.outputs = append(c.outputs, t) } }
+	to := func(t target) func(bool) {
+		return func(on bool) {
+			if !on {
+				t = target{name: "-"}
+			}
+			c.outputs = append(c.outputs, t)
+		}
+	}
 	return []flag{
 		{"o output", "FILE", "Writes the body to a file; #1 is what a {} or [] became.", func(s string) error {
 			c.outputs = append(c.outputs, target{name: s})
@@ -231,8 +238,8 @@ func (c *command) wayFlags() []flag {
 		{"socks4a", "H:P", "Goes through a proxy of SOCKS4a.", c.setProxy("socks4a")},
 		{"socks5", "H:P", "Goes through a proxy of SOCKS5.", c.setProxy("socks5")},
 		{"socks5-hostname", "H:P", "Goes through a proxy of SOCKS5.", c.setProxy("socks5h")},
-		{"resolve", "H:P:ADDR", "Takes that address for a host.", c.addResolve},
-		{"connect-to", "H:P:H:P", "Connects to another host.", c.addConnectTo},
+		{"resolve", "H:P:ADDR", "Takes that address for a host.", c.orEnd(exitOption, "--resolve", c.addResolve)},
+		{"connect-to", "H:P:H:P", "Connects to another host.", c.orEnd(exitOption, "--connect-to", c.addConnectTo)},
 		{"unix-socket", "PATH", "Connects to a Unix socket.", &c.unixSocket},
 		{"interface", "NAME", "Connects from that address or interface.", &c.source},
 		{"local-port", "N[-M]", "Connects from a port of those.", c.setLocalPort},

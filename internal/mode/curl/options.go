@@ -13,6 +13,7 @@ import (
 type command struct {
 	ops     []options // those before each --next
 	configs int       // files of -K
+	bad     *failure  // a value that nothing can begin with
 	options           // those after the last
 
 	// Of the whole run.

@@ -164,6 +164,16 @@ var reported = []struct {
 	{"proto-redir", `-sL --proto-redir =https SRV/a`, "", []string{found("/b"), okAnswer}, 1, "", []string{"!GET /b"}, ""},
 	{"proto-redir without", `-sL --proto-redir -all,https,http SRV/a`, "", []string{found("/b"), okAnswer}, 0, "ok", []string{"GET /b"}, ""},
 	{"proto in redirects", `-sL --proto =http SRV/a`, "", []string{found("https://SRV/b")}, 1, "", []string{"!GET /b"}, ""},
+	{"no proxy", `-s -x ftp://h SRV`, "", nil, 5, "", []string{"!GET"}, ""},
+	{"no proxy, environment", `http_proxy=ftp://h -s SRV`, "", nil, 5, "", []string{"!GET"}, ""},
+	{"no address", `-s --resolve h:80:x SRV`, "", nil, 49, "", []string{"!GET"}, ""},
+	{"no host", `-s --connect-to ::h:99999 SRV`, "", nil, 49, "", []string{"!GET"}, ""},
+	{"glued", `-s -F=x SRV`, "", nil, 0, "ok", []string{"Content-Disposition: form-data\r\n\r\nx\r\n"}, ""},
+	{"glued data", `-s -d=x SRV`, "", nil, 0, "ok", []string{"\r\n\r\n=x"}, ""},
+	{"proxy user", `http_proxy=SRV -s -U a:b http://h/`, "", nil, 0, "ok", []string{"GET http://h/ HTTP", "Proxy-Authorization: Basic YTpi"}, ""},
+	{"HTTP/1.0", `-sL SRV/a`, "", []string{strings.Replace(found("/b"), "1.1", "1.0", 1), okAnswer}, 0, "ok", []string{"GET /a HTTP/1.1", "GET /b HTTP/1.0"}, ""},
+	{"no remote name", `-s --remote-name-all SRV/a --no-remote-name`, "", nil, 0, "ok", nil, ""},
+	{"same length twice", `-s SRV/a`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"}, 0, "ok", nil, ""},
 	{"named", `-s -o 'o#<n>' 'SRV/{<n>a,b}'`, "", nil, 0, "", []string{"GET /a", "GET /b"}, "oa=ok;ob=ok"},
 }
 

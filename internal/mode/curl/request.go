@@ -105,9 +105,6 @@ func (t *transfer) prepare() (*httpmini.Request, error) {
 	if strings.EqualFold(o.field("Transfer-Encoding"), "chunked") {
 		r.ContentLength = -1
 	}
-	if o.http10 && r.ContentLength < 0 {
-		return nil, failf(exitUpload, "Chunky upload is not supported by HTTP 1.0")
-	}
 	r.Header = t.header(r)
 	r.NoHost = o.replaces("Host") && !r.Header.Has("Host")
 	return r, nil
@@ -229,7 +226,7 @@ func (t *transfer) addContentType(h *httpmini.Header, add func(name, value strin
 // enough for the wait to pay.
 func (t *transfer) expects(r *httpmini.Request) bool {
 	const worth = 1 << 20
-	return t.body != nil && (t.body.size() > worth || t.body.size() < 0) && t.o.expectWait > 0 && !t.o.http10
+	return t.body != nil && (t.body.size() > worth || t.body.size() < 0) && t.o.expectWait > 0
 }
 
 // addRange adds what -r and -C ask for; with a body it says what that is.

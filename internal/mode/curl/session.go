@@ -12,7 +12,6 @@ import (
 	"socketsrv/internal/event"
 	"socketsrv/internal/tlsconf"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -47,10 +46,6 @@ func newSession(c *command, env *cli.Env) *session {
 	}
 	for _, entry := range c.resolves {
 		c.dialer.AddResolve(entry)
-	}
-	if c.proxyUser != "" && c.dialer.Proxy != nil {
-		name, password, _ := strings.Cut(c.proxyUser, ":")
-		c.dialer.Proxy.User = url.UserPassword(name, password)
 	}
 	s.client.Trace = httpmini.Trace{
 		Connected: func(way httpmini.Connection) { s.now.connected(way) },
@@ -125,6 +120,7 @@ type attempt struct {
 	connectStatus       int
 	connects, fields    int
 	redirects           int
+	old                 bool // a server answered by HTTP/1.0: it is spoken from then on
 	obeyed              bool // a redirect made another method of that of -X
 	redirectTime        time.Duration
 	redirectURL         string // that was not followed

@@ -288,6 +288,12 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 	if sent.Target == "" {
 		sent.Target = t.targetForm()
 	}
+	if sent.HTTP10 = sent.HTTP10 || t.old; sent.HTTP10 {
+		sent.Header.Del("Expect")
+		if sent.Body != nil && sent.ContentLength < 0 {
+			return nil, failf(exitUpload, "Chunky upload is not supported by HTTP 1.0")
+		}
+	}
 	t.method = sent.Method
 	if err := t.setLogin(&sent); err != nil {
 		return nil, err
@@ -318,7 +324,7 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 			}
 		}
 	}
-	t.answer, t.response = a, a.Response
+	t.answer, t.response, t.old = a, a.Response, t.old || a.Minor == 0
 	t.heads = append(t.heads, a.Header...)
 	if etag := a.Header.Get("ETag"); t.o.etagSave != "" && etag != "" && a.Status < 400 {
 		if err := t.writeBeside(t.o.etagSave, false, []byte(etag+"\n")); err != nil {

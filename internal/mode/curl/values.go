@@ -25,6 +25,17 @@ func fieldText(p *string) func(string) error {
 
 var errCount = errors.New("want a number from 0 on")
 
+// orEnd is set where curl itself takes any value, and each transfer that this keeps from
+// beginning ends with a number of its own.
+func (c *command) orEnd(code int, flag string, set func(string) error) func(string) error {
+	return func(s string) error {
+		if err := set(s); err != nil {
+			c.bad = &failure{code, flag + ": " + err.Error()} // the value may hold a password
+		}
+		return nil
+	}
+}
+
 func (c *command) setMethod(s string) error {
 	c.method = s
 	if (&httpmini.Request{Method: s, Target: "/"}).Check() != nil {
@@ -65,7 +76,7 @@ func (c *command) setResume(s string) error {
 // setProxy takes a proxy of that scheme, http10 being HTTP/1.0; none, not even that of
 // the environment, where it is "".
 func (c *command) setProxy(scheme string) func(string) error {
-	return func(s string) (err error) {
+	return c.orEnd(exitNoProxy, "--proxy", func(s string) (err error) {
 		if s == "" {
 			c.dialer.Proxy, c.dialer.NoProxy = nil, "*"
 			return nil
@@ -81,7 +92,7 @@ func (c *command) setProxy(scheme string) func(string) error {
 		}
 		c.dialer.Proxy, err = dial.ParseProxy(s)
 		return err
-	}
+	})
 }
 
 // addConnectTo takes HOST1:PORT1:HOST2:PORT2; what is left out is any, or stays.
@@ -91,6 +102,10 @@ func (c *command) addConnectTo(s string) error {
 		return errors.New("want HOST:PORT:HOST:PORT")
 	}
 	c.connectTo = append(c.connectTo, [2]string{strings.ToLower(from), to})
+	if _, port := cutHostPort(to); port != "" {
+		_, err := cli.ParsePort(port)
+		return err
+	}
 	return nil
 }
 

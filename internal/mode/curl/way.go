@@ -49,13 +49,20 @@ func (s *session) proxyOf(scheme, host, port string) (*dial.Proxy, error) {
 	if port == "" {
 		port = httpmini.Where{Scheme: scheme}.DialPort()
 	}
-	return s.dialer.ProxyFor(s.env, scheme, host, port)
+	p, err := s.dialer.ProxyFor(s.env, scheme, host, port)
+	if p != nil && s.proxyUser != "" {
+		own := *p
+		name, password, _ := strings.Cut(s.proxyUser, ":")
+		own.User = url.UserPassword(name, password)
+		p = &own
+	}
+	return p, err
 }
 
 // proxied is the HTTP proxy that the request goes to as it is, nil if there is none.
 func (t *transfer) proxied() *dial.Proxy {
 	p, err := t.proxyOf(t.at.Scheme, t.at.Host, t.at.Port)
-	if err != nil || p == nil || p.Socks || t.tunnel || t.at.Scheme != "http" {
+	if err != nil || p == nil || p.Socks || t.tunnel || t.at.Scheme != "http" || t.connectAddress(t.at.Address()) != t.at.Address() {
 		return nil
 	}
 	return p
