@@ -70,17 +70,15 @@ func (o *Output) Open(env *Env) (*Console, error) {
 	style := o.Style
 	style.Color = o.Colored(env)
 	c := &Console{flags: o, Now: env.Now, status: env.Stderr}
-	if o.Record != "" {
-		if err := c.record(env); err != nil {
-			return nil, &Failure{ExitWrite, err}
-		}
-	}
 	if o.Log != "" {
 		f, err := os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {
 			return nil, &Failure{ExitWrite, err}
 		}
-		c.status, c.log = f, f
+		c.log = f
+		c.status = event.NewStream(f, event.StreamOptions{OnError: func(err error) {
+			fmt.Fprintf(env.Stderr, "%s: %s\n", Program, ErrorLine(err))
+		}})
 	}
 	if o.Lossy {
 		c.waiting = event.NewWriter(c.status, event.Options{Lossy: true})
@@ -89,6 +87,12 @@ func (o *Output) Open(env *Env) (*Console, error) {
 	c.Writer = event.NewWriter(env.Stdout, event.Options{Style: style, JSON: o.JSON, Now: env.Now, Lossy: o.Lossy, OnDrop: func() {
 		c.Line(Program + ": stdout is not read: what has no room is dropped until it is")
 	}})
+	if o.Record != "" {
+		if err := c.record(env); err != nil {
+			c.Close()
+			return nil, &Failure{ExitWrite, err}
+		}
+	}
 	if env.opened != nil {
 		*env.opened = c
 	}
@@ -113,8 +117,11 @@ type Console struct {
 	flags *Output
 	rec   *event.Recorder // nil: nothing is recorded
 	erred string          // the last error that was an event
-	Now   func() time.Time
-	log   io.Closer
+
+	recordLost bool // and told; rec.Close orders it
+
+	Now func() time.Time
+	log io.Closer
 
 	waiting *event.Writer // status, of a mode that does not wait for it
 
@@ -124,9 +131,7 @@ type Console struct {
 
 // record begins the recording. What env dials and listens on from now on is below it.
 func (c *Console) record(env *Env) (err error) {
-	c.rec, err = event.NewRecorder(c.flags.Record, event.RecordOptions{Max: c.flags.recordMax, Now: env.Now, OnStop: func(err error) {
-		c.Line(Program + ": " + c.flags.Record + ": " + ErrorText(err))
-	}})
+	c.rec, err = event.NewRecorder(c.flags.Record, event.RecordOptions{Max: c.flags.recordMax, Now: env.Now, OnStop: c.notKept})
 	if err != nil {
 		return err
 	}
@@ -155,6 +160,16 @@ func (c *Console) record(env *Env) (err error) {
 	return nil
 }
 
+// notKept tells why the recording goes no further; a disk error names the file itself.
+func (c *Console) notKept(err error) {
+	if err == event.ErrRecordFull {
+		err = fmt.Errorf("%s: %w", c.flags.Record, err)
+	} else {
+		c.recordLost = true
+	}
+	c.Error(err)
+}
+
 type recordedListener struct {
 	net.Listener
 	rec *event.Recorder
@@ -175,13 +190,20 @@ func (c *Console) Packets(pc net.PacketConn) net.PacketConn { return c.rec.Packe
 func (c *Console) KeyLog() io.Writer { return c.rec.KeyLog() }
 
 // finish says as an event what the program ends with, unless one said it already,
-// and ends the recording. What it returns is still to be said.
+// and ends the recording, which is output too. What it returns is still to be said.
 func (c *Console) finish(err error) error {
-	defer func() {
-		if err := c.rec.Close(); err != nil {
-			c.Line(Program + ": " + c.flags.Record + ": " + ErrorText(err))
-		}
-	}()
+	err = c.finalEvent(err)
+	lost := c.rec.Close()
+	if lost != nil && !c.recordLost {
+		c.notKept(lost)
+	}
+	if lost != nil && err == nil {
+		return &Failure{ExitWrite, nil}
+	}
+	return err
+}
+
+func (c *Console) finalEvent(err error) error {
 	if f, ok := errors.AsType[*Failure](err); err == nil || ExitCode(err) == ExitOK || ok && f.Err == nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -156,6 +157,10 @@ func hurry(do func()) {
 	}
 }
 
+// saidAnyway are the codes that a signal does not replace: a server that checks says
+// what it found, and a recording that was lost is lost.
+var saidAnyway = []int{ExitUsage, ExitExpect, ExitWrite}
+
 // report prints what is left to say about err and returns the exit code. That stdout
 // was lost is said already.
 func (env *Env) report(err, cause, lost error) int {
@@ -168,7 +173,7 @@ func (env *Env) report(err, cause, lost error) int {
 		return ExitFailure // a server that stopped for want of a reader
 	case err == nil && lost != nil:
 		return ExitWrite
-	case err != nil && stopped && ExitCode(err) != ExitUsage && ExitCode(err) != ExitExpect: // a server that checks says what it found
+	case err != nil && stopped && !slices.Contains(saidAnyway, ExitCode(err)):
 		return ExitSignal + int(cut.signal)
 	case ExitCode(err) == ExitOK: // a clean end by the peer, too
 		return ExitOK

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/mode/connect"
@@ -189,5 +190,33 @@ func TestCaptureUDP(t *testing.T) {
 		if ports := want.FindSubmatch(out); ports == nil || string(ports[1]) != string(ports[2]) || err != nil {
 			t.Errorf("the capture of the %s has %q, %v", name, out, err)
 		}
+	}
+}
+
+// TestFullDisk: a recording that was lost is told once and is no success; that status
+// lines are lost is told.
+func TestFullDisk(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no /dev/full here")
+	}
+	const noSpace = "socketsrv: write /dev/full: no space left on device\n"
+	server := kit.Background(t, echo.Mode, "-port", "0")
+	url := "ws://" + server.Addr("ws")
+	for _, tt := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"-record", "/dev/full", "-q"}, cli.ExitWrite},
+		{[]string{"-log", "/dev/full"}, 0},
+	} {
+		p := kit.Background(t, connect.Mode, append(tt.args, url, "-m", "hi", "-count", "1")...)
+		if code := p.Wait(); code != tt.code || p.Stderr.String() != noSpace {
+			t.Errorf("connect %q: exit %d, %q; want %d, %q", tt.args, code, p.Stderr.String(), tt.code, noSpace)
+		}
+	}
+	lost := kit.Background(t, echo.Mode, "-port", "0", "-json", "-record", "/dev/full")
+	lost.Addr("ws")
+	if code := lost.Stop(); code != cli.ExitWrite || !strings.Contains(lost.Stdout.String(), `"event":"error","error":"write /dev/full`) {
+		t.Errorf("echo -json: exit %d, %s; want %d and an event", code, lost.Stdout, cli.ExitWrite)
 	}
 }
