@@ -292,7 +292,7 @@ func (s *Session) cutEvent(ctx context.Context) Event {
 	if context.Cause(ctx) == errTimeUp {
 		return Event{What: Cut, Exit: cli.ExitTimeout, Text: fmt.Sprintf("%v: %v", errTimeUp, s.Timeout)}
 	}
-	return Event{What: Cut, Exit: cli.ExitFailure, Text: ctx.Err().Error()}
+	return Event{What: Cut, Exit: cli.ExitFailure, Text: context.Cause(ctx).Error()}
 }
 
 // begin makes l the link that is spoken on.

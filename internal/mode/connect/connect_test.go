@@ -276,6 +276,25 @@ func TestConnectStdoutClosed(t *testing.T) {
 	})
 }
 
+// TestConnectStdoutClosedInTheMiddle: what ended it is named, and what was not sent.
+func TestConnectStdoutClosedInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		deaf := kit.WSPeer(func(c *wsproto.Conn) {
+			c.WriteMessage(wsproto.OpText, []byte("hello"))
+			time.Sleep(time.Minute)
+		})
+		stdin := strings.NewReader(strings.Repeat("line\n", 1000))
+		var stderr bytes.Buffer
+		env := kit.PipeEnv(deaf, stdin, kit.FailingWriter{Err: syscall.EPIPE}, &stderr)
+		code := cli.Table{Mode}.Run(t.Context(), []string{"socketsrv", "-connect", "ws://h/"}, env)
+		want := "\nsocketsrv: stdout is closed, messages received: 1, not delivered: "
+		if code != cli.ExitWrite || !strings.Contains(stderr.String(), want) {
+			t.Errorf("exit %d, %q; want %d and %q", code, stderr.String(), cli.ExitWrite, want)
+		}
+		time.Sleep(time.Minute) // the peer ends
+	})
+}
+
 // TestConnectManyLines is WC20: nothing is lost, nothing comes in another order,
 // even if the answers come only when all is sent.
 func TestConnectManyLines(t *testing.T) {
