@@ -45,35 +45,38 @@ var errQuit = errors.New("quit")
 func (d *dump) commands() []command {
 	to := []wordKind{aProtocol, aClient}
 	return []command{
-		{"help", "[COMMAND]", "shows this, or more about a command", nil, []wordKind{aCommand}, d.help},
-		{"list_clients", "", "lists clients for each protocol", []string{
+		{"help", "[COMMAND]", "shows this, or one command", nil, []wordKind{aCommand}, d.help},
+		{"list_clients", "", "lists the clients", []string{
 			"Number, address, path, age, bytes received and sent."}, nil, d.listClients},
 		{"send", "<protocol> <client-num> <message>", "sends a text", []string{
-			"The message is all that follows the blank after the number, as it is typed; with",
-			"-e, escapes as \\x02 or \\r in it are read. client-num is a number, or all.",
-			"TCP: an end of line is added (-eol), or what -framing asks for. UDP: one",
-			"datagram. WebSocket: a text message. It is shown as sent once the system has it.",
+			"The message is all that follows the blank after the number, as it is",
+			"typed; with -e, escapes as \\x02 or \\r in it are read. client-num is a",
+			"number, or all. TCP: an end of line is added (-eol), or what -framing",
+			"asks for. UDP: one datagram. WebSocket: a text message. It is shown as",
+			"sent once the system has it.",
 			"A TCP client that ended its side can be sent to for another " + halfOpenTime.String() + "."}, to, d.send},
 		{"sendb", "<protocol> <client-num> <bytes>", "sends bytes", []string{
-			"Hexadecimal digits in any spelling: 0d0a, 0d 0a, 0x0d,0x0a, \\x0d\\x0a, $0D$0A,",
-			"and text in quotes between: 02 \"AB\" 03. Nothing is added, except by -framing",
-			"where that is not line. WebSocket: a binary message."}, to, d.sendBytes},
+			"Hexadecimal digits in any spelling: 0d0a, 0d 0a, 0x0d,0x0a, \\x0d\\x0a,",
+			"$0D$0A, and text in quotes between: 02 \"AB\" 03. Nothing is added, except",
+			"by -framing where that is not line. WebSocket: a binary message."}, to, d.sendBytes},
 		{"sendf", "<protocol> <client-num> <file>", "sends a file", []string{
-			"TCP: of any size, in the background; sendf without a file cancels it. A -framing",
-			"other than line makes one message of it.",
+			"TCP: of any size, in the background; sendf without a file cancels it. A",
+			"-framing other than line makes one message of it.",
 			"UDP: one datagram, up to 65507 bytes. WebSocket: one binary message."}, append(to, aFile), d.sendFile},
 		{"ping", "ws <client-num> [text]", "sends a WebSocket ping", []string{
 			"Up to 125 bytes. The pong is shown when it comes."}, []wordKind{webSocket, aClient}, d.ping},
 		{"close", "<protocol> <client-num> [code [reason]]", "closes a connection", []string{
-			"Code and reason are for WebSocket: 1000 to 1014, or 3000 to 4999; 1000 if left out.",
-			"What was sent before goes out as long as the client takes some of it (-stall).",
+			"Code and reason are for WebSocket: 1000 to 1014, or 3000 to 4999; 1000",
+			"if left out. What was sent before goes out as long as the client takes",
+			"some of it (-stall).",
 			"UDP: the session is forgotten."}, to, d.closeClients},
-		{"format", "[auto|text|hex|raw]", "sets how payloads are shown", []string{
-			"auto: text where it is UTF-8, else a hex dump. raw: received bytes and nothing else."}, []wordKind{aFormat}, d.format},
-		{"stats", "", "counts clients, messages and bytes", nil, nil, d.stats},
-		{"quit", "", "closes all connections and ends", []string{
-			"What was sent before goes out as long as clients take some of it (-stall);",
-			"Ctrl-C cuts it."}, nil, func(*commandLine) error { return errQuit }},
+		{"format", "[auto|text|hex|raw]", "sets how payloads look", []string{
+			"auto: text where it is UTF-8, else a hex dump. raw: received bytes and",
+			"nothing else."}, []wordKind{aFormat}, d.format},
+		{"stats", "", "counts messages and bytes", nil, nil, d.stats},
+		{"quit", "", "closes all and ends", []string{
+			"What was sent before goes out as long as clients take some of it",
+			"(-stall); Ctrl-C cuts it."}, nil, func(*commandLine) error { return errQuit }},
 	}
 }
 
@@ -473,7 +476,7 @@ func (d *dump) help(l *commandLine) error {
 	}
 	b.WriteString("\nCommands list:\n")
 	for _, row := range promptRows() {
-		fmt.Fprintf(&b, "\t%-46s %s\n", row[0], row[1])
+		fmt.Fprintf(&b, "\t%-45s %s\n", row[0], row[1])
 	}
 	d.say(b.String())
 	return nil

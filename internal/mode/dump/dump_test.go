@@ -182,6 +182,11 @@ func TestDumpHelp(t *testing.T) {
 			d.want(pattern)
 		}
 	}
+	for line := range strings.Lines(d.out.String()) {
+		if width := len(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "        ")); width > 80 {
+			t.Errorf("%d columns: %s", width, line)
+		}
+	}
 	d.do("h l", "f", "stat")
 	d.want(`\Alist_clients\n(\t.*\n)+format auto\nudp: 0 open.*\ntcp: .*\nws: .*\n\z`)
 	d.quit()
