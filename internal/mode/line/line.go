@@ -28,6 +28,7 @@ var Mode = cli.Mode{
 	Setup: func(fs *cli.Flags) cli.Func {
 		m := &line{replies: make(map[string][]string), maxLine: linesrv.DefaultMaxLine, unknown: "nak - unknown cmd"}
 		m.listener = listen.AddListener(fs, "127.0.0.1", "5001")
+		fs.Unlist("max-message", "max-memory", "message-timeout", "ping-interval", "ping-timeout") // of WebSocket
 		fs.Group("Commands")
 		fs.Func("reply", "CMD=TEXT", `Answers the command CMD by TEXT, \n between several lines; may be repeated.`, m.addReply)
 		m.program.Flags(fs, "Answers other commands by what CMD prints; the command is its stdin.")
