@@ -104,7 +104,7 @@ var fromWstest = cli.Topic{Name: "from wstest", Title: "What Autobahn's wstest d
 var fromCurl = cli.Topic{Name: "from curl", Title: "curl's command lines work as they are; a link called curl is enough", Rows: [][2]string{
 	{"curl -sSL https://host/", "socketsrv -curl -sSL https://host/"},
 	{"curl -O -C - http://host/f", "socketsrv -curl -O -C - http://host/f"},
-	{"curl -F 'f=@file.txt' http://host/", "socketsrv -curl -F 'f=hello' http://host/"},
+	{"curl -F 'f=hello' http://host/", "socketsrv -curl -F 'f=hello' http://host/"},
 	{"curl -T - http://host/f", "socketsrv -curl -T - http://host/f"},
 	{"curl -N ws://host/", "socketsrv -curl -N ws://host/"},
 }}

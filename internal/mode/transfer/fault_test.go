@@ -321,7 +321,7 @@ func TestSendCode(t *testing.T) {
 	path, content := fileOf(t, "x", 300_000)
 	deaf, nothing := receiver(t, url)
 	r, dir := receiver(t, url, "-code", "tangerine")
-	kit.Background(t, Send, "-code", "tangerine", url, path).WantEnd(cli.ExitOK, "sent x: .* 1 receivers")
+	kit.Background(t, Send, "-code", "tangerine", url, path).WantEnd(cli.ExitOK, "sent x: .* 1 receiver,")
 	r.WantEnd(cli.ExitOK, "received x")
 	wantFile(t, dir, "x", content)
 	deaf.Stderr.WaitFor(t, "one end has a -code that the other has not")

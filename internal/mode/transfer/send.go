@@ -213,8 +213,8 @@ func (s *sending) all(sources []*source) error {
 			return fmt.Errorf("%s: %w", cli.Field(f.name), err)
 		}
 		s.bar.Clear()
-		s.con.Status("sent %s: %d bytes in %v, %d receivers, sha256 %s",
-			cli.Field(f.name), f.size, files.RoundTime(s.con.Now().Sub(started)), s.peers.count(peerSaved), f.sum())
+		s.con.Status("sent %s: %d bytes in %v, %s, sha256 %s",
+			cli.Field(f.name), f.size, files.RoundTime(s.con.Now().Sub(started)), cli.Plural(int64(s.peers.count(peerSaved)), "receiver"), f.sum())
 		if s.Output.JSON {
 			s.con.Emit(fileEvent(event.Out, f.name, f.size, f.sum()))
 		}

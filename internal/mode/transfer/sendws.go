@@ -28,7 +28,7 @@ func (s *send) sendWire(ctx context.Context, con *cli.Console, conn *wsproto.Con
 			err = fmt.Errorf("%s: %w", cli.Field(f.name), err)
 			break
 		}
-		con.Status("sent %s: %d bytes, %d receivers, djb2 %s", cli.Field(f.name), f.size, s.receivers, w.hash)
+		con.Status("sent %s: %d bytes, %s, djb2 %s", cli.Field(f.name), f.size, cli.Plural(int64(s.receivers), "receiver"), w.hash)
 		if s.Output.JSON {
 			con.Emit(fileEvent(event.Out, f.name, f.size, f.sum()))
 		}
