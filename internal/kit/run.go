@@ -36,11 +36,11 @@ var Race = func() bool {
 }()
 
 // Main is the TestMain of a package whose parallel tests mostly wait: unless -parallel
-// says otherwise, there are more of them at once than processors. A process that
-// Program starts is the program with these modes.
+// says otherwise, there are more of them at once than processors. Under the name that
+// Program gives it, the test's executable is the program with these modes.
 func Main(m *testing.M, modes ...cli.Mode) int {
-	if os.Getenv(programVariable) != "" {
-		os.Args[0] = "socketsrv"
+	if filepath.Base(os.Args[0]) == cli.Program {
+		os.Setenv("GOCOVERDIR", filepath.Dir(os.Args[0])) // where -cover writes what nobody asks for
 		cli.Main(modes)
 	}
 	flag.Parse()
@@ -52,17 +52,19 @@ func Main(m *testing.M, modes ...cli.Mode) int {
 	return m.Run()
 }
 
-const programVariable = "SOCKETSRV_TEST_PROGRAM"
-
-// Program is the beginning of a command line that runs the program in a process of its
-// own: the test's executable, with the modes that the package's TestMain gives to Main.
-func Program(t *testing.T) []string {
+// Program is the path of the program, to be run in a process of its own: a link to the
+// test's executable, which has the modes that the package's TestMain gives to Main.
+func Program(t *testing.T) string {
 	t.Helper()
+	link := filepath.Join(t.TempDir(), cli.Program)
 	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, link)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{"env", programVariable + "=1", "GOCOVERDIR=" + t.TempDir(), self}
+	return link
 }
 
 // A Run is a mode that runs inside a test.

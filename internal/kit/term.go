@@ -49,8 +49,8 @@ func (term *terminal) Tmux(args ...string) string {
 func (term *terminal) Run(args ...string) {
 	term.t.Helper()
 	script := `"$0" "$@"; echo "exit $?"; exec cat`
-	command := []string{"new-session", "-d", "-x", "80", "-y", "24", "env", "XDG_STATE_HOME=" + term.State, "NO_COLOR=1", "TERM=xterm", "sh", "-c", script}
-	command = append(command, Program(term.t)...)
+	command := []string{"new-session", "-d", "-x", "80", "-y", "24", "env", "XDG_STATE_HOME=" + term.State, "NO_COLOR=1", "TERM=xterm",
+		"sh", "-c", script, Program(term.t)}
 	if out := term.Tmux(append(command, args...)...); out != "" {
 		term.t.Fatalf("tmux: %s", out)
 	}

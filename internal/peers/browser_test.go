@@ -40,7 +40,7 @@ var chromium struct {
 
 // TestMain ends Chromium.
 func TestMain(m *testing.M) {
-	code := kit.Main(m)
+	code := kit.Main(m, program...)
 	if chromium.stop != nil {
 		chromium.stop()
 	}

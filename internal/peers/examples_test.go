@@ -2,6 +2,7 @@ package peers
 
 import (
 	"bufio"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,14 +51,21 @@ func startExample(t *testing.T, path string) string {
 	return addr
 }
 
-// exampleDial connects to a server of WebSocket.
+// exampleDial connects to a server of WebSocket. A pong comes when the server has
+// done what it does for a new client.
 func exampleDial(t *testing.T, url string) *wsproto.Conn {
 	t.Helper()
-	c, _, err := wsproto.Dial(t.Context(), url, wsproto.DialOptions{})
+	joined, join := context.WithTimeout(t.Context(), kit.Patience)
+	defer join()
+	c, _, err := wsproto.Dial(t.Context(), url, wsproto.DialOptions{Config: wsproto.Config{OnPong: func([]byte) { join() }}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close(wsproto.StatusNormalClosure, "") })
+	c.Ping(nil)
+	if _, err := c.ReadMessageContext(joined); err != context.Canceled {
+		t.Fatalf("no pong: %v", err)
+	}
 	c.SetReadDeadline(time.Now().Add(kit.Patience))
 	return c
 }

@@ -21,20 +21,22 @@ import (
 	"socketsrv/wsproto"
 )
 
-// What is here has the built program run short of descriptors and of memory, both
-// as the system counts them.
+// What is here has the program run short of descriptors and of memory, both as the
+// system counts them.
 
-// TestProcess builds the program once for all.
+// TestProcess has what only a process of its own can show.
 func TestProcess(t *testing.T) {
-	t.Parallel()
-	needGo(t)
-	bin := filepath.Join(t.TempDir(), "socketsrv") // without cgo it needs no libraries: see emptyRoot
-	goTool(t, ".", "build", "-o", bin, "socketsrv")
+	if testing.Short() {
+		t.Skip("starts programs")
+	}
 	for name, test := range map[string]func(*testing.T, string){
 		"few descriptors": fewDescriptors, "no descriptors": noDescriptors, "memory limit": memoryLimit, "idle": idleMemory, "empty root": emptyRoot,
 		"sockets given": socketsGiven, "inetd": inetd, "systemd": systemd,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, bin) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, kit.Program(t))
+		})
 	}
 }
 
@@ -165,9 +167,16 @@ func noDescriptors(t *testing.T, bin string) {
 	}
 }
 
+func needPlainMemory(t *testing.T) {
+	if kit.Race {
+		t.Skip("the race detector takes memory of its own")
+	}
+}
+
 // memoryLimit: 500 clients at the default flags, which send messages of 1 MiB that nobody
 // reads and half what inflates to 64 MiB (RL07).
 func memoryLimit(t *testing.T, bin string) {
+	needPlainMemory(t)
 	p, addr := startServer(t, bin, "env GOMEMLIMIT=64MiB", "broadcast -port 0 -no-announce -grace 0.1")
 	large := frameOf(0x82, bytes.Repeat([]byte("0123456789abcdef"), 1<<16))
 	var z bytes.Buffer
@@ -205,6 +214,7 @@ func memoryLimit(t *testing.T, bin string) {
 // idleMemory: what a client costs that is idle, and one that announces a message
 // of 1 MiB and sends one byte of it (RL08, RL09).
 func idleMemory(t *testing.T, bin string) {
+	needPlainMemory(t)
 	const clients = 1000
 	p, addr := startServer(t, bin, "", "echo -port 0 -max-conns 4000 -grace 0.1")
 	letIn(t, addr).echoes(t, "warm")
@@ -236,9 +246,17 @@ func emptyRoot(t *testing.T, bin string) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
+	root := t.TempDir()
+	put(t, root, bin, "/socketsrv")
+	libraries, _ := exec.Command("ldd", bin).Output() // which the static program has none of
+	for _, word := range strings.Fields(string(libraries)) {
+		if filepath.IsAbs(word) {
+			put(t, root, word, word)
+		}
+	}
 	cmd := exec.Command("/socketsrv", "echo", "-port", "0")
 	cmd.Dir, cmd.Env = "/", []string{}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: filepath.Dir(bin), Cloneflags: syscall.CLONE_NEWPID}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Cloneflags: syscall.CLONE_NEWPID}
 	p := kit.StartCommand(t, cmd)
 	c := letIn(t, p.WaitFor(`listening on ws (\S+)`)[1])
 	c.echoes(t, "hello")
@@ -248,8 +266,24 @@ func emptyRoot(t *testing.T, bin string) {
 
 	cmd = exec.Command("/socketsrv", "-selftest")
 	cmd.Dir, cmd.Env = "/", []string{}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: filepath.Dir(bin)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("-selftest: %v\n%s", err, out)
+	}
+}
+
+// put copies a file to a place below root.
+func put(t *testing.T, root, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	to = filepath.Join(root, to)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(to), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(to, b, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -11,21 +11,7 @@ import (
 
 	"socketsrv/internal/cli"
 	"socketsrv/internal/kit"
-	"socketsrv/internal/mode/broadcast"
-	"socketsrv/internal/mode/chat"
-	"socketsrv/internal/mode/connect"
-	"socketsrv/internal/mode/curl"
-	"socketsrv/internal/mode/dump"
-	"socketsrv/internal/mode/echo"
-	"socketsrv/internal/mode/httpd"
-	"socketsrv/internal/mode/line"
-	"socketsrv/internal/mode/ping"
-	"socketsrv/internal/mode/proxy"
-	"socketsrv/internal/mode/transfer"
 )
-
-var scriptModes = []cli.Mode{dump.Mode, echo.Mode, broadcast.Mode, line.Mode, curl.Mode, httpd.Mode, connect.Mode, ping.Mode, chat.Mode,
-	transfer.Transfer, transfer.Send, transfer.Receive, proxy.Mode}
 
 // A script is what a user does: a txtar file whose comment is commands, a line each,
 // and whose files lie in the folder they run in.
@@ -153,11 +139,11 @@ func (s *script) mode(name string, args []string) *kit.Run {
 			args[i] = filepath.Join(s.dir, args[i][2:])
 		}
 	}
-	i := slices.IndexFunc(scriptModes, func(m cli.Mode) bool { return m.Name == name })
+	i := slices.IndexFunc(program, func(m cli.Mode) bool { return m.Name == name })
 	if i < 0 {
 		s.t.Fatalf("no mode %s", name)
 	}
-	return kit.Background(s.t, scriptModes[i], args...)
+	return kit.Background(s.t, program[i], args...)
 }
 
 func (s *script) start(name, mode string, args []string) {

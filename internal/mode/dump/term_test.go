@@ -43,7 +43,7 @@ func startScreen(t *testing.T, flags ...string) *dumpScreen {
 		t.Fatal(err)
 	}
 	s := &dumpScreen{t: t, socket: filepath.Join(dir, "tmux"), dump: dumpTest{t: t}}
-	line := append(append(kit.Program(t), "-dump", "-host", "127.0.0.1", "-tcp-port", "0", "-udp-port", "0", "-ws-port", "0"), flags...)
+	line := append([]string{kit.Program(t), "-dump", "-host", "127.0.0.1", "-tcp-port", "0", "-udp-port", "0", "-ws-port", "0"}, flags...)
 	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "40",
 		"env XDG_STATE_HOME="+dir+" LC_ALL=C.UTF-8 "+strings.Join(line, " ")+`; echo "exit=$?"; stty -a | grep -o '[^ ]*icanon'; exec cat`)
 	t.Cleanup(func() {

@@ -607,6 +607,7 @@ func TestHttpdStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	idle := kit.DialTCP(t, addr)
+	kit.Swap(t, idle, "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 OK\r\n") // one that says nothing may not be accepted yet
 	p.Running.Stop()
 	io.ReadAll(idle) // ends at once
 	if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {

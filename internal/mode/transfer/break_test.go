@@ -368,10 +368,7 @@ func TestTransferKilled(t *testing.T) {
 // killOne kills one of them in the middle.
 func killOne(t *testing.T, victim, path string, content []byte) {
 	dir := t.TempDir()
-	start := func(args ...string) *kit.Process {
-		line := append(kit.Program(t), args...)
-		return kit.StartProcess(t, line[0], line[1:]...)
-	}
+	start := func(args ...string) *kit.Process { return kit.StartProcess(t, kit.Program(t), args...) }
 	server := start("-transfer", "-port", "0")
 	url := "ws://" + server.WaitFor(`listening on ws (\S+)`)[1] + "/"
 	halfway := make(chan struct{})
