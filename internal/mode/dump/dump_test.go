@@ -868,17 +868,21 @@ func TestDumpPortInUse(t *testing.T) {
 
 func TestDumpBatch(t *testing.T) {
 	t.Parallel()
-	t.Run("until the clients have gone", func(t *testing.T) {
-		d := startDump(t, nil, "-batch")
+	run := func(name string, f func(t *testing.T, d *dumpTest, tcp *fakeListener), flags ...string) {
+		t.Run(name, func(t *testing.T) { // by a clock that no slow machine makes a second of silence pass on
+			fakeDump(t, func(t *testing.T, d *dumpTest, tcp, _ *fakeListener, _ *fakeSocket) { f(t, d, tcp) }, append(flags, "-batch")...)
+		})
+	}
+	run("until the clients have gone", func(t *testing.T, d *dumpTest, tcp *fakeListener) {
 		go func() {
 			io.WriteString(d.in, "send tcp 0 question\n")
 			d.in.Close()
 		}()
-		c := d.dial("tcp")
+		c := tcp.connect(t)
 		c.want("question\n")
+		d.want(`new TCP connection #0.*\n> sent payload to TCP connection #0: question\\n\n`)
 		c.send("answer")
 		c.Close()
-		d.want(`new TCP connection #0.*\n> sent payload to TCP connection #0: question\\n\n`)
 		d.want(`payload on TCP connection #0: answer\n< end of TCP connection #0\n`)
 		d.end(0)
 	})
@@ -891,23 +895,27 @@ func TestDumpBatch(t *testing.T) {
 		w.wantClose(wsproto.StatusGoingAway, "")
 		d.end(0)
 	})
-	t.Run("commands that cannot be carried out", func(t *testing.T) {
-		d := startDump(t, nil, "-batch")
-		d.do("send tcp 7 x", "nonsense", "send tcp 0 x")
-		d.in.Close()
-		c := d.dial("tcp")
+	run("commands that cannot be carried out", func(t *testing.T, d *dumpTest, tcp *fakeListener) {
+		go func() {
+			io.WriteString(d.in, "send tcp 7 x\nnonsense\nsend tcp 0 x\n")
+			d.in.Close()
+		}()
+		c := tcp.connect(t)
 		c.want("x\n")
 		c.Close()
 		d.end(1)
 		d.err.Want(t, `2 commands not done\n`)
 	})
-	t.Run("and -count was met", func(t *testing.T) {
-		d := startDump(t, nil, "-batch", "-count", "1")
-		d.do("nonsense")
-		d.in.Close()
-		d.dial("tcp").send("x")
+	run("and -count was met", func(t *testing.T, d *dumpTest, tcp *fakeListener) {
+		go func() {
+			io.WriteString(d.in, "nonsense\n")
+			d.in.Close()
+		}()
+		c := tcp.connect(t)
+		defer c.Close()
+		c.send("x")
 		d.end(0)
-	})
+	}, "-count", "1")
 	t.Run("stopped before a client came", func(t *testing.T) {
 		d := startDump(t, nil, "-batch")
 		d.signals <- syscall.SIGINT

@@ -324,15 +324,17 @@ func (c *tcpClient) finish(err error) {
 	switch {
 	case ours && (err == io.EOF || err == errHungUp):
 		c.t.closed(&c.client, event.Event{Dir: event.Out})
-	case err == io.EOF && tlsconf.Cut(c.Conn):
-		c.halfOpen.Store(true)
-		c.t.closed(&c.client, event.Event{Err: tlsconf.ErrCut.Error()})
-		c.lingerHalfOpen()
 	case err == io.EOF:
-		c.halfOpen.Store(true)
-		c.t.ended(&c.client, event.In)
-		c.lingerHalfOpen()
-		defer func() { c.t.con.Event(event.Event{Event: event.Close, Proto: c.proto, Client: c.number, Peer: c.peer}) }()
+		stays := c.becomeHalfOpen() // before it is told, so that the order is the same
+		if tlsconf.Cut(c.Conn) {
+			c.t.closed(&c.client, event.Event{Err: tlsconf.ErrCut.Error()})
+		} else {
+			c.t.ended(&c.client, event.In)
+			defer func() { c.t.con.Event(event.Event{Event: event.Close, Proto: c.proto, Client: c.number, Peer: c.peer}) }()
+		}
+		if stays {
+			c.lingerHalfOpen()
+		}
 	default:
 		ev := event.Event{Err: plainError(err)}
 		if broken, ok := errors.AsType[*linesrv.ProtocolError](err); ok {
@@ -349,23 +351,28 @@ func (c *tcpClient) finish(err error) {
 	}
 }
 
-// lingerHalfOpen leaves time for commands to a client that sends no more, unless
-// answers are made without them. There are few of them: the ones who came first
-// have to go, and where the limit of connections is low nobody may stay.
-func (c *tcpClient) lingerHalfOpen() {
+// becomeHalfOpen is called when the client sends no more. It may stay for commands,
+// unless answers are made without them. There are few who stay: the ones who came first
+// have to go, and where the limit of connections is low nobody may.
+func (c *tcpClient) becomeHalfOpen() (stays bool) {
 	t := c.t
+	c.halfOpen.Store(true)
 	t.lists.Lock()
+	defer t.lists.Unlock()
 	most := min(maxHalfOpen, t.listeners.MaxConns/4)
 	if t.table.Stopping() || most == 0 || !t.talking.Load() || t.Answers() {
-		t.lists.Unlock()
-		return
+		return false
 	}
 	if len(t.halfOpen) >= most {
 		t.halfOpen[0].release()
 		t.halfOpen = t.halfOpen[1:]
 	}
 	t.halfOpen = append(t.halfOpen, c)
-	t.lists.Unlock()
+	return true
+}
+
+// lingerHalfOpen leaves time for commands.
+func (c *tcpClient) lingerHalfOpen() {
 	timer := time.NewTimer(halfOpenTime)
 	defer timer.Stop()
 	select {
