@@ -40,6 +40,7 @@ const hear = `
 
 // TestBroadcastBrowser: two pages and a chat client hear each other.
 func TestBroadcastBrowser(t *testing.T) {
+	t.Parallel()
 	one := newBrowser(t)
 	two := one.newPage()
 	p := kit.Background(t, broadcast.Mode, "-port", "0", "-no-announce", "-exclude-sender", "-origin", "null")
@@ -120,6 +121,7 @@ close 4002 done permessage-deflate
 
 // TestChatPython: a client of a few lines of Python, which knows nothing of ours.
 func TestChatPython(t *testing.T) {
+	t.Parallel()
 	p := kit.Background(t, broadcast.Mode, "-port", "0", "-no-announce", "-exclude-sender")
 	for i, format := range []string{"pdu", "msgpack"} {
 		talker := kit.Background(t, chat.Mode, "ws://"+p.Addr("ws"), "bob", "-wire", format, "-linger", "1h")

@@ -327,6 +327,7 @@ const browserEcho = `
 
 // TestEchoBrowser: what a page sends comes back, compressed, and closing is clean.
 func TestEchoBrowser(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	for name, flags := range map[string][]string{
 		"permessage-deflate": nil,

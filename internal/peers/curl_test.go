@@ -17,6 +17,7 @@ import (
 
 // TestNobodyReadsCurl: the same where the kernel copies the body to stdout.
 func TestNobodyReadsCurl(t *testing.T) {
+	t.Parallel()
 	p := kit.Background(t, httpd.Mode, "-port", "0", kit.WebRoot(t, map[string]string{"big": strings.Repeat("x", 8<<20)}))
 	r, w, err := os.Pipe()
 	if err != nil {

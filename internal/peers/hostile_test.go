@@ -40,6 +40,7 @@ const hostilePage = `
 // TestHostilePage: a page of another origin, and one whose own name leads here, makes
 // servers at their defaults do nothing.
 func TestHostilePage(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t, "--host-resolver-rules=MAP evil.example 127.0.0.1")
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "ran")

@@ -12,6 +12,7 @@ import (
 
 // TestHttpdBrowser: Chromium shows a list, sorted by its links, and a file.
 func TestHttpdBrowser(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	dir := kit.WebRoot(t, map[string]string{"small.txt": "text of a file", "large.bin": strings.Repeat("x", 5000), "middle <b>&.txt": strings.Repeat("x", 100), "sub/x": ""})
 	p := kit.Background(t, httpd.Mode, "-port", "0", dir)

@@ -85,6 +85,7 @@ func (b *browser) content() {
 
 // TestPageEcho: text, bytes and files go out and come back.
 func TestPageEcho(t *testing.T) {
+	t.Parallel()
 	b, p := openPage(t, echo.Mode, "-port", "0", "-subprotocol", "chat", "-max-message", "1M")
 	p.Stderr.WaitFor(t, `Uri: /a/b\?c=d`)
 	b.send("text", "héllo 日本")
@@ -133,6 +134,7 @@ func TestPageEcho(t *testing.T) {
 
 // TestPageHex: what is no hex is named and not sent.
 func TestPageHex(t *testing.T) {
+	t.Parallel()
 	b, _ := openPage(t, echo.Mode, "-port", "0")
 	for _, tt := range []struct{ hex, problem string }{
 		{"c0 ff 0g", "“g” is not a hex digit."},
@@ -157,6 +159,7 @@ func TestPageHex(t *testing.T) {
 
 // TestPageClose: the code, what it means and the reason, whoever closes.
 func TestPageClose(t *testing.T) {
+	t.Parallel()
 	b, p := openPage(t, dump.Mode, "-host", "127.0.0.1", "-tcp-port", "off", "-udp-port", "off", "-ws-port", "0")
 	b.click("#reconnect")
 	for i, tt := range []struct{ command, note string }{
@@ -228,6 +231,7 @@ func TestPageReconnect(t *testing.T) {
 
 // TestPageHostile: a message is text, whatever it would like to be.
 func TestPageHostile(t *testing.T) {
+	t.Parallel()
 	b, p := openPage(t, broadcast.Mode, "-port", "0", "-no-announce")
 	c, _, err := wsproto.Dial(t.Context(), "ws://"+p.Addr("ws")+"/", wsproto.DialOptions{})
 	if err != nil {
@@ -281,6 +285,7 @@ func TestPageHostile(t *testing.T) {
 
 // TestPageMany: of 5,000 messages the last 1,000 stay, and it says so.
 func TestPageMany(t *testing.T) {
+	t.Parallel()
 	b, p := openPage(t, broadcast.Mode, "-port", "0", "-no-announce", "-queue", "16M")
 	c, _, err := wsproto.Dial(t.Context(), "ws://"+p.Addr("ws")+"/", wsproto.DialOptions{})
 	if err != nil {
@@ -324,6 +329,7 @@ func TestPageMany(t *testing.T) {
 
 // TestPageLong: a long message is cut, and shown step by step.
 func TestPageLong(t *testing.T) {
+	t.Parallel()
 	b, _ := openPage(t, echo.Mode, "-port", "0")
 	b.eval(`const t = document.querySelector('#text'); t.value = 'x'.repeat(600000); document.querySelector('#form').requestSubmit()`)
 	b.rowCount("in", 1)
@@ -361,6 +367,7 @@ func TestPageLong(t *testing.T) {
 
 // TestPageCopySave: what goes to the clipboard and to a file is the message itself.
 func TestPageCopySave(t *testing.T) {
+	t.Parallel()
 	b, _ := openPage(t, echo.Mode, "-port", "0")
 	b.send("hex", "00ff41")
 	b.rowCount("in", 1)
@@ -387,6 +394,7 @@ func TestPageCopySave(t *testing.T) {
 
 // TestPageKeyboard uses nothing but keys.
 func TestPageKeyboard(t *testing.T) {
+	t.Parallel()
 	b, _ := openPage(t, echo.Mode, "-port", "0")
 	value := func(want string) {
 		t.Helper()
@@ -443,6 +451,7 @@ func TestPageKeyboard(t *testing.T) {
 
 // TestPageNames: what a screen reader calls things.
 func TestPageNames(t *testing.T) {
+	t.Parallel()
 	b, _ := openPage(t, echo.Mode, "-port", "0")
 	b.send("text", "hello")
 	b.rowCount("in", 1)
@@ -477,6 +486,7 @@ func TestPageNames(t *testing.T) {
 
 // TestPageSubprotocol: what is offered, and what is no subprotocol.
 func TestPageSubprotocol(t *testing.T) {
+	t.Parallel()
 	b, _ := openPage(t, echo.Mode, "-port", "0", "-subprotocol", "chat,v2")
 	b.eval(`document.querySelector('#protocols').value = 'x, v2'`)
 	b.click("#connect")
@@ -499,6 +509,7 @@ func TestPageSubprotocol(t *testing.T) {
 
 // TestPagePassword: who gave the password for the page need not for the WebSocket.
 func TestPagePassword(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	for _, tt := range []struct{ flag, secret, user string }{
 		{"-auth", "me:pw", "me:pw"},
@@ -519,6 +530,7 @@ func TestPagePassword(t *testing.T) {
 
 // TestPageTLS: a page that came by https connects by wss.
 func TestPageTLS(t *testing.T) {
+	t.Parallel()
 	if !tlsconf.Available {
 		t.Skip("this build has no TLS")
 	}
@@ -535,6 +547,7 @@ func TestPageTLS(t *testing.T) {
 
 // TestPageIPv6: 'self' covers the WebSocket of a host that a policy cannot name.
 func TestPageIPv6(t *testing.T) {
+	t.Parallel()
 	if ln, err := net.Listen("tcp", "[::1]:0"); err != nil {
 		t.Skip("this machine has no IPv6: ", err)
 	} else {
@@ -547,6 +560,7 @@ func TestPageIPv6(t *testing.T) {
 // TestPageLooks: nothing is wider than the screen, whatever its size, and what is
 // to be read stands out from what is behind it (WCAG 2.1, 1.4.3).
 func TestPageLooks(t *testing.T) {
+	t.Parallel()
 	b, p := openPage(t, broadcast.Mode, "-port", "0")
 	b.send("text", `{"op":"subscribe","channel":"prices","id":17}`)
 	b.send("text", "Hello, is anybody there?\nA second line, and an escape: \x1b[31mred\x1b[0m")

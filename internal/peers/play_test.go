@@ -162,6 +162,7 @@ func (s *stage) run(server, client string, through bool) (recordings []string) {
 // TestPlayRecordings: any recording of a conversation plays to the byte, as either side,
 // against the real other side and against itself.
 func TestPlayRecordings(t *testing.T) {
+	t.Parallel()
 	for i, tr := range playTransports {
 		if tr.scheme == "tls" && !tlsconf.Available {
 			continue

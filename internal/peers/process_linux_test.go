@@ -26,6 +26,7 @@ import (
 
 // TestProcess has what only a process of its own can show.
 func TestProcess(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts programs")
 	}

@@ -35,6 +35,7 @@ var talks = map[string]func(t *testing.T, file string){
 
 // TestTalks plays each file of doc/talks with the software it is for.
 func TestTalks(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("../../doc/talks/*")
 	if err != nil || len(files) != len(talks) {
 		t.Fatalf("%d files in doc/talks, %d tests, %v", len(files), len(talks), err)
