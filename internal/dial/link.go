@@ -163,7 +163,7 @@ func (c *Client) Dial(ctx context.Context, env *cli.Env, con *cli.Console, t Tar
 	case t.Stream():
 		return &stream, nil
 	}
-	framed := framedLink{streamLink: stream, cutter: linesrv.Cutter{Framing: t.framing, Max: int(min(c.MaxMessage, math.MaxInt32))}}
+	framed := framedLink{streamLink: stream, Reader: Reader{Conn: stream.nc, Cutter: linesrv.Cutter{Framing: t.framing, Max: int(min(c.MaxMessage, math.MaxInt32))}}}
 	if t.Scheme == "line" {
 		return &lineLink{framedLink: framed}, nil
 	}
@@ -245,58 +245,79 @@ func (l *streamLink) Finish(wsproto.StatusCode, string) error   { return l.nc.Cl
 func (l *streamLink) Close()                                    { l.nc.Close() }
 func (l *streamLink) Look(ended bool) (time.Time, int64, error) { return l.nc.look(ended) }
 
-// A framedLink is a stream of messages.
-type framedLink struct {
-	streamLink
-	cutter linesrv.Cutter
-	rest   []byte
-	err    error // of the stream; what is in cutter and rest comes first
+// A Reader reads a stream as messages.
+type Reader struct {
+	linesrv.Cutter
+	Conn net.Conn
+	buf  []byte
+	rest []byte // read and not cut
+	err  error  // of reading; what is in Cutter and rest comes first
 }
 
-func (l *framedLink) Receive() (wsproto.Message, error) {
+// Next returns the next message, valid until the next call; cut says that the stream
+// ended in the middle of it. The error is that of the Cutter or of Conn.
+func (r *Reader) Next() (message []byte, cut bool, err error) {
 	for {
-		message, rest, ok, err := l.cutter.Next(l.rest)
-		switch l.rest = rest; {
-		case errors.Is(err, linesrv.ErrLineTooLong), errors.Is(err, linesrv.ErrMessageTooLong):
-			return wsproto.Message{}, cli.Fail(cli.ExitTooLarge, err)
-		case err != nil:
-			return wsproto.Message{}, cli.Fail(cli.ExitProtocol, err)
-		case ok:
-			return wsproto.Message{Data: message}, nil
+		message, rest, ok, err := r.Cutter.Next(r.rest)
+		if r.rest = rest; ok || err != nil {
+			return message, false, err
 		}
-		silent := l.err == nil && !l.fill()
-		if l.err == nil && !silent {
-			continue
+		silent := false
+		if r.err == nil {
+			if silent = !r.fill(); !silent {
+				continue
+			}
 		}
-		switch message, cut := l.cutter.Finish(); {
-		case cut:
-			l.err = fmt.Errorf("%w of a message (-framing %v)", ErrCut, l.cutter.Framing)
-			return wsproto.Message{Data: message}, nil
-		case message != nil:
-			return wsproto.Message{Data: message}, nil
-		case !silent:
-			return wsproto.Message{}, l.err
+		if message, cut := r.Finish(); message != nil {
+			return message, cut, nil
+		}
+		if !silent {
+			return nil, false, r.err
 		}
 	}
 }
 
 // fill reads once. It returns false when nothing comes for so long that this ends a
 // message.
-func (l *framedLink) fill() bool {
-	if l.cutter.Kind == linesrv.KindIdle && l.cutter.Pending() != nil {
-		l.nc.SetReadDeadline(time.Now().Add(l.cutter.Silence))
-		defer l.nc.SetReadDeadline(time.Time{})
+func (r *Reader) fill() bool {
+	if r.buf == nil {
+		r.buf = make([]byte, 64<<10)
 	}
-	m, err := l.streamLink.Receive()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if r.Kind == linesrv.KindIdle && r.Pending() != nil {
+		r.Conn.SetReadDeadline(time.Now().Add(r.Silence))
+		defer r.Conn.SetReadDeadline(time.Time{})
+	}
+	n, err := r.Conn.Read(r.buf)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
-	l.rest, l.err = m.Data, err
+	r.rest, r.err = r.buf[:n], err
 	return true
 }
 
+// A framedLink is a stream of messages.
+type framedLink struct {
+	streamLink
+	Reader
+}
+
+func (l *framedLink) Receive() (wsproto.Message, error) {
+	message, cut, err := l.Next()
+	switch {
+	case errors.Is(err, linesrv.ErrLineTooLong), errors.Is(err, linesrv.ErrMessageTooLong):
+		err = cli.Fail(cli.ExitTooLarge, err)
+	case cli.As[*linesrv.ProtocolError](err):
+		err = cli.Fail(cli.ExitProtocol, err)
+	case err != nil:
+		err = l.ended(err)
+	case cut:
+		l.err = fmt.Errorf("%w of a message (-framing %v)", ErrCut, l.Framing)
+	}
+	return wsproto.Message{Data: message}, err
+}
+
 func (l *framedLink) Send(m wsproto.Message) error {
-	framed, err := l.cutter.Framing.Append(nil, m.Data)
+	framed, err := l.Framing.Append(nil, m.Data)
 	if err != nil {
 		return err
 	}

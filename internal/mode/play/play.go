@@ -293,7 +293,7 @@ func (p *play) conversation(ctx context.Context, who event.Event, w wire, pipe *
 		c.title = fmt.Sprintf("client %d ", who.Client)
 	}
 	s, ok := w.(*stream)
-	c.loose = ok && s.cutter == nil
+	c.loose = ok && s.Kind == linesrv.KindNone
 	return c.run(src)
 }
 

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"socketsrv/internal/cli"
+	"socketsrv/internal/dial"
 	"socketsrv/internal/rawio"
 	"socketsrv/internal/talkfile"
 	"socketsrv/internal/tlsconf"
@@ -123,81 +123,36 @@ func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// A stream is a connection of bytes, cut into messages unless cutter is nil.
+// A stream is a connection of bytes, cut into messages unless its framing is none.
 type stream struct {
 	*pipe
-	cutter *linesrv.Cutter
-	buf    []byte
-	rest   []byte    // read and not cut
-	err    error     // of reading; what is in cutter comes first
-	sent   time.Time // the last message
+	dial.Reader
+	sent time.Time // the last message
 }
 
 func newStream(p *pipe, framing linesrv.Framing, max int64) *stream {
-	s := &stream{pipe: p, buf: make([]byte, 32<<10)}
-	if framing.Kind != linesrv.KindNone {
-		framing.KeepCR = true // which what is recorded has, and more takes away
-		s.cutter = &linesrv.Cutter{Framing: framing, Max: int(max)}
-	}
-	return s
+	framing.KeepCR = true // which what is recorded has, and more takes away
+	return &stream{pipe: p, Reader: dial.Reader{Conn: p, Cutter: linesrv.Cutter{Framing: framing, Max: int(max)}}}
 }
 
 func (s *stream) read() (item, error) {
-	for s.cutter != nil {
-		message, rest, ok, err := s.cutter.Next(s.rest)
-		switch s.rest = rest; {
-		case err != nil:
-			return item{}, err
-		case ok:
-			return item{data: bytes.Clone(message)}, nil
-		}
-		silent := s.err == nil && !s.fill()
-		if s.err == nil && !silent {
-			continue
-		}
-		if message, _ := s.cutter.Finish(); message != nil {
-			return item{data: message}, nil
-		}
-		if !silent {
-			return item{}, s.err
-		}
-	}
-	for s.err == nil {
-		if s.fill(); len(s.rest) > 0 {
-			return item{data: bytes.Clone(s.rest)}, nil
-		}
-	}
-	return item{}, s.err
-}
-
-// fill reads once. It returns false when the silence is over that ends a message.
-func (s *stream) fill() bool {
-	if s.cutter != nil && s.cutter.Kind == linesrv.KindIdle && s.cutter.Pending() != nil {
-		s.SetReadDeadline(time.Now().Add(s.cutter.Silence))
-		defer s.SetReadDeadline(time.Time{})
-	}
-	n, err := s.Read(s.buf)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return false
-	}
-	switch s.rest, s.err = s.buf[:n], err; {
+	message, _, err := s.Next()
+	switch {
 	case err == io.EOF && tlsconf.Cut(s.pipe):
-		s.err = tlsconf.ErrCut
+		err = tlsconf.ErrCut
 	case errors.Is(err, net.ErrClosed):
-		s.err = errHungUp
+		err = errHungUp
 	}
-	return true
+	return item{data: bytes.Clone(message)}, err
 }
 
 func (s *stream) send(_ talkfile.Kind, p []byte) (err error) {
-	if s.cutter != nil {
-		if p, err = s.cutter.Framing.Append(nil, p); err != nil {
+	if p, err = s.Framing.Append(nil, p); err != nil {
+		return err
+	}
+	if d := time.Until(s.sent.Add(2 * s.Silence)); s.Kind == linesrv.KindIdle && d > 0 {
+		if err = sleep(s.ctx, d); err != nil { // else two would be one
 			return err
-		}
-		if d := time.Until(s.sent.Add(2 * s.cutter.Silence)); s.cutter.Kind == linesrv.KindIdle && d > 0 {
-			if err = sleep(s.ctx, d); err != nil { // else two would be one
-				return err
-			}
 		}
 	}
 	_, err = s.Write(p)
@@ -206,7 +161,7 @@ func (s *stream) send(_ talkfile.Kind, p []byte) (err error) {
 }
 
 func (s *stream) end() error              { return s.CloseWrite() }
-func (s *stream) close(int, string) error { return s.Close() }
+func (s *stream) close(int, string) error { return s.pipe.Close() }
 func (p *pipe) hangUp(bool)               { p.Close() }
 
 // Datagrams are messages by themselves, and have no end.
