@@ -98,7 +98,7 @@ func NewDatagrams(conn net.PacketConn) *Datagrams {
 	if d.udp, ok = d.conn.(*net.UDPConn); !ok {
 		return d
 	}
-	d.udp.SetReadBuffer(4 << 20) // as much of it as the system allows
+	growBuffer(d.udp)
 	if askDestination(d.udp) == nil {
 		d.oob = make([]byte, 128)
 	}

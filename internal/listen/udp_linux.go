@@ -76,3 +76,19 @@ func leaveFrom(local netip.Addr) []byte {
 	copy(b[syscall.CmsgLen(0):], data)
 	return b
 }
+
+const receiveBuffer = 16 << 20 // a tenth of a second of what may come
+
+// growBuffer gives the socket a large receive buffer: what root may have, or else
+// as much as the system allows.
+func growBuffer(conn *net.UDPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) {
+		if syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, receiveBuffer) != nil {
+			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receiveBuffer)
+		}
+	})
+}

@@ -2,8 +2,10 @@ package talk
 
 import (
 	"bytes"
+	"errors"
 	"regexp"
 	"regexp/syntax"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -29,11 +31,11 @@ type Matcher struct {
 	rest    []byte // of a character that is not whole
 }
 
-// NewMatcher compiles expr. The error is that of package regexp.
+// NewMatcher compiles expr.
 func NewMatcher(expr string) (*Matcher, error) {
 	whole, err := regexp.Compile(expr)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("want a regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
 	// What compiled does so again.
 	parsed, _ := syntax.Parse(expr, syntax.Perl&^syntax.OneLine)

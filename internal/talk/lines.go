@@ -144,16 +144,12 @@ func Besides(env *cli.Env, editor *term.Editor) *cli.Env {
 	return &here
 }
 
-// PromptFile is the terminal where lines are edited. Where stdout is none, and
-// goes perhaps to a program that writes to the same one, nothing is drawn: nil.
-func PromptFile(env *cli.Env) *os.File { return env.TTYOut }
-
 // Prompt has a person type what s sends, as send says; a line is left out where it
 // says nil. What is pasted in several lines is one. It returns env with what is printed above the line being
 // typed. The editor is the caller's to close.
 func (s *Session) Prompt(env *cli.Env, opt term.Options, send func(line string) func(l dial.Link) error) (*term.Editor, *cli.Env, error) {
 	opt.Whole = true
-	editor, err := term.NewEditor(env.TTYIn, PromptFile(env), opt)
+	editor, err := term.NewEditor(env.TTYIn, env.TTYOut, opt) // where stdout is no terminal nothing is drawn
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,45 +193,6 @@ func Lines(r io.Reader, limit int64, check func(line []byte) error, send func(li
 		return send(bytes.Clone(line)), nil
 	}
 }
-
-// LineSource is a source of lines; *term.Editor is one.
-type LineSource interface {
-	ReadLine() (string, error)
-	Close() error // ReadLine returns
-}
-
-// NewScannedLines is a LineSource for a stdin that is no file, as in tests.
-func NewScannedLines(s *bufio.Scanner, from io.Reader) LineSource { return scannedLines{s, from} }
-
-type scannedLines struct {
-	*bufio.Scanner
-	from io.Reader
-}
-
-func (s scannedLines) ReadLine() (string, error) {
-	if s.Scan() {
-		return s.Text(), nil
-	}
-	if err := s.Err(); err != nil {
-		return "", err
-	}
-	return "", io.EOF
-}
-
-// Close ends ReadLine where the reader can be closed.
-func (s scannedLines) Close() error {
-	if c, ok := s.from.(io.Closer); ok {
-		return c.Close()
-	}
-	return nil
-}
-
-// NoLines is for a process without stdin.
-type NoLines struct{}
-
-func (NoLines) ReadLine() (string, error) { return "", io.EOF }
-
-func (NoLines) Close() error { return nil }
 
 // CompletePath returns the files whose path begins so; folders end in a slash.
 func CompletePath(path string) (found []string) {

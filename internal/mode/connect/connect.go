@@ -11,7 +11,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"regexp/syntax"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,7 +44,10 @@ var Mode = cli.Mode{
 		fs.Switch(&c.noInput, "n", "Reads no stdin and ends nothing: listens until the peer ends.")
 		fs.String(&c.pulse, "ping-text", "TEXT", "Sends this text too, each time that -every has passed.")
 		fs.Duration(&c.every, "every", "Sends -ping-text so often, until stdin ends.")
-		fs.Func("expect", "REGEX", "Ends well once what came matches; else exits with 10.", c.setExpect)
+		fs.Func("expect", "REGEX", "Ends well once what came matches; else exits with 10.", func(s string) (err error) {
+			c.matcher, err = talk.NewMatcher(s)
+			return err
+		})
 		fs.Int(&c.count, "count", "N", 0, 1<<30, "Ends after N messages, with -expect well if one of them matched.")
 		fs.Duration(&c.listen, "for", "Ends after D, and that is no failure.")
 		fs.Duration(&c.timeout, "timeout", "Gives up after D and exits with 28.")
@@ -91,7 +93,7 @@ type connect struct {
 	beat     outgoing // -ping-text
 	noInput  bool
 	count    int
-	expect   string
+	matcher  *talk.Matcher // of -expect; nil: it was not given
 	answer   answer.Answerer
 
 	binary, escapes, gunzip bool
@@ -173,17 +175,6 @@ func (c *connect) addBinary(s string) error {
 		}
 	}
 	c.messages = append(c.messages, m)
-	return nil
-}
-
-func (c *connect) setExpect(s string) error {
-	c.expect = s
-	if _, err := talk.NewMatcher(s); err != nil {
-		if bad, ok := errors.AsType[*syntax.Error](err); ok {
-			return errors.New("want a regular expression: " + strings.TrimPrefix(bad.Error(), "error parsing regexp: "))
-		}
-		return err
-	}
 	return nil
 }
 

@@ -23,7 +23,6 @@ type run struct {
 	target  dial.Target
 	out     *printer
 	shows   bool // prints what comes
-	matcher *talk.Matcher
 }
 
 func (c *connect) run(ctx context.Context, env *cli.Env, args []string) error {
@@ -40,9 +39,6 @@ func (c *connect) run(ctx context.Context, env *cli.Env, args []string) error {
 		r.Pulse = r.outgoing(c.beat).Message
 	}
 	r.rules()
-	if c.expect != "" {
-		r.matcher, _ = talk.NewMatcher(c.expect) // a flag that compiled
-	}
 	if r.prompts() {
 		return r.prompt(ctx)
 	}
@@ -53,7 +49,7 @@ func (c *connect) run(ctx context.Context, env *cli.Env, args []string) error {
 
 // rules says when it is over.
 func (r *run) rules() {
-	r.Count, r.Expect = int64(r.count), r.expect != ""
+	r.Count, r.Expect = int64(r.count), r.matcher != nil
 	switch {
 	case r.target.WebSocket():
 		r.Kind = talk.Message
@@ -65,7 +61,7 @@ func (r *run) rules() {
 			r.Linger = 5 * time.Second
 		}
 	}
-	expects := r.count > 0 || r.expect != "" || r.answer.Answers()
+	expects := r.count > 0 || r.matcher != nil || r.answer.Answers()
 	r.Listen = r.noInput || r.resend || len(r.messages) > 0 && expects || r.answer.Answers()
 	r.Reconnect = r.reconnect
 	r.Hold = r.Listen || r.Reconnect
@@ -78,7 +74,7 @@ func (r *run) rules() {
 
 // prompts says whether the flags and the terminal ask for a prompt.
 func (r *run) prompts() bool {
-	oneShot := len(r.messages) > 0 && !r.resend || r.noInput || r.count > 0 || r.expect != "" || r.answer.Answers()
+	oneShot := len(r.messages) > 0 && !r.resend || r.noInput || r.count > 0 || r.matcher != nil || r.answer.Answers()
 	return r.env.TTYIn != nil && !oneShot
 }
 

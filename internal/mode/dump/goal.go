@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp/syntax"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,18 +27,12 @@ type goal struct {
 func (g *goal) flags(fs *cli.Flags) {
 	g.met = make(chan struct{})
 	fs.Int(&g.count, "count", "N", 0, 1<<30, "Ends well after N messages of clients have come; exits with 10 if it ends before.")
-	fs.Func("expect", "REGEX", "Ends well once what clients send matches; exits with 10 if it ends before.", g.setExpect)
+	fs.Func("expect", "REGEX", "Ends well once what clients send matches; exits with 10 if it ends before.", func(s string) (err error) {
+		g.expect = s
+		g.whole, err = talk.NewMatcher(s)
+		return err
+	})
 	fs.Duration(&g.timeout, "timeout", "Gives up after D and exits with 28.")
-}
-
-func (g *goal) setExpect(s string) (err error) {
-	g.expect = s
-	if g.whole, err = talk.NewMatcher(s); err != nil {
-		if bad, ok := errors.AsType[*syntax.Error](err); ok {
-			return errors.New("want a regular expression: " + strings.TrimPrefix(bad.Error(), "error parsing regexp: "))
-		}
-	}
-	return err
 }
 
 func (g *goal) given() bool { return g.count > 0 || g.expect != "" }

@@ -2,15 +2,16 @@ package dump
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"socketsrv/internal/cli"
-	"socketsrv/internal/talk"
 	"socketsrv/internal/term"
 )
 
@@ -21,9 +22,42 @@ const (
 
 // A prompt is where commands come from: a person at a terminal, or a file.
 type prompt struct {
-	lines   talk.LineSource
+	lines   lineSource
 	history *term.History // nil: not at a terminal
 	person  bool          // the end of the input is the end of the program
+}
+
+// A lineSource is a source of lines; *term.Editor is one.
+type lineSource interface {
+	ReadLine() (string, error)
+	Close() error // ReadLine returns
+}
+
+// scannedLines are those of a stdin that is no file.
+type scannedLines struct {
+	*bufio.Scanner
+	from io.Reader
+}
+
+func scanLines(from io.Reader) scannedLines {
+	s := bufio.NewScanner(from)
+	s.Buffer(nil, term.MaxLine)
+	return scannedLines{s, from}
+}
+
+func (s scannedLines) ReadLine() (string, error) {
+	if s.Scan() {
+		return s.Text(), nil
+	}
+	return "", cmp.Or(s.Err(), io.EOF)
+}
+
+// Close ends ReadLine where the reader can be closed.
+func (s scannedLines) Close() error {
+	if c, ok := s.from.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // openPrompt begins to read commands. Where stdin and stdout are a terminal the
@@ -32,13 +66,11 @@ func (d *dump) openPrompt(env *cli.Env) (*prompt, *cli.Env, error) {
 	stdin, isFile := env.Stdin.(*os.File)
 	switch {
 	case !isFile:
-		s := bufio.NewScanner(env.Stdin)
-		s.Buffer(nil, term.MaxLine)
-		return &prompt{lines: talk.NewScannedLines(s, env.Stdin)}, env, nil
+		return &prompt{lines: scanLines(env.Stdin)}, env, nil
 	case env.TTYIn == nil || env.TTYOut == nil || d.batch:
 		lines, err := term.NewEditor(stdin, nil, term.Options{})
 		if err != nil { // there is no stdin
-			return &prompt{lines: talk.NoLines{}}, env, nil
+			return &prompt{lines: scanLines(strings.NewReader(""))}, env, nil
 		}
 		return &prompt{lines: lines, person: env.TTYIn != nil}, env, nil
 	}

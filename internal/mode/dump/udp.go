@@ -1,12 +1,16 @@
 package dump
 
 import (
+	"bytes"
 	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +20,7 @@ import (
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
 	"socketsrv/internal/listen"
+	"socketsrv/internal/rawio"
 	"socketsrv/wsproto"
 )
 
@@ -36,7 +41,7 @@ type udpServer struct {
 	ctx   context.Context
 	pc    net.PacketConn
 	conn  *listen.Datagrams // pc
-	inode uint64            // of the socket; 0 if not known
+	inode string            // of the socket; "" if not known
 
 	replying   atomic.Int64 // goroutines of replyLater
 	forgotten  atomic.Int64 // sessions
@@ -79,7 +84,6 @@ func (d *dump) newUDP(ctx context.Context, p *protocol, pc net.PacketConn) *udpS
 	u := &udpServer{dump: d, protocol: p, ctx: ctx, pc: pc, conn: listen.NewDatagrams(pc), peers: make(map[udpAddress]*udpClient),
 		said: make(map[error]bool), shown: make(chan struct{}, 1), over: make(chan struct{})}
 	if udp := u.conn.UDP(); udp != nil {
-		growBuffer(udp)
 		u.inode = inodeOf(udp)
 	}
 	return u
@@ -339,4 +343,48 @@ func (u *udpServer) lookAtDrops() {
 	if n, ok := udpDrops(u.inode); ok {
 		u.dropped.Store(n)
 	}
+}
+
+// inodeOf returns the inode by which /proc knows the socket, "" if there is none.
+func inodeOf(conn *net.UDPConn) (inode string) {
+	if raw := rawio.Socket(conn); raw != nil {
+		raw.Control(func(fd uintptr) {
+			link, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(fd)))
+			inode = strings.TrimSuffix(strings.TrimPrefix(link, "socket:["), "]")
+		})
+	}
+	return inode
+}
+
+// udpDrops returns how many datagrams the system had no room for, by the last
+// column of /proc/net/udp and udp6.
+func udpDrops(inode string) (n int64, ok bool) {
+	if inode == "" {
+		return 0, false
+	}
+	for _, table := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+		b, err := os.ReadFile(table)
+		if err != nil {
+			continue
+		}
+		if n, ok := dropsIn(b, inode); ok {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// dropsIn finds a socket in such a table: sl local remote st queues timer retrnsmt
+// uid timeout inode ref pointer drops.
+func dropsIn(table []byte, inode string) (int64, bool) {
+	const inodeColumn, columns = 9, 13
+	for line := range bytes.Lines(table) {
+		f := bytes.Fields(line)
+		if len(f) < columns || string(f[inodeColumn]) != inode {
+			continue
+		}
+		n, err := strconv.ParseInt(string(f[len(f)-1]), 10, 64)
+		return n, err == nil
+	}
+	return 0, false
 }

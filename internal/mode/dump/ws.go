@@ -30,9 +30,6 @@ type wsServer struct {
 	accept wsproto.AcceptOptions
 	silent sync.Map       // net.Addr of connections from which no request has come
 	late   sync.WaitGroup // goroutines of wsClient.watch
-
-	users   sync.Mutex
-	clients map[*wsproto.User]*wsClient
 }
 
 // A wsClient is one WebSocket connection.
@@ -56,14 +53,14 @@ type post struct {
 
 func (d *dump) newWS(ctx context.Context, p *protocol, ln net.Listener) *wsServer {
 	p.listens = true
-	w := &wsServer{dump: d, protocol: p, ctx: ctx, ln: ln, proto: d.tls.Proto("ws"), clients: make(map[*wsproto.User]*wsClient)}
+	w := &wsServer{dump: d, protocol: p, ctx: ctx, ln: ln, proto: d.tls.Proto("ws")}
 	s := d.ws.Server(&d.listeners.Serving, d.con, d.tls.Enabled(), nil)
 	if s.Config.WriteTimeout = d.stall; d.stall < 0 {
 		s.Config.WriteTimeout = never
 	}
 	if d.lenient {
 		s.OnFault = func(u *wsproto.User, err error) {
-			if c := w.client(u); c != nil {
+			if c := clientOf(u); c != nil {
 				w.broken(&c.client, "passed over: ", err)
 			}
 		}
@@ -184,9 +181,7 @@ func (w *wsServer) connected(u *wsproto.User, req *httpmini.Request, greet func(
 		c.head = req.Raw
 	}
 	w.opened(c)
-	w.users.Lock()
-	w.clients[u] = c
-	w.users.Unlock()
+	u.SetData(c)
 	if w.ws.Permitted(req) && w.greets() {
 		c.out.count(len(w.ws.Greet))
 		w.sent(&c.client, "text", []byte(w.ws.Greet))
@@ -196,15 +191,14 @@ func (w *wsServer) connected(u *wsproto.User, req *httpmini.Request, greet func(
 	greet(u, req)
 }
 
-// client returns what is known of u, nil before it was shown.
-func (w *wsServer) client(u *wsproto.User) *wsClient {
-	w.users.Lock()
-	defer w.users.Unlock()
-	return w.clients[u]
+// clientOf returns what is known of u, nil before it was shown.
+func clientOf(u *wsproto.User) *wsClient {
+	c, _ := u.Data().(*wsClient)
+	return c
 }
 
 func (w *wsServer) message(u *wsproto.User, m wsproto.Message) {
-	c := w.client(u)
+	c := clientOf(u)
 	c.in.count(len(m.Data))
 	w.moved.Add(1)
 	c.order.Lock() // after the line of what it may answer
@@ -293,7 +287,7 @@ func (w *wsServer) frame(u *wsproto.User, received bool, h wsproto.Header, p []b
 	if h.Opcode != wsproto.OpPing && h.Opcode != wsproto.OpPong {
 		return
 	}
-	c := w.client(u)
+	c := clientOf(u)
 	if c == nil {
 		return
 	}
@@ -315,10 +309,7 @@ func (c *wsClient) control(received bool, op wsproto.Opcode, p []byte) *event.Ev
 // disconnected shows how a connection ended: always with a code, 1006 where there
 // was no Close frame (RFC 6455 §7.1.5).
 func (w *wsServer) disconnected(u *wsproto.User, err error) {
-	c := w.client(u)
-	w.users.Lock()
-	delete(w.clients, u)
-	w.users.Unlock()
+	c := clientOf(u)
 	c.order.Lock()
 	c.settle()
 	c.order.Unlock()
