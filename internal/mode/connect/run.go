@@ -18,11 +18,11 @@ import (
 type run struct {
 	*connect
 	*talk.Session
-	env     *cli.Env
-	con     *cli.Console
-	target  dial.Target
-	out     *printer
-	shows   bool // prints what comes
+	env    *cli.Env
+	con    *cli.Console
+	target dial.Target
+	out    *printer
+	shows  bool // prints what comes
 }
 
 func (c *connect) run(ctx context.Context, env *cli.Env, args []string) error {
