@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"socketsrv/httpmini"
+	"socketsrv/internal/rawio"
 )
 
 // The model of the loops: what a peer, other goroutines, the timer and the handlers do
@@ -237,7 +238,7 @@ func (st *stage) admit() *wire {
 	syscall.SetsockoptInt(pair[0], syscall.SOL_SOCKET, syscall.SO_SNDBUF, 16<<10)
 	w := &wire{fd: pair[1]}
 	w.write([]byte(upgrade)...)
-	st.s.admit(&sock{ln: new(sockListener), fd: pair[0]})
+	st.s.admit(rawio.NewSock(new(rawio.Listener), pair[0]))
 	st.poll()
 	w.read()
 	_, frames, _ := strings.Cut(string(w.got), "\r\n\r\n")

@@ -29,21 +29,21 @@ const (
 
 // listen returns ln, or what accepts its connections for loops.
 func (s *Server) listen(ln net.Listener) net.Listener {
-	if l := listenSocks(ln); l != nil && s.loops.pick() != nil {
-		return l
+	if _, tcp := ln.(*net.TCPListener); !tcp || s.loops.pick() == nil {
+		return ln
 	}
-	return ln
+	return rawio.Early(ln)
 }
 
 // serve accepts connections of ln.
 func (s *Server) serve(ln net.Listener) error {
-	l, ok := ln.(*sockListener)
+	l, ok := ln.(*rawio.Listener)
 	if !ok {
 		return s.serveConns(ln)
 	}
-	defer l.handlers.Wait()
+	defer l.Opening.Wait()
 	defer l.Close()
-	refuse := func(nc net.Conn) { httpmini.Refuse(sockOf(nc).conn()) }
+	refuse := func(nc net.Conn) { httpmini.Refuse(sockOf(nc).TCP()) }
 	return accept.Each(accept.Limit(l, s.MaxConns, refuse), s.admit, s.ErrorLog)
 }
 
@@ -58,9 +58,9 @@ func (s *Server) admit(nc net.Conn) {
 	u.phase.Store(opening)
 	c, sk := &u.conn, sockOf(nc)
 	c.nc, c.cfg = nc, &s.Config
-	c.inLoop = inLoop{loop: l, fd: sk.fd, owner: u}
+	c.inLoop = inLoop{loop: l, fd: sk.FD(), owner: u}
 	c.out.stall = time.AfterFunc(s.handshakeTimeout(), func() { c.abort(os.ErrDeadlineExceeded) })
-	sk.ln.handlers.Add(1)
+	sk.Listener.Opening.Add(1)
 	if !l.add(c) {
 		nc.Close()
 		c.close()
@@ -172,7 +172,7 @@ func (u *User) open(r *runner) bool {
 	c.out.buf = c.out.buf.grow(512)
 	c.out.buf.b = res.AppendHead(c.out.buf.b)
 	u.phase.Store(open)
-	sockOf(c.nc).ln.handlers.Done()
+	sockOf(c.nc).Listener.Opening.Done()
 	u.begin(req)
 	u.hear(nil, 0)
 	return true
@@ -193,8 +193,8 @@ func (u *User) pass(head []byte, h *httpmini.Server) bool {
 	c, sk := &u.conn, sockOf(u.conn.nc)
 	c.loop.remove(c)
 	syscall.EpollCtl(c.loop.ep, syscall.EPOLL_CTL_DEL, c.fd, new(syscall.EpollEvent))
-	nc := &lateConn{sk.conn(), c.nc, bytes.Clone(head), time.Unix(0, u.since).Add(u.server.handshakeTimeout())}
-	sk.ln.handlers.Go(func() { h.ServeConn(nc) })
+	nc := &lateConn{sk.TCP(), c.nc, bytes.Clone(head), time.Unix(0, u.since).Add(u.server.handshakeTimeout())}
+	sk.Listener.Opening.Go(func() { h.ServeConn(nc) })
 	return false
 }
 
@@ -291,7 +291,7 @@ func (u *User) drop(r *runner) bool {
 // gone comes when the connection is closed.
 func (u *User) gone() {
 	if u.phase.Load() == opening {
-		sockOf(u.conn.nc).ln.handlers.Done()
+		sockOf(u.conn.nc).Listener.Opening.Done()
 	}
 	u.server.active.Done()
 }
