@@ -28,6 +28,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -274,6 +275,8 @@ func wrap(c net.Conn, then func()) net.Conn {
 	case wrapped: // by another Bound
 		c.andThen(then)
 		return c
+	case socket:
+		return &socketConn{socket: c, place: place{then: then}}
 	case secure:
 		return &secureConn{secure: c, place: place{then: then}}
 	}
@@ -329,6 +332,14 @@ type secure interface {
 	HandshakeContext(context.Context) error
 }
 
+// socket is a connection of TCP that package net does not know yet: a *rawio.Sock.
+type socket interface {
+	sided
+	net.Conn
+	syscall.Conn
+	io.ReaderFrom
+}
+
 // sided is what others have of a TCP connection that they are made of.
 type sided interface {
 	CloseWrite() error
@@ -375,6 +386,11 @@ type unixConn struct {
 	place
 }
 
+type socketConn struct {
+	socket
+	place
+}
+
 type secureConn struct {
 	secure
 	place place
@@ -400,6 +416,11 @@ func (c *unixConn) Close() error {
 	return c.UnixConn.Close()
 }
 
+func (c *socketConn) Close() error {
+	defer c.place.giveBack()
+	return c.socket.Close()
+}
+
 func (c *secureConn) Close() error {
 	defer c.place.giveBack()
 	return c.secure.Close()
@@ -410,9 +431,10 @@ func (c *otherConn) Close() error {
 	return c.Conn.Close()
 }
 
-func (c *tcpConn) RemoteAddr() net.Addr   { return c.remote(c.TCPConn) }
-func (c *unixConn) RemoteAddr() net.Addr  { return c.remote(c.UnixConn) }
-func (c *otherConn) RemoteAddr() net.Addr { return c.remote(c.Conn) }
+func (c *tcpConn) RemoteAddr() net.Addr    { return c.remote(c.TCPConn) }
+func (c *unixConn) RemoteAddr() net.Addr   { return c.remote(c.UnixConn) }
+func (c *otherConn) RemoteAddr() net.Addr  { return c.remote(c.Conn) }
+func (c *socketConn) RemoteAddr() net.Addr { return c.remote(c.socket) }
 
 // Socket returns the connection that Limit was given, which package net knows as its
 // own: between two of them the system moves bytes itself. Close is the outer one's.
@@ -420,4 +442,5 @@ func (c *tcpConn) Socket() net.Conn  { return c.TCPConn }
 func (c *unixConn) Socket() net.Conn { return c.UnixConn }
 
 // Inner returns the connection that Limit was given.
-func (c *otherConn) Inner() net.Conn { return c.Conn }
+func (c *otherConn) Inner() net.Conn  { return c.Conn }
+func (c *socketConn) Inner() net.Conn { return c.socket }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"socketsrv/internal/rawio"
 )
 
 // script is a listener that answers Accept by a list of errors (nil: one
@@ -105,8 +107,13 @@ func TestServeNeedsNoLog(t *testing.T) {
 	})
 }
 
+// listen listens on tcp or unix; early is TCP whose connections package net does not
+// know yet.
 func listen(t *testing.T, network string) net.Listener {
 	t.Helper()
+	if network == "early" {
+		return rawio.Early(listen(t, "tcp"))
+	}
 	addr := "127.0.0.1:0"
 	if network == "unix" {
 		addr = filepath.Join(t.TempDir(), "s")
@@ -131,7 +138,7 @@ func dial(t *testing.T, ln net.Listener) net.Conn {
 }
 
 func TestLimit(t *testing.T) {
-	for _, network := range []string{"tcp", "unix"} {
+	for _, network := range []string{"tcp", "early", "unix"} {
 		t.Run(network, func(t *testing.T) {
 			ln := Limit(listen(t, network), 2, func(c net.Conn) { io.WriteString(c, "full") })
 			conns := make(chan net.Conn)
@@ -165,7 +172,7 @@ func TestLimit(t *testing.T) {
 
 // What is served must still reach sendfile, half-close and raw access.
 func TestLimitKeepsMethods(t *testing.T) {
-	for _, network := range []string{"tcp", "unix"} {
+	for _, network := range []string{"tcp", "early", "unix"} {
 		ln := Limit(listen(t, network), 1, nil)
 		client := dial(t, ln)
 		c, err := ln.Accept()
@@ -175,7 +182,7 @@ func TestLimitKeepsMethods(t *testing.T) {
 		if _, ok := c.(syscall.Conn); !ok {
 			t.Errorf("%s: %T has no SyscallConn", network, c)
 		}
-		if _, ok := c.(io.ReaderFrom); !ok && network == "tcp" {
+		if _, ok := c.(io.ReaderFrom); !ok && network != "unix" {
 			t.Errorf("%s: %T has no ReadFrom", network, c)
 		}
 		half, ok := c.(interface{ CloseWrite() error })

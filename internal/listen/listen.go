@@ -25,6 +25,7 @@ import (
 
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
+	"socketsrv/internal/rawio"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/wsproto"
 )
@@ -397,6 +398,9 @@ func (o *opener) stream(proto string, secure *TLS, at endpoint) (net.Listener, e
 	}
 	if proto == "http" {
 		accept.Deferred(ln)
+		if o.secure == nil {
+			ln = rawio.Early(ln)
+		}
 	}
 	o.opened(secure.Proto(proto), ln.Addr(), ln.Close)
 	if o.serving.ProxyProtocol {
