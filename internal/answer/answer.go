@@ -52,14 +52,9 @@ func (a *Answerer) Unescape() error {
 }
 
 // Answer returns the answer to m, of the same type if it can be, at most limit
-// bytes of what a program prints. env is for the program.
-func (a *Answerer) Answer(ctx context.Context, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
-	return a.AnswerTo(ctx, nil, m, limit, env...)
-}
-
-// AnswerTo is Answer for a server: nc is the client's connection, nil where there is
-// none; see Exec.RunFor.
-func (a *Answerer) AnswerTo(ctx context.Context, nc net.Conn, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
+// bytes of what a program prints. env is for the program, nc the client's connection,
+// nil where there is none: see Exec.Run.
+func (a *Answerer) Answer(ctx context.Context, nc net.Conn, m wsproto.Message, limit int64, env ...string) (wsproto.Message, error) {
 	if a.text == "{}" {
 		return m, nil
 	}
@@ -68,7 +63,7 @@ func (a *Answerer) AnswerTo(ctx context.Context, nc net.Conn, m wsproto.Message,
 		out = bytes.ReplaceAll([]byte(a.text), []byte("{}"), m.Data)
 	} else {
 		var err error
-		out, err = a.Program.RunFor(ctx, nc, m.Data, limit, append(env, "SOCKETSRV_OPCODE="+cli.OpcodeName(m.Opcode))...)
+		out, err = a.Program.Run(ctx, nc, m.Data, limit, append(env, "SOCKETSRV_OPCODE="+cli.OpcodeName(m.Opcode))...)
 		switch {
 		case err == errGone:
 			return m, ErrNoAnswer
@@ -83,23 +78,4 @@ func (a *Answerer) AnswerTo(ctx context.Context, nc net.Conn, m wsproto.Message,
 	}
 	m.Data = out
 	return m, nil
-}
-
-// A boundedBuffer takes limit bytes. It has no ReadFrom, as a bytes.Buffer has,
-// that would take more.
-type boundedBuffer struct {
-	b      []byte
-	limit  int64
-	beyond bool // there was more
-}
-
-func (b *boundedBuffer) Bytes() []byte { return b.b }
-
-func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if int64(len(b.b)+len(p)) > b.limit {
-		b.beyond = true
-		return 0, errors.New("too much")
-	}
-	b.b = append(b.b, p...)
-	return len(p), nil
 }

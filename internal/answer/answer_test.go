@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -40,11 +41,42 @@ func TestOutputLeftOpen(t *testing.T) {
 	if err := p.Check(); err != nil {
 		t.Fatal(err)
 	}
-	out, err := p.Run(t.Context(), nil, 100)
+	out, err := p.Run(t.Context(), nil, nil, 100)
 	if string(out) != "answer\n" || err != nil {
 		t.Errorf("%q, %v", out, err)
 	}
 	if len(said) != 1 || !strings.Contains(said[0], "sh: its output was not at its end") {
 		t.Errorf("said %q", said)
+	}
+}
+
+// TestOutputLate: what lies in the pipe when the time is over is taken, also by a reader
+// that has had no turn before.
+func TestOutputLate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("pipes have no deadlines")
+	}
+	for _, ends := range []bool{true, false} {
+		o, err := newOutput(1 << 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := o.writer
+		want := strings.Repeat("x", 60000)
+		if _, err := held.WriteString(want); err != nil {
+			t.Fatal(err)
+		}
+		if !ends { // something holds it open
+			if o.writer, err = os.Open(os.DevNull); err != nil {
+				t.Fatal(err)
+			}
+			defer held.Close()
+		}
+		o.reader.SetReadDeadline(time.Unix(1, 0))
+		begin := make(chan struct{})
+		go func() { <-begin; o.read() }()
+		if whole := o.finish(false, func() { close(begin) }); whole != ends || string(o.b) != want {
+			t.Errorf("it ends: %v: %d bytes, whole: %v", ends, len(o.b), whole)
+		}
 	}
 }

@@ -65,16 +65,12 @@ func (p *Exec) Check() (err error) {
 // Given reports whether there is one.
 func (p *Exec) Given() bool { return len(p.argv) > 0 }
 
-// Run runs the program with stdin and more environment, and returns what it
-// prints, at most limit bytes. It waits for its turn where many run, and ends the
-// program in time, with all that it started.
-func (p *Exec) Run(ctx context.Context, stdin []byte, limit int64, env ...string) ([]byte, error) {
-	return p.RunFor(ctx, nil, stdin, limit, env...)
-}
-
-// RunFor is Run for the client of nc. One that has ended its side by its turn waits until
-// programs have run for all others; for one that is gone none runs.
-func (p *Exec) RunFor(ctx context.Context, nc net.Conn, stdin []byte, limit int64, env ...string) ([]byte, error) {
+// Run runs the program for the client of nc, nil where there is none, with stdin and
+// more environment, and returns what it prints, at most limit bytes. It waits for its
+// turn where many run, and ends the program in time, with all that it started. A client
+// that has ended its side by its turn waits until programs have run for all others; for
+// one that is gone none runs.
+func (p *Exec) Run(ctx context.Context, nc net.Conn, stdin []byte, limit int64, env ...string) ([]byte, error) {
 	var peer func() rawio.Peer
 	if nc != nil {
 		peer = func() rawio.Peer { return rawio.PeerOf(nc) }
@@ -85,22 +81,27 @@ func (p *Exec) RunFor(ctx context.Context, nc net.Conn, stdin []byte, limit int6
 	defer p.turns.pass()
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
-	out, stderr := &boundedBuffer{limit: limit}, &firstBytes{}
+	out, err := newOutput(limit)
+	if err != nil {
+		return nil, err
+	}
+	stderr := &firstBytes{}
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), out, stderr
-	cmd.WaitDelay = time.Second // for the output of what it left behind
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), out.writer, stderr
+	cmd.WaitDelay = leftTime
 	endGroup := ownGroup(cmd)
-	err := runChild(cmd)
-	endGroup()
-	open := errors.Is(err, exec.ErrWaitDelay)
+	go out.read()
+	err = runChild(cmd)
+	worked := cmd.ProcessState != nil && cmd.ProcessState.Success()
+	open := !out.finish(worked && !errors.Is(err, exec.ErrWaitDelay), endGroup)
 	switch {
 	case out.beyond:
 		err = fmt.Errorf("it printed more than %d bytes", limit)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("ended after %v", p.Timeout)
-	case open, err != nil && cmd.ProcessState != nil && cmd.ProcessState.Success():
-		err = nil // it did not read all, or something else has its stdout
+	case err != nil && worked:
+		err = nil // it did not read all, or something else has its stderr
 	case err != nil && len(stderr.b) > 0:
 		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.b))
 	}
@@ -115,7 +116,7 @@ func (p *Exec) RunFor(ctx context.Context, nc net.Conn, stdin []byte, limit int6
 			p.Warn(p.argv[0] + ": its output was not at its end a second after it had ended: what had come is taken")
 		}
 	}
-	return out.Bytes(), nil
+	return out.b, nil
 }
 
 // firstBytes keeps the beginning of what is written to it.

@@ -599,7 +599,7 @@ func TestConnectExec(t *testing.T) {
 		if err := a.Program.Check(); err != nil {
 			t.Fatal(err)
 		}
-		back, err := a.Answer(t.Context(), m, 1024)
+		back, err := a.Answer(t.Context(), nil, m, 1024)
 		switch {
 		case err != nil && (tt.err == "" || !strings.Contains(err.Error(), tt.err)):
 			t.Errorf("%s: %v; want %q", tt.command, err, tt.err)

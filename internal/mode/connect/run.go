@@ -143,7 +143,7 @@ func (r *run) received(ctx context.Context, m wsproto.Message) (reply *wsproto.M
 	if !r.answer.Answers() {
 		return nil, match
 	}
-	switch m, err := r.answer.Answer(ctx, m, r.MaxMessage); {
+	switch m, err := r.answer.Answer(ctx, nil, m, r.MaxMessage); {
 	case err == nil:
 		return &m, match
 	case !errors.Is(err, answer.ErrNoAnswer):

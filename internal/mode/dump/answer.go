@@ -27,7 +27,7 @@ type answers struct {
 func (d *dump) answerTo(ctx context.Context, c *client, m wsproto.Message, limit int64, nc net.Conn) (wsproto.Message, bool) {
 	d.asked.Add(1)
 	defer d.asked.Add(-1)
-	back, err := d.AnswerTo(ctx, nc, m, limit, "SOCKETSRV_PROTO="+c.proto, "SOCKETSRV_CLIENT="+strconv.Itoa(c.number), "SOCKETSRV_PEER="+c.peer)
+	back, err := d.Answer(ctx, nc, m, limit, "SOCKETSRV_PROTO="+c.proto, "SOCKETSRV_CLIENT="+strconv.Itoa(c.number), "SOCKETSRV_PEER="+c.peer)
 	if err != nil && err != answer.ErrNoAnswer && ctx.Err() == nil {
 		d.fault(c, cli.ErrorText(err))
 	}

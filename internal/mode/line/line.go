@@ -187,7 +187,7 @@ func (m *line) handle(c *linesrv.Conn, cmd linesrv.Command) error {
 	}
 	c.Flush() // a program may take its time; an error shows with the next Send
 	env := "SOCKETSRV_COMMAND=" + strings.ReplaceAll(cmd.String(), "\x00", "")
-	out, err := m.program.RunFor(c.Context(), c.NetConn(), append(bytes.Clone(cmd.Line), '\n'), m.listener.MaxMessage, env)
+	out, err := m.program.Run(c.Context(), c.NetConn(), append(bytes.Clone(cmd.Line), '\n'), m.listener.MaxMessage, env)
 	if err != nil {
 		m.con.Error(fmt.Errorf("command %s of line connection #%d: %w", cli.Field(cmd.String()), c.ID(), err))
 		return c.SendString("error internal")
