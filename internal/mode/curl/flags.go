@@ -18,7 +18,10 @@ const (
 
 // defaults are the flags at the start and after --next.
 func defaults() options {
-	return options{network: "tcp", agent: userAgent, maxRedirects: mostRedirects, expectWait: time.Second}
+	return options{
+		way:     way{stall: stallTime, dialer: dial.Dialer{ConnectTimeout: connectTime}},
+		network: "tcp", agent: userAgent, maxRedirects: mostRedirects, expectWait: time.Second,
+	}
 }
 
 // A flag is one of the command line: to is what it sets, by its type, or a function
@@ -32,8 +35,7 @@ type flag struct {
 // means nothing here is taken by ignored.
 func (c *command) flags(fs *cli.Flags) {
 	c.options = defaults()
-	c.meter, c.stall = true, stallTime
-	c.dialer = &dial.Dialer{ConnectTimeout: connectTime}
+	c.meter = true
 	fs.Curl, fs.Foreign = true, func(word string) error { return foreign(fs, word) }
 	fs.Each = func(word string) { c.urls = append(c.urls, word) }
 	for _, group := range []struct {
@@ -46,8 +48,7 @@ func (c *command) flags(fs *cli.Flags) {
 		fs.Group(group.title)
 		addFlags(fs, group.flags)
 	}
-	c.tls = dial.AddTLS(fs)
-	c.proxyTLS.Insecure = false
+	c.flagTLS = dial.AddTLS(fs)
 	addFlags(fs, []flag{
 		{"tlsv1.3", "", "Speaks TLS 1.3 or nothing.", &c.tlsMin13},
 		{"E", "FILE", "Is -cert.", fs.ByName["cert"].Set},
@@ -292,7 +293,7 @@ func count(p *int) func(string) error {
 
 // check looks at the flags of each part.
 func (c *command) check() error {
-	c.ops = append(c.ops, c.options)
+	c.endPart()
 	for i := range c.ops {
 		o := &c.ops[i]
 		kinds := btoi(o.head) + btoi(len(o.data) > 0 && !o.get) + btoi(o.form != nil) + btoi(len(o.uploads) > 0)
@@ -309,6 +310,9 @@ func (c *command) check() error {
 			return cli.Usagef("the etag options only work on a single URL")
 		case o.resume != "" && o.noClobber:
 			return cli.Usagef("-C and --no-clobber exclude each other")
+		}
+		for _, entry := range c.resolves {
+			o.dialer.AddResolve(entry)
 		}
 		if o.speedLimit > 0 && o.speedTime == 0 {
 			o.speedTime = 30 * time.Second

@@ -17,30 +17,11 @@ type command struct {
 	options           // those after the last
 
 	// Of the whole run.
-	tls                  *dial.TLS
-	proxyTLS             tlsconf.Options
-	pinned               bool // by --pinnedpubkey
+	flagTLS              *dial.TLS // what goes to way.tls with the next --next
 	resolves             []string
-	proxySocket          string // the Unix socket of a SOCKS proxy
-	proxy10              bool
-	proxyAuth            string
-	proxyHeaders         []field
-	source               string // --interface
-	firstPort, lastPort  int
-	haproxy              bool
-	haproxyIP            string
 	stderr               string
 	trace                string // the file of --trace
 	traceText, traceTime bool
-	http09, ignoreLength bool
-	noURLUser            bool
-	dialer               *dial.Dialer
-	unixSocket           string
-	connectTo            [][2]string
-	tunnel               bool // -p
-	stall                time.Duration
-	proxyUser            string
-	tlsMin13             bool
 	silent               bool
 	showError            bool
 	verbose              bool
@@ -50,8 +31,33 @@ type command struct {
 	failEarly            bool
 }
 
+// A way is what says how a server is reached: parts of a command line that have the same
+// one share connections.
+type way struct {
+	tls, proxyTLS        tlsconf.Options
+	pinned               bool // by --pinnedpubkey
+	tlsMin13             bool
+	dialer               dial.Dialer
+	unixSocket           string
+	connectTo            [][2]string
+	source               string // --interface
+	firstPort, lastPort  int
+	haproxy              bool
+	haproxyIP            string
+	proxyUser, proxyAuth string
+	proxyHeaders         []field
+	proxySocket          string // the Unix socket of a SOCKS proxy
+	proxy10              bool
+	tunnel               bool // -p
+	http09, ignoreLength bool
+	stall                time.Duration
+}
+
 // options are the flags that --next sets back.
 type options struct {
+	way
+	noURLUser bool
+
 	urls    []string
 	outputs []target // the first one is for the first URL, and so on
 	uploads []string // likewise

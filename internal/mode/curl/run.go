@@ -33,6 +33,7 @@ func (s *session) all(ctx context.Context) error {
 
 // option does the transfers of one option set.
 func (s *session) option(ctx context.Context, o *options) (last error) {
+	s.goBy(o)
 	given, came := s.readCookies(o)
 	content, err := o.content(s.env.Stdin)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"reflect"
 	"slices"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
@@ -19,9 +20,11 @@ import (
 // A session is one command line: its transfers share connections and cookies.
 type session struct {
 	*command
-	env    *cli.Env
+	env *cli.Env
+	jar *httpmini.Jar // nil: no -b, no -c
+
+	*way   // of the part under way, and what goes by it:
 	client httpmini.Client
-	jar    *httpmini.Jar   // nil: no -b, no -c
 	config *tlsconf.Config // nil until it is needed
 
 	now      *transfer   // the one under way, for what the client has to tell
@@ -38,27 +41,33 @@ type session struct {
 }
 
 func newSession(c *command, env *cli.Env) *session {
-	s := &session{command: c, env: env, proxies: map[string]*url.URL{}, logins: map[string]*login{}, proxyLogin: login{way: c.proxyAuth}}
-	s.client = httpmini.Client{
-		Dial: s.dial, TLS: s.secure, Proxy: s.proxyURL, Tunnel: c.tunnel, Proxy10: c.proxy10, IgnoreLength: c.ignoreLength,
-		Resend:         true,
-		ConnectTimeout: cmp.Or(c.dialer.ConnectTimeout, -1), HeadTimeout: cmp.Or(c.stall, -1), StallTimeout: cmp.Or(c.stall, -1),
-	}
-	for _, entry := range c.resolves {
-		c.dialer.AddResolve(entry)
-	}
-	s.client.Trace = httpmini.Trace{
-		Connected: func(way httpmini.Connection) { s.now.connected(way) },
-		Sent:      func(q *httpmini.Request) { s.now.sent(q) },
-		Received:  func(a *httpmini.Response) { s.now.received(a) },
-	}
-	if s.watches() {
-		s.client.Trace.Progress = func(sent, received int64) { s.now.progress(sent, received) }
-	}
+	s := &session{command: c, env: env, proxies: map[string]*url.URL{}, logins: map[string]*login{}}
 	if slices.ContainsFunc(c.ops, func(o options) bool { return o.cookieJar != "" || slices.ContainsFunc(o.cookies, namesFile) }) {
 		s.jar = new(httpmini.Jar)
 	}
 	return s
+}
+
+// goBy makes o's way that of the session, by another client where it is another one.
+func (s *session) goBy(o *options) {
+	if s.way != nil && reflect.DeepEqual(*s.way, o.way) {
+		return
+	}
+	s.client.CloseIdle()
+	s.way, s.config, s.proxyLogin = &o.way, nil, login{way: o.proxyAuth}
+	s.client = httpmini.Client{
+		Dial: s.dial, TLS: s.secure, Proxy: s.proxyURL, Tunnel: s.tunnel, Proxy10: s.proxy10, IgnoreLength: s.ignoreLength,
+		Resend:         true,
+		ConnectTimeout: cmp.Or(s.dialer.ConnectTimeout, -1), HeadTimeout: cmp.Or(s.stall, -1), StallTimeout: cmp.Or(s.stall, -1),
+		Trace: httpmini.Trace{
+			Connected: func(way httpmini.Connection) { s.now.connected(way) },
+			Sent:      func(q *httpmini.Request) { s.now.sent(q) },
+			Received:  func(a *httpmini.Response) { s.now.received(a) },
+		},
+	}
+	if s.watches() {
+		s.client.Trace.Progress = func(sent, received int64) { s.now.progress(sent, received) }
+	}
 }
 
 // say prints an error as curl does.
@@ -105,7 +114,7 @@ type attempt struct {
 
 	begun    time.Time
 	took     time.Duration
-	way      httpmini.Connection
+	conn     httpmini.Connection
 	refused  bool // nobody listens there
 	lookedUp time.Time
 

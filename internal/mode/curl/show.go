@@ -16,7 +16,7 @@ import (
 // connected, sent and received are what the client tells while it works.
 
 func (t *transfer) connected(way httpmini.Connection) {
-	t.way = way
+	t.conn = way
 	if way.Reused {
 		t.info("Re-using existing connection with host %s", t.at.Host)
 		return

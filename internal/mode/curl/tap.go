@@ -33,7 +33,7 @@ func (s *session) tapped(nc net.Conn) net.Conn {
 }
 
 func (t *transfer) tap() *tap {
-	c, _ := t.way.NetConn.(*tap)
+	c, _ := t.conn.NetConn.(*tap)
 	return c
 }
 

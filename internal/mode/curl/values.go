@@ -250,8 +250,15 @@ func setAuth(p *string, way string) func(bool) {
 // the first word of a file of -K.
 func (c *command) next(bool) {
 	if len(c.urls) > 0 {
-		c.ops, c.options = append(c.ops, c.options), defaults()
+		c.endPart()
+		c.options = defaults()
 	}
+}
+
+// endPart keeps the options up to here.
+func (c *command) endPart() {
+	c.tls, c.flagTLS.Options = c.flagTLS.Options, tlsconf.Options{}
+	c.ops = append(c.ops, c.options)
 }
 
 // setTrace names the file of --trace; % is stderr.
@@ -304,7 +311,7 @@ func (c *command) setPin(s string) error {
 		sum := sha256.Sum256(key)
 		s = "sha256//" + base64.StdEncoding.EncodeToString(sum[:])
 	}
-	c.tls.Options.Pin, c.pinned = s, true
+	c.flagTLS.Options.Pin, c.pinned = s, true
 	if _, err := tlsconf.Client(tlsconf.Options{Pin: s}); err != nil && tlsconf.Available {
 		return errors.New("want sha256// and base64 of 32 bytes, or a file with a public key")
 	}

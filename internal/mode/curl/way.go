@@ -265,13 +265,12 @@ func (s *session) makeConfig() (err error) {
 	if !tlsconf.Available {
 		return failf(exitUnsupported, "Protocol \"https\" not supported: this build leaves TLS out")
 	}
-	options := &s.tls.Options
-	if s.config, err = tlsconf.Client(*options); err == nil {
+	if s.config, err = tlsconf.Client(s.tls); err == nil {
 		return nil
 	}
 	code, what := exitLocalCert, "could not load the client certificate or its key"
-	if options.CA != "" {
-		if _, rerr := tlsconf.Client(tlsconf.Options{CA: options.CA}); rerr != nil {
+	if s.tls.CA != "" {
+		if _, rerr := tlsconf.Client(tlsconf.Options{CA: s.tls.CA}); rerr != nil {
 			code, what = exitCAFile, "error setting certificate verify locations"
 		}
 	}
