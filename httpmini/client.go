@@ -31,7 +31,10 @@ type Client struct {
 	Proxy       func(u *url.URL) (*url.URL, error)
 	ProxyHeader Header // is added to CONNECT requests
 	Tunnel      bool   // http goes through a tunnel, too
-	Proxy10     bool   // CONNECT is a request of HTTP/1.0
+	// ConnectTo returns where the connection for a server at host:port is to lead; nil
+	// is there. What a proxy is to take elsewhere goes through a tunnel.
+	ConnectTo func(addr string) string
+	Proxy10   bool // CONNECT is a request of HTTP/1.0
 
 	Limits       Limits // of the heads of answers; zero means ClientLimits
 	IgnoreLength bool   // an answer with a Content-Length ends with the connection
@@ -179,6 +182,9 @@ func (c *Client) prepare(ctx context.Context, x *prepared, rawURL string, r *Req
 	}
 	x.where, x.url, x.body, x.start = w, w.URL(), r.Body, -1
 	x.route = route{scheme: w.Scheme, addr: w.Address(), host: w.Host}
+	if c.ConnectTo != nil {
+		x.route.addr = c.ConnectTo(x.route.addr)
+	}
 	if err := c.chooseProxy(x); err != nil {
 		return &OpError{Op: "proxy", Err: err}
 	}
@@ -219,7 +225,8 @@ func (c *Client) chooseProxy(x *prepared) error {
 	case p.Hostname() == "":
 		return ErrURL
 	}
-	if x.route.proxy, x.route.tunnel = p, c.Tunnel || x.where.Secure(); !x.route.tunnel {
+	x.route.proxy, x.route.tunnel = p, c.Tunnel || x.where.Secure() || x.route.addr != x.where.Address()
+	if !x.route.tunnel {
 		x.route.addr = "" // the same connection leads to all of them
 	}
 	return nil

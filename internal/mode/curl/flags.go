@@ -311,7 +311,7 @@ func (c *command) check() error {
 		case o.resume != "" && o.noClobber:
 			return cli.Usagef("-C and --no-clobber exclude each other")
 		}
-		for _, entry := range c.resolves {
+		for _, entry := range o.resolves {
 			o.dialer.AddResolve(entry)
 		}
 		if o.speedLimit > 0 && o.speedTime == 0 {

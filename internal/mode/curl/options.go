@@ -18,7 +18,6 @@ type command struct {
 
 	// Of the whole run.
 	flagTLS              *dial.TLS // what goes to way.tls with the next --next
-	resolves             []string
 	stderr               string
 	trace                string // the file of --trace
 	traceText, traceTime bool
@@ -56,6 +55,7 @@ type way struct {
 // options are the flags that --next sets back.
 type options struct {
 	way
+	resolves  []string // which --next keeps
 	noURLUser bool
 
 	urls    []string

@@ -29,7 +29,7 @@ type session struct {
 
 	now      *transfer   // the one under way, for what the client has to tell
 	viaProxy bool        // what is dialed next
-	through  *dial.Proxy // to dial through, without the client's knowing
+	through  *dial.Proxy // of SOCKS, without the client's knowing
 	toProxy  bool        // what was dialed last is a proxy that it knows
 	proxies  map[string]*url.URL
 
@@ -57,7 +57,7 @@ func (s *session) goBy(o *options) {
 	s.way, s.config, s.proxyLogin = &o.way, nil, login{way: o.proxyAuth}
 	s.client = httpmini.Client{
 		Dial: s.dial, TLS: s.secure, Proxy: s.proxyURL, Tunnel: s.tunnel, Proxy10: s.proxy10, IgnoreLength: s.ignoreLength,
-		Resend:         true,
+		Resend: true, ConnectTo: s.connectAddress,
 		ConnectTimeout: cmp.Or(s.dialer.ConnectTimeout, -1), HeadTimeout: cmp.Or(s.stall, -1), StallTimeout: cmp.Or(s.stall, -1),
 		Trace: httpmini.Trace{
 			Connected: func(way httpmini.Connection) { s.now.connected(way) },

@@ -251,7 +251,9 @@ func setAuth(p *string, way string) func(bool) {
 func (c *command) next(bool) {
 	if len(c.urls) > 0 {
 		c.endPart()
+		resolves := slices.Clone(c.resolves)
 		c.options = defaults()
+		c.resolves = resolves
 	}
 }
 

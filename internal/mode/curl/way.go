@@ -18,17 +18,14 @@ import (
 	"time"
 )
 
-// proxyURL says which HTTP proxy a request goes to; SOCKS, and tunnels to where
-// --connect-to leads, are dial's.
+// proxyURL says which HTTP proxy a request goes to; SOCKS is dial's.
 func (s *session) proxyURL(u *url.URL) (*url.URL, error) {
 	s.through, s.viaProxy = nil, false
 	p, err := s.proxyOf(u.Scheme, u.Hostname(), u.Port())
 	if err != nil || p == nil {
 		return nil, err
 	}
-	s.viaProxy = true
-	address := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), httpmini.Where{Scheme: u.Scheme}.DialPort()))
-	if p.Socks || s.connectAddress(address) != address {
+	if s.viaProxy = true; p.Socks {
 		s.through = p
 		return nil, nil
 	}
@@ -120,9 +117,6 @@ func (s *session) proxyLine(nc net.Conn) []byte {
 }
 
 func (s *session) dialTCP(ctx context.Context, address string) (net.Conn, error) {
-	if !s.toProxy {
-		address = s.connectAddress(address)
-	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -142,8 +136,8 @@ func (s *session) dialTCP(ctx context.Context, address string) (net.Conn, error)
 	if p == nil {
 		return s.dialer.Direct(ctx, &env, s.now.o.network, host, port)
 	}
-	conn, err := net.Conn(nil), error(nil)
-	if s.proxySocket != "" && p.Socks {
+	var conn net.Conn
+	if s.proxySocket != "" {
 		conn, err = s.env.Dial(ctx, "unix", s.proxySocket)
 	} else {
 		conn, err = s.dialer.Direct(ctx, &env, s.now.o.network, p.Host, p.Port)
@@ -151,8 +145,7 @@ func (s *session) dialTCP(ctx context.Context, address string) (net.Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	conn, err = p.Through(ctx, conn, host, port)
-	if err != nil && p.Socks && ctx.Err() == nil {
+	if conn, err = p.Through(ctx, conn, host, port); err != nil && ctx.Err() == nil {
 		err = failf(exitProxy, "%v", err)
 	}
 	return conn, err
