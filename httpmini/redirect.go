@@ -49,7 +49,7 @@ func (p Redirects) Follow(a *Answer, r *Request) (next string, nr *Request, err 
 	nr = &Request{Method: r.Method, HTTP10: r.HTTP10, NoHost: r.NoHost, Header: slices.Clone(r.Header), Body: r.Body, ContentLength: r.ContentLength, Trailer: r.Trailer, followed: r.followed + 1}
 	if p.becomesGET(a.Status, r.Method) {
 		nr.Method, nr.Body, nr.ContentLength, nr.Trailer = "GET", nil, 0, nil
-		nr.Header = slices.DeleteFunc(nr.Header, func(f Field) bool { return ofBody(f.Name) })
+		nr.Header = slices.DeleteFunc(nr.Header, func(f Field) bool { return IsOfBody(f.Name) })
 	}
 	same := to.SameOrigin(a.Where)
 	if a.Where.HasUser && !nr.Header.Has("Authorization") {
@@ -104,8 +104,8 @@ func (p Redirects) becomesGET(status int, method string) bool {
 	return false
 }
 
-// ofBody reports whether a field speaks of a request's body.
-func ofBody(name string) bool {
+// IsOfBody reports whether a field of that name speaks of a request's body.
+func IsOfBody(name string) bool {
 	return hasPrefixFold(name, "Content-") || equalFold(name, "Transfer-Encoding") || equalFold(name, "Trailer") || equalFold(name, "Expect")
 }
 

@@ -139,7 +139,9 @@ func (t *transfer) prepareUpload() error {
 // pathEscape encodes a path segment.
 func pathEscape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// header makes the fields in curl's order; those of -H replace ours.
+// header makes the fields of r in curl's order; those of -H replace ours. What may be
+// secret is not for where redirects have led, and what speaks of a body that they took
+// away is left out.
 func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 	o := t.o
 	var h httpmini.Header
@@ -148,7 +150,7 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 			h.Add(name, value)
 		}
 	}
-	if host := given(o.headers, "Host"); host != nil && !host.remove {
+	if host := given(o.headers, "Host"); host != nil && !host.remove && t.at.SameOrigin(t.url) {
 		h.Set("Host", host.value)
 	}
 	proxied, json := t.proxied() != nil, slices.ContainsFunc(o.data, func(d datum) bool { return d.kind == dataJSON })
@@ -160,12 +162,11 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 	if o.compressed {
 		add("Accept-Encoding", "deflate, gzip")
 	}
-	referer, _, _ := strings.Cut(o.referer, ";auto")
-	add("Referer", referer)
+	add("Referer", t.referer)
 	if proxied {
 		add("Proxy-Connection", "Keep-Alive")
 	}
-	if t.body != nil && r.ContentLength < 0 {
+	if r.Body != nil && r.ContentLength < 0 {
 		add("Transfer-Encoding", "chunked")
 	}
 	add("Cookie", t.cookieField())
@@ -185,7 +186,7 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 		add("Content-Type", "application/json")
 		add("Accept", "application/json")
 	}
-	if t.body != nil && r.ContentLength >= 0 {
+	if r.Body != nil && r.ContentLength >= 0 {
 		add("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 	}
 	if t.upload == "" && t.body != nil && o.gzip {
@@ -198,6 +199,9 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 		add("Expect", "100-continue")
 	}
 	t.addGiven(&h, func(f field) bool { return strings.EqualFold(f.name, "Connection") })
+	if t.body != nil && r.Body == nil {
+		h = slices.DeleteFunc(h, func(f httpmini.Field) bool { return httpmini.IsOfBody(f.Name) })
+	}
 	return h
 }
 
@@ -205,7 +209,7 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 func (t *transfer) addGiven(h *httpmini.Header, match func(f field) bool) {
 	for _, f := range t.o.headers {
 		late := strings.EqualFold(f.name, "Content-Type") && t.o.form != nil
-		if !f.remove && !late && !strings.EqualFold(f.name, "Host") && match(f) {
+		if !f.remove && !late && (t.atHome || !httpmini.IsSecret(f.name)) && !strings.EqualFold(f.name, "Host") && match(f) {
 			h.Add(f.name, f.value)
 		}
 	}
@@ -226,7 +230,7 @@ func (t *transfer) addContentType(h *httpmini.Header, add func(name, value strin
 // enough for the wait to pay.
 func (t *transfer) expects(r *httpmini.Request) bool {
 	const worth = 1 << 20
-	return t.body != nil && (t.body.size() > worth || t.body.size() < 0) && t.o.expectWait > 0
+	return r.Body != nil && (t.body.size() > worth || t.body.size() < 0) && t.o.expectWait > 0
 }
 
 // addRange adds what -r and -C ask for; with a body it says what that is.
@@ -297,32 +301,4 @@ func (t *transfer) cookieField() string {
 	}
 	all = slices.DeleteFunc(all, func(s string) bool { return s == "" })
 	return strings.Join(all, "; ")
-}
-
-var (
-	beforeProxy  = []string{"Host", "Proxy-Authorization", "Authorization", "Range", "User-Agent", "Accept", "Accept-Encoding", "Referer"}
-	beforeCookie = append(beforeProxy, "Proxy-Connection", "Transfer-Encoding")
-)
-
-// setCookies makes the Cookie field of a request that follows a redirect right for
-// where it goes.
-func (t *transfer) setCookies(h *httpmini.Header) {
-	if t.o.replaces("Cookie") {
-		return
-	}
-	h.Del("Cookie")
-	if value := t.cookieField(); value != "" {
-		insert(h, beforeCookie, httpmini.Field{Name: "Cookie", Value: value})
-	}
-}
-
-// insert puts a field behind the last one of those names.
-func insert(h *httpmini.Header, behind []string, f httpmini.Field) {
-	at := 0
-	for i, f := range *h {
-		if slices.Contains(behind, f.Name) {
-			at = i + 1
-		}
-	}
-	*h = slices.Insert(*h, at, f)
 }

@@ -123,6 +123,7 @@ type attempt struct {
 	etag                string // of --etag-compare
 	asked               string // the method of the last request, CONNECT too
 	method, sentReferer string
+	referer             string             // to be sent: with ;auto, where a redirect came from
 	answer              *httpmini.Answer   // the last one
 	heads               httpmini.Header    // the fields of all answers
 	response            *httpmini.Response // the last final one, or what -z makes of it

@@ -82,6 +82,7 @@ func (t *transfer) fileTime() (at time.Time) {
 // try does the transfer once.
 func (t *transfer) try(ctx context.Context) (why *failure) {
 	t.attempt = attempt{begun: t.env.Now(), atHome: true, method: "GET"}
+	t.referer, _, _ = strings.Cut(t.o.referer, ";auto")
 	if t.o.method != "" {
 		t.method = t.o.method
 	}
@@ -240,7 +241,7 @@ func (t *transfer) exchange(ctx context.Context) error {
 		}
 		if t.challenged(a, t.asking) {
 			a.Close()
-			t.setCookies(&r.Header)
+			r.Header = t.header(r)
 			if s, ok := r.Body.(io.Seeker); ok {
 				if _, err := s.Seek(0, io.SeekStart); err != nil {
 					return &errInput{err}
@@ -359,14 +360,8 @@ func (t *transfer) redirected(to string, r *httpmini.Request) {
 	t.redirects++
 	t.redirectTime = t.env.Now().Sub(t.begun)
 	if strings.HasSuffix(t.o.referer, ";auto") {
-		r.Header.Set("Referer", before.String())
+		t.referer = before.String()
 	}
-	r.Header.Del("Proxy-Connection")
-	if t.proxied() == nil {
-		r.Header.Del("Proxy-Authorization")
-	} else if !t.o.replaces("Proxy-Connection") {
-		insert(&r.Header, beforeProxy, httpmini.Field{Name: "Proxy-Connection", Value: "Keep-Alive"})
-	}
-	t.setCookies(&r.Header)
+	r.Header = t.header(r)
 	t.info("Issue another request to this URL: '%s'", to)
 }
