@@ -1,7 +1,6 @@
 package curl
 
 import (
-	"strconv"
 	"strings"
 	"time"
 )
@@ -16,111 +15,64 @@ var zones = map[string]int{
 	"YST": -540, "HST": -600, "JST": 540, "NZST": 720,
 }
 
-// A date is what the words of a date have told so far; -1: nothing.
-type date struct {
-	year, month, day, clock int // clock: seconds of the day
-	zone                    int // minutes
-	zoned                   bool
-}
+// days are the ways to write one, without the day of the week and with short months.
+var days = []string{"2 Jan 2006", "2 Jan 06", "Jan 2 2006", "Jan 2 06", "2006 Jan 2", "06 2 Jan", "20060102"}
 
-// parseDate reads a date as curl does, words and numbers in any order, each known by
+// parseDate reads a date as curl does: day, time and zone in any order, each known by
 // its form; or one that begins with the year, which curl cannot read. Without a zone
 // it is GMT, without a time midnight.
 func parseDate(s string) (at time.Time, ok bool) {
-	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
+	if at, ok = parseFirst(s, time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly); ok {
+		return at, true
+	}
+	var day []string
+	var clock time.Time
+	zone := 0
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(" \t,./", r) }) {
+		if minutes, ok := zoneOf(word); ok {
+			zone = minutes
+		} else if strings.Contains(word, ":") {
+			if clock, ok = parseFirst(word, "15:4:5", "15:4"); !ok {
+				return at, false
+			}
+		} else {
+			day = append(day, dayWords(word)...)
+		}
+	}
+	at, ok = parseFirst(strings.Join(day, " "), days...)
+	return at.Add(time.Duration(clock.Hour()*3600+clock.Minute()*60+clock.Second()-60*zone) * time.Second), ok
+}
+
+// parseFirst reads s by the first layout that it has.
+func parseFirst(s string, layouts ...string) (at time.Time, ok bool) {
+	for _, layout := range layouts {
 		if at, err := time.Parse(layout, s); err == nil {
 			return at, true
 		}
 	}
-	d := date{year: -1, month: -1, day: -1, clock: -1}
-	isWord := func(r rune) bool {
-		return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == ':' || r == '+'
-	}
-	for s != "" {
-		start := strings.IndexFunc(s, isWord)
-		if start < 0 {
-			break
-		}
-		sign := start > 0 && s[start-1] == '-' && d.clock >= 0 // -0500 behind a time
-		end := strings.IndexFunc(s[start:]+" ", func(r rune) bool { return !isWord(r) })
-		word := s[start : start+end]
-		s = s[start+end:]
-		if sign && len(word) == 4 {
-			word = "-" + word
-		}
-		if !d.take(word) {
-			return at, false
-		}
-	}
-	if d.day < 1 || d.month < 1 || d.year < 0 {
-		return at, false
-	}
-	at = time.Date(d.year, time.Month(d.month), d.day, 0, 0, max(d.clock, 0)-60*d.zone, 0, time.UTC)
-	return at, time.Date(d.year, time.Month(d.month), d.day, 0, 0, 0, 0, time.UTC).Day() == d.day
+	return at, false
 }
 
-// take reads one word.
-func (d *date) take(word string) bool {
-	digits := strings.TrimLeft(word, "+-")
-	n, err := strconv.Atoi(digits)
-	switch {
-	case strings.Contains(word, ":"):
-		return d.time(word)
-	case err != nil:
-		return d.name(word)
-	case digits != word:
-		if d.zone, d.zoned = n/100*60+n%100, true; word[0] == '-' {
-			d.zone = -d.zone
-		}
-		return n <= 1400
-	case len(word) == 8 && d.year < 0:
-		d.year, d.month, d.day = n/10000, n/100%100, n%100
-		return d.month >= 1 && d.month <= 12
-	case d.day < 0 && len(word) <= 2 && n >= 1 && n <= 31:
-		d.day = n
-	case d.year < 0:
-		if d.year = n; n < 70 {
-			d.year += 2000
-		} else if n < 100 {
-			d.year += 1900
-		}
-	default:
-		return false
+// zoneOf is a zone in minutes.
+func zoneOf(word string) (minutes int, ok bool) {
+	if minutes, ok = zones[strings.ToUpper(word)]; ok {
+		return minutes, true
 	}
-	return true
+	at, err := time.Parse("-0700", word)
+	_, seconds := at.Zone()
+	return seconds / 60, err == nil
 }
 
-// time reads 15:04 or 15:04:05.
-func (d *date) time(word string) bool {
-	d.clock = 0
-	parts := strings.Split(word, ":")
-	for i, unit := range []int{3600, 60, 1} {
-		if i == len(parts) {
-			break
+// dayWords are the parts of a day in a word such as 06-November-94. A day of the week
+// says nothing.
+func dayWords(word string) (parts []string) {
+	for part := range strings.SplitSeq(word, "-") {
+		if part != "" && part[0] > '9' {
+			part = part[:min(len(part), 3)]
 		}
-		n, err := strconv.Atoi(parts[i])
-		if err != nil || n > 60 || n < 0 {
-			return false
+		if i := strings.Index("sunmontuewedthufrisat", strings.ToLower(part)); len(part) != 3 || i%3 != 0 {
+			parts = append(parts, part)
 		}
-		d.clock += n * unit
 	}
-	return len(parts) == 2 || len(parts) == 3
-}
-
-// name reads a month, a day of the week, which says nothing, or a zone.
-func (d *date) name(word string) bool {
-	short := strings.ToLower(word[:min(3, len(word))])
-	if i := strings.Index("janfebmaraprmayjunjulaugsepoctnovdec", short); d.month < 0 && len(short) == 3 && i%3 == 0 {
-		d.month = i/3 + 1
-		return true
-	}
-	if i := strings.Index("sunmontuewedthufrisat", short); len(short) == 3 && i%3 == 0 {
-		return true
-	}
-	minutes, ok := zones[strings.ToUpper(word)]
-	if d.zoned || !ok {
-		return false
-	}
-	d.zone, d.zoned = minutes, true
-	return true
+	return parts
 }
