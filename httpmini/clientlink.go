@@ -314,23 +314,17 @@ func (l *link) readFinal(method string, upgrade bool, interim func(status int)) 
 	if lim == (Limits{}) {
 		lim = ClientLimits
 	}
-	for range 11 {
-		r, came, err := readResponse(l.br, method, lim)
-		if err != nil {
-			return nil, l.judge(err, came)
-		}
+	r, came, err := readFinal(l.br, method, upgrade, lim, func(r *Response) {
 		l.c.received(r)
-		switch {
-		case r.Status == 101 && !upgrade:
-			return nil, &Error{Status: 502, Err: ErrSwitch, Raw: r.Raw}
-		case r.Status == 101 || r.Status >= 200:
-			l.headed()
-			return r, nil
-		case interim != nil:
+		if r.Status < 200 && interim != nil {
 			interim(r.Status)
 		}
+	})
+	if err != nil {
+		return nil, l.judge(err, came)
 	}
-	return nil, &Error{Status: 502, Err: ErrInterim}
+	l.headed()
+	return r, nil
 }
 
 // judge names what came instead of a head.

@@ -216,18 +216,25 @@ func (s *scanner) response(br *bufio.Reader, method, text string) (*Response, er
 // interim response, of which it accepts ten. A 101 is final if upgrade says that
 // the request asked for it, else an error.
 func ReadFinal(br *bufio.Reader, method string, upgrade bool, lim Limits) (*Response, error) {
+	r, _, err := readFinal(br, method, upgrade, lim, func(*Response) {})
+	return r, err
+}
+
+// readFinal is ReadFinal; each is told of every head, came is what came of the last one.
+func readFinal(br *bufio.Reader, method string, upgrade bool, lim Limits, each func(*Response)) (r *Response, came string, err error) {
 	for range 11 {
-		r, err := ReadResponse(br, method, lim)
+		if r, came, err = readResponse(br, method, lim); err != nil {
+			return nil, came, err
+		}
+		each(r)
 		switch {
-		case err != nil:
-			return nil, err
 		case r.Status == 101 && !upgrade:
-			return nil, &Error{Status: 502, Err: ErrSwitch, Raw: r.Raw}
+			return nil, came, &Error{Status: 502, Err: ErrSwitch, Raw: r.Raw}
 		case r.Status == 101 || r.Status >= 200:
-			return r, nil
+			return r, came, nil
 		}
 	}
-	return nil, &Error{Status: 502, Err: ErrInterim}
+	return nil, came, &Error{Status: 502, Err: ErrInterim}
 }
 
 // AppendHead appends the request line, the fields and the empty line. Control

@@ -58,21 +58,29 @@ func configWords(line string) ([]string, error) {
 		value, _, _ := strings.Cut(rest, " ")
 		return []string{flag, value}, nil
 	}
-	var value strings.Builder
-	for i := 1; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case c == '"':
-			return []string{flag, value.String()}, nil
-		case c == '\\' && i+1 < len(rest):
-			i++
-			c = rest[i]
-			if k := strings.IndexByte("tnrv", c); k >= 0 {
-				c = "\t\n\r\v"[k]
-			}
-			value.WriteByte(c)
-		default:
-			value.WriteByte(c)
-		}
+	value, _, whole := quoted(rest[1:], "nrtv")
+	if !whole {
+		return nil, errConfig
 	}
-	return nil, errConfig
+	return []string{flag, value}, nil
+}
+
+// quoted reads s up to a quote. A backslash stands before what is meant as it is, or,
+// before one of letters, for what C makes of the two. Without the quote s is not whole.
+func quoted(s, letters string) (text, rest string, whole bool) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '"' {
+			return b.String(), s[i+1:], true
+		}
+		if c == '\\' && i+1 < len(s) {
+			i++
+			if c = s[i]; strings.IndexByte(letters, c) >= 0 {
+				c = map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', 'v': '\v'}[c]
+			}
+		}
+		b.WriteByte(c)
+	}
+	return b.String(), "", false
 }

@@ -89,7 +89,7 @@ func (t *transfer) explain(err error) *failure {
 		e.text = fmt.Sprintf("Operation too slow. Less than %d bytes/sec transferred the last %d seconds", t.o.speedLimit, int(t.o.speedTime.Seconds()))
 	case cli.IsTimeout(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		e.code, e.text = cli.ExitTimeout, t.timeoutText(op)
-	case isDNS && t.viaProxy:
+	case isDNS && t.proxy != nil:
 		e.code, e.text = exitNoProxy, "Could not resolve proxy: "+dns.Name
 	case isDNS:
 		e.code, e.text = cli.ExitName, "Could not resolve host: "+dns.Name
@@ -198,7 +198,7 @@ func (t *transfer) timeoutText(op *httpmini.OpError) string {
 		return fmt.Sprintf("Connection timed out after %d milliseconds", took)
 	}
 	of := ""
-	if t.response != nil && t.response.ContentLength > 0 {
+	if t.response.ContentLength > 0 {
 		of = fmt.Sprintf(" out of %d", t.response.ContentLength)
 	}
 	return fmt.Sprintf("Operation timed out after %d milliseconds with %d%s bytes received", took, t.down, of)
@@ -206,7 +206,7 @@ func (t *transfer) timeoutText(op *httpmini.OpError) string {
 
 // partialText says how much of a body is missing.
 func (t *transfer) partialText() string {
-	if t.response != nil && t.response.ContentLength > 0 {
+	if t.response.ContentLength > 0 {
 		return fmt.Sprintf("transfer closed with %d bytes remaining to read", t.response.ContentLength-t.down)
 	}
 	return "transfer closed with outstanding read data remaining"

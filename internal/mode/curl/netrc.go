@@ -62,22 +62,7 @@ func netrcWord(s string) (word, rest string, whole bool) {
 		end := strings.IndexAny(s+" ", " \t\r\n")
 		return s[:end], s[end:], true
 	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"':
-			return b.String(), s[i+1:], true
-		case c == '\\' && i+1 < len(s):
-			i++
-			if c = s[i]; strings.IndexByte("nrt", c) >= 0 {
-				c = "\n\r\t"[strings.IndexByte("nrt", c)]
-			}
-			b.WriteByte(c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String(), "", false
+	return quoted(s[1:], "nrt")
 }
 
 // wantsNetrc says whether one of the flags that read a .netrc was given.

@@ -1,7 +1,6 @@
 package curl
 
 import (
-	"slices"
 	"socketsrv/httpmini"
 	"socketsrv/internal/dial"
 	"socketsrv/internal/tlsconf"
@@ -158,9 +157,7 @@ func (o *options) field(name string) string {
 }
 
 // replaces says whether -H speaks of that field.
-func (o *options) replaces(name string) bool {
-	return slices.ContainsFunc(o.headers, func(f field) bool { return strings.EqualFold(f.name, name) })
-}
+func (o *options) replaces(name string) bool { return given(o.headers, name) != nil }
 
 // userAgent is the User-Agent. Some servers have plain text for who has curl in it.
 const userAgent = "socketsrv-curl/1"

@@ -33,7 +33,7 @@ func (t *transfer) retryAfter(why *failure, pause time.Duration) (wait time.Dura
 		return pause, "timeout"
 	case why != nil && why.code == cli.ExitConnect && t.refused && t.o.retryRefused:
 		return pause, "connection refused"
-	case (why == nil || why.code == cli.ExitRefused) && slices.Contains(transient, t.status()):
+	case (why == nil || why.code == cli.ExitRefused) && slices.Contains(transient, t.response.Status):
 		if at := retryAfter(t.response.Header.Get("Retry-After"), t.env.Now()); at > 0 {
 			pause = at
 		}
@@ -47,7 +47,7 @@ func (t *transfer) retryAfter(why *failure, pause time.Duration) (wait time.Dura
 // again makes ready for another try, which with -C - goes on where the answer broke off.
 func (t *transfer) again(why *failure) {
 	t.retried++
-	keep := t.o.resume == "-" && t.out.append && t.method == "GET" && t.status()/100 == 2 &&
+	keep := t.o.resume == "-" && t.out.append && t.method == "GET" && t.response.Status/100 == 2 &&
 		why != nil && why.code != cli.ExitWrite && why.code != exitRange
 	if keep && t.out.start == t.kept {
 		t.kept += t.out.written

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"net/url"
 	"reflect"
 	"slices"
 	"socketsrv/httpmini"
@@ -27,11 +26,9 @@ type session struct {
 	client httpmini.Client
 	config *tlsconf.Config // nil until it is needed
 
-	now      *transfer   // the one under way, for what the client has to tell
-	viaProxy bool        // what is dialed next
-	through  *dial.Proxy // of SOCKS, without the client's knowing
-	toProxy  bool        // what was dialed last is a proxy that it knows
-	proxies  map[string]*url.URL
+	now     *transfer   // the one under way, for what the client has to tell
+	proxy   *dial.Proxy // of what is dialed next; nil is none
+	toProxy bool        // what was dialed last is a proxy that the client knows
 
 	logins     map[string]*login // by origin
 	proxyLogin login
@@ -41,7 +38,7 @@ type session struct {
 }
 
 func newSession(c *command, env *cli.Env) *session {
-	s := &session{command: c, env: env, proxies: map[string]*url.URL{}, logins: map[string]*login{}}
+	s := &session{command: c, env: env, logins: map[string]*login{}}
 	if slices.ContainsFunc(c.ops, func(o options) bool { return o.cookieJar != "" || slices.ContainsFunc(o.cookies, namesFile) }) {
 		s.jar = new(httpmini.Jar)
 	}
@@ -126,7 +123,7 @@ type attempt struct {
 	referer             string             // to be sent: with ;auto, where a redirect came from
 	answer              *httpmini.Answer   // the last one
 	heads               httpmini.Header    // the fields of all answers
-	response            *httpmini.Response // the last final one, or what -z makes of it
+	response            *httpmini.Response // the last final one, or what -z makes of it; none has the status 0
 	connectStatus       int
 	connects, fields    int
 	redirects           int
@@ -148,23 +145,8 @@ type attempt struct {
 	message string
 }
 
-// status is that of the last answer, 0 if there was none.
-func (t *transfer) status() int {
-	if t.response == nil {
-		return 0
-	}
-	return t.response.Status
-}
-
-func (t *transfer) field(name string) any {
-	if t.response == nil {
-		return nil
-	}
-	return orNil(t.response.Header.Get(name))
-}
-
 func (t *transfer) version() string {
-	if t.response == nil {
+	if t.response.Status == 0 {
 		return "0"
 	}
 	return "1." + strconv.Itoa(t.response.Minor)
@@ -184,19 +166,4 @@ func (t *transfer) effective() string {
 		return t.url.String() + t.url.Fragment
 	}
 	return t.at.String()
-}
-
-// delivered is how many bytes went to the output.
-func (t *transfer) delivered() int64 {
-	if t.out == nil {
-		return 0
-	}
-	return t.out.written
-}
-
-func (t *transfer) fileName() string {
-	if t.out == nil {
-		return ""
-	}
-	return t.out.name
 }

@@ -153,5 +153,5 @@ func (t *transfer) info(format string, args ...any) {
 
 // summary is what ws prints at the end of -v.
 func (t *transfer) summary() {
-	fmt.Fprintf(t.env.Stderr, "Upload size: %d\nDownload size: %d\nStatus: %d\n", t.up, t.down, t.status())
+	fmt.Fprintf(t.env.Stderr, "Upload size: %d\nDownload size: %d\nStatus: %d\n", t.up, t.down, t.response.Status)
 }

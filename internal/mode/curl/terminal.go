@@ -7,7 +7,6 @@ import (
 	"os"
 	"socketsrv/internal/event"
 	"strings"
-	"unicode/utf8"
 )
 
 // A ttyWriter shows a body on a terminal: what is not printable is escaped, and
@@ -26,17 +25,8 @@ func (t *ttyWriter) Write(p []byte) (int, error) {
 	}
 	t.some = true
 	b := append(t.rest, p...)
-	n := len(b)
-	for k := 1; k < utf8.UTFMax && k <= len(b); k++ {
-		if c := b[len(b)-k]; utf8.RuneStart(c) {
-			if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-k:]) {
-				n -= k
-			}
-			break
-		}
-	}
-	t.rest = append([]byte(nil), b[n:]...)
-	_, err := t.w.Write(appendPrintable(nil, b[:n]))
+	t.rest = bytes.Clone(event.Partial(b))
+	_, err := t.w.Write(appendPrintable(nil, b[:len(b)-len(t.rest)]))
 	return len(p), err
 }
 

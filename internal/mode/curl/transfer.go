@@ -45,7 +45,7 @@ func (t *transfer) run(ctx context.Context) error {
 
 // end says what is to be said after the last try.
 func (t *transfer) end(ctx context.Context, why *failure) error {
-	if t.out != nil && (t.status() != 304 || t.out.w != nil) { // what was not sent again stays
+	if t.out != nil && (t.response.Status != 304 || t.out.w != nil) { // what was not sent again stays
 		readable := why != nil && why.code == cli.ExitRefused && t.out.w != nil // what the server says of an error
 		if why == nil || readable {
 			if err := t.out.finish(t.fileTime()); err != nil && why == nil {
@@ -73,7 +73,7 @@ func (t *transfer) end(ctx context.Context, why *failure) error {
 
 // fileTime is the time that -R gives to the file.
 func (t *transfer) fileTime() (at time.Time) {
-	if t.o.remoteTime && t.response != nil {
+	if t.o.remoteTime {
 		at, _ = time.Parse(httpDate, t.response.Header.Get("Last-Modified"))
 	}
 	return at
@@ -81,7 +81,7 @@ func (t *transfer) fileTime() (at time.Time) {
 
 // try does the transfer once.
 func (t *transfer) try(ctx context.Context) (why *failure) {
-	t.attempt = attempt{begun: t.env.Now(), atHome: true, method: "GET"}
+	t.attempt = attempt{begun: t.env.Now(), atHome: true, method: "GET", response: new(httpmini.Response)}
 	t.referer, _, _ = strings.Cut(t.o.referer, ";auto")
 	if t.o.method != "" {
 		t.method = t.o.method

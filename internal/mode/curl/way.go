@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -20,23 +19,15 @@ import (
 
 // proxyURL says which HTTP proxy a request goes to; SOCKS is dial's.
 func (s *session) proxyURL(u *url.URL) (*url.URL, error) {
-	s.through, s.viaProxy = nil, false
 	p, err := s.proxyOf(u.Scheme, u.Hostname(), u.Port())
-	if err != nil || p == nil {
+	if s.proxy = p; err != nil || p == nil || p.Socks {
 		return nil, err
 	}
-	if s.viaProxy = true; p.Socks {
-		s.through = p
-		return nil, nil
+	scheme := "http"
+	if p.TLS {
+		scheme = "https"
 	}
-	key := fmt.Sprint(p.Host, " ", p.Port, " ", p.TLS)
-	if s.proxies[key] == nil {
-		s.proxies[key] = &url.URL{Scheme: "http", Host: net.JoinHostPort(p.Host, p.Port)}
-		if p.TLS {
-			s.proxies[key].Scheme = "https"
-		}
-	}
-	return s.proxies[key], nil
+	return &url.URL{Scheme: scheme, Host: net.JoinHostPort(p.Host, p.Port)}, nil
 }
 
 func (s *session) proxyOf(scheme, host, port string) (*dial.Proxy, error) {
@@ -87,7 +78,7 @@ func (t *transfer) tunnelHeader() (h httpmini.Header) {
 
 // dial connects to a server or to the proxy that proxyURL named.
 func (s *session) dial(ctx context.Context, _, address string) (nc net.Conn, err error) {
-	s.toProxy = s.viaProxy && s.through == nil
+	s.toProxy = s.proxy != nil && !s.proxy.Socks
 	if s.unixSocket != "" {
 		nc, err = s.env.Dial(ctx, "unix", s.unixSocket)
 	} else {
@@ -132,8 +123,8 @@ func (s *session) dialTCP(ctx context.Context, address string) (net.Conn, error)
 		return s.dialFrom(ctx, network, address)
 	}
 	s.now.lookedUp = time.Now()
-	p := s.through
-	if p == nil {
+	p := s.proxy
+	if p == nil || !p.Socks {
 		return s.dialer.Direct(ctx, &env, s.now.o.network, host, port)
 	}
 	var conn net.Conn
@@ -222,7 +213,7 @@ func cutHostPort(s string) (host, port string) {
 // secure makes TLS of a connection, to a proxy first where that wants it. What that
 // needs is made with the first one.
 func (s *session) secure(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
-	if s.toProxy && s.proxyWantsTLS(host) {
+	if s.toProxy && s.proxy.TLS {
 		s.toProxy = false
 		config, err := tlsconf.Client(s.proxyTLS)
 		if err == nil {
@@ -244,11 +235,6 @@ func (s *session) secure(ctx context.Context, nc net.Conn, host string) (net.Con
 	}
 	s.now.info("TLS: %s", state)
 	return s.tapped(tc), nil
-}
-
-func (s *session) proxyWantsTLS(host string) bool {
-	p, err := s.proxyOf(s.now.at.Scheme, s.now.at.Host, s.now.at.Port)
-	return err == nil && p != nil && p.TLS && p.Host == host
 }
 
 func (s *session) makeConfig() (err error) {

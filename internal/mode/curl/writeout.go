@@ -1,6 +1,7 @@
 package curl
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,11 +24,11 @@ type variable struct {
 // variables are those of curl's that mean something here, in the order of %{json}.
 var variables = []variable{
 	{"certs", func(t *transfer) any { return tlsconf.Certificates(t.conn.NetConn) }},
-	{"content_type", func(t *transfer) any { return t.field("Content-Type") }},
+	{"content_type", func(t *transfer) any { return orNil(t.response.Header.Get("Content-Type")) }},
 	{"errormsg", func(t *transfer) any { return orNil(t.message) }},
 	{"exitcode", func(t *transfer) any { return t.exit }},
-	{"filename_effective", func(t *transfer) any { return orNil(t.fileName()) }},
-	{"http_code", func(t *transfer) any { return threeDigits(t.status()) }},
+	{"filename_effective", func(t *transfer) any { return orNil(cmp.Or(t.out, &output{}).name) }},
+	{"http_code", func(t *transfer) any { return threeDigits(t.response.Status) }},
 	{"http_connect", func(t *transfer) any { return threeDigits(t.connectStatus) }},
 	{"http_version", func(t *transfer) any { return t.version() }},
 	{"local_ip", func(t *transfer) any { return ipOf(t.conn.Local) }},
@@ -43,9 +44,9 @@ var variables = []variable{
 	{"referer", func(t *transfer) any { return orNil(t.sentReferer) }},
 	{"remote_ip", func(t *transfer) any { return ipOf(t.conn.Remote) }},
 	{"remote_port", func(t *transfer) any { return portOf(t.conn.Remote) }},
-	{"response_code", func(t *transfer) any { return threeDigits(t.status()) }},
+	{"response_code", func(t *transfer) any { return threeDigits(t.response.Status) }},
 	{"scheme", func(t *transfer) any { return strings.ToUpper(t.at.Scheme) }},
-	{"size_delivered", func(t *transfer) any { return t.delivered() }},
+	{"size_delivered", func(t *transfer) any { return cmp.Or(t.out, &output{}).written }},
 	{"size_download", func(t *transfer) any { return t.down }},
 	{"size_header", func(t *transfer) any { return t.headerSize }},
 	{"size_request", func(t *transfer) any { return t.requestSize }},
@@ -251,10 +252,9 @@ func cutBrace(s string) (before, after string, ok bool) {
 // answers.
 func (w *writeTarget) header(name string) {
 	name, separator, all := strings.Cut(name, ":all:")
-	switch {
-	case all:
+	if all {
 		w.value(strings.Join(w.t.heads.Values(name), separator))
-	case w.t.response != nil:
+	} else {
 		w.value(w.t.response.Header.Get(name))
 	}
 }
@@ -315,7 +315,7 @@ func (t *transfer) allJSON() string {
 // headerJSON is the fields of the last answer, each name once, in lower case, with
 // all its values.
 func (t *transfer) headerJSON() string {
-	if t.response == nil {
+	if t.response.Status == 0 {
 		return "{}"
 	}
 	var all []string
