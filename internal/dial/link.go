@@ -94,12 +94,19 @@ func (t *Target) LineEnd(eol string) string {
 	return ""
 }
 
+// bareSchemes may stand before an address without slashes.
+var bareSchemes = []string{"tcp", "tls", "udp", "unix", "unixgram", "line", "ws+unix", "ws", "wss"}
+
 // ParseTarget reads URL, scheme:address or host:port.
 func ParseTarget(arg, framing string) (t Target, err error) {
 	scheme, rest, ok := strings.Cut(arg, "://")
 	if !ok {
 		scheme, rest, _ = strings.Cut(arg, ":")
-		ok = slices.Contains([]string{"tcp", "tls", "udp", "unix", "unixgram", "line", "ws+unix"}, scheme)
+		ok = slices.Contains(bareSchemes, scheme)
+		port := rest[:strings.IndexAny(rest+"/", "/?#")]
+		if strings.HasPrefix(scheme, "ws") && port != "" && strings.Trim(port, "0123456789") == "" {
+			ok = false // a host called ws
+		}
 	}
 	if !ok {
 		scheme, rest = "ws", arg

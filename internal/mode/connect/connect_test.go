@@ -141,6 +141,8 @@ var exits = []struct {
 	{"bad hex", nil, exitURL + " -m-binary 0g", "", 2, "", "not a hexadecimal digit"},
 	{"text that is not UTF-8", nil, exitURL + " -m \xff", "", 2, "", "want UTF-8"},
 	{"-reply and -exec", nil, exitURL + " -reply a -exec b", "", 2, "", "exclude each other"},
+	{"an empty -exec", nil, exitURL + " -exec=", "", 2, "", "-exec: want a command"},
+	{"an empty -sh-exec", nil, exitURL + " -sh-exec=", "", 2, "", "-sh-exec: want a command"},
 	{"WC22 field with a control character", nil, exitURL + " -H A:\x01", "", 2, "", "control characters"},
 	{"WC22 empty Host", nil, exitURL + " -H Host:", "", 2, "", "Host"},
 }
@@ -449,7 +451,7 @@ func TestConnectStreams(t *testing.T) {
 	} {
 		args := append([]string{"-connect"}, strings.Split(tt.args, " ")...)
 		if strings.HasPrefix(tt.args, "udp") { // which has no end
-			args = append(args, "-linger", "300ms")
+			args = append(args, "-linger", "2s")
 		}
 		got := runReal(strings.NewReader(tt.stdin), args...)
 		if got.Code != tt.code || got.Stdout != tt.stdout {
@@ -723,6 +725,10 @@ func TestConnectTargets(t *testing.T) {
 		{"[::1]:80", "ws", "ws://[::1]:80", "ws://[::1]:80"},
 		{"https://h", "wss", "wss://h", "wss://h"},
 		{"tcp:h:1", "tcp", "h:1", "tcp://h:1"},
+		{"ws:h:1/p", "ws", "ws://h:1/p", "ws://h:1/p"},
+		{"wss:h", "wss", "wss://h", "wss://h"},
+		{"ws:80/p", "ws", "ws://ws:80/p", "ws://ws:80/p"},
+		{"ws:/h", "ws", "ws:///h", "ws:///h"}, // and no host called ws
 		{"tls://[::1]:1", "tls", "[::1]:1", "tls://[::1]:1"},
 		{"unix:/a b", "unix", "/a b", "unix:///a b"},
 		{"line://h:1/", "line", "h:1", "line://h:1"},
