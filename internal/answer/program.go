@@ -41,7 +41,15 @@ func (p *Exec) Flags(fs *cli.Flags, what string) {
 	fs.String(&p.Command, "exec", "CMD", what)
 	fs.String(&p.shell, "sh-exec", "CMD", "Starts CMD by the shell instead.")
 	fs.Duration(&p.Timeout, "exec-timeout", "Ends CMD and its children after D.")
-	fs.Check(p.Check)
+	fs.Check(func() error {
+		switch {
+		case fs.Given("exec") && strings.TrimSpace(p.Command) == "":
+			return cli.Usagef("-exec: want a command")
+		case fs.Given("sh-exec") && strings.TrimSpace(p.shell) == "":
+			return cli.Usagef("-sh-exec: want a command")
+		}
+		return p.Check()
+	})
 }
 
 func (p *Exec) Check() (err error) {
