@@ -186,59 +186,69 @@ func (t *transfer) credentials() (string, error) {
 	return user, nil
 }
 
-// setLogin gives a request the fields that tell who asks.
-func (t *transfer) setLogin(r *httpmini.Request) error {
+// A party is the server or the proxy that a request logs in at.
+type party struct {
+	*login
+	credentials string // user:password, "" for nobody
+	ask, tell   string // the fields of its challenge and of the answer to that
+}
+
+// parties are the server and the proxy of the request under way; nobody logs in at a
+// proxy where there is none, or only a tunnel.
+func (t *transfer) parties() (server, proxy party, err error) {
 	credentials, err := t.credentials()
-	if err != nil {
-		return err
-	}
-	auth := t.loginAt().field(credentials, r.Method, t.at.Target())
-	if t.o.bearer != "" {
-		if auth = ""; t.atHome {
-			auth = "Bearer " + t.o.bearer
-		}
-	}
-	proxy := ""
+	server = party{t.loginAt(), credentials, "WWW-Authenticate", "Authorization"}
+	proxy = party{&t.proxyLogin, "", "Proxy-Authenticate", "Proxy-Authorization"}
 	if p := t.proxied(); p != nil {
-		proxy = t.proxyLogin.field(credentialsOf(p.User), r.Method, r.Target)
+		proxy.credentials = credentialsOf(p.User)
 	}
-	for _, f := range []httpmini.Field{{Name: "Authorization", Value: auth}, {Name: "Proxy-Authorization", Value: proxy}} {
-		if t.o.replaces(f.Name) || f.Name[0] == 'P' && given(t.proxyHeaders, f.Name) != nil {
+	return server, proxy, err
+}
+
+// setLogin gives a request the fields that tell who asks. It says whether a challenge has
+// to come before a body is worth sending: --anyauth takes it that none will.
+func (t *transfer) setLogin(r *httpmini.Request) (mustAsk bool, err error) {
+	server, proxy, err := t.parties()
+	if err != nil {
+		return false, err
+	}
+	for _, p := range []party{server, proxy} {
+		mustAsk = mustAsk || p.credentials != "" && p.way == "digest" && p.waits()
+		if t.o.replaces(p.tell) || p.login == proxy.login && given(t.proxyHeaders, p.tell) != nil {
 			continue
 		}
-		if r.Header.Del(f.Name); f.Value != "" {
+		target := r.Target
+		if p.login == server.login {
+			target = t.at.Target()
+		}
+		value := p.field(p.credentials, r.Method, target)
+		if t.o.bearer != "" && p.login == server.login {
+			if value = ""; t.atHome {
+				value = "Bearer " + t.o.bearer
+			}
+		}
+		if r.Header.Del(p.tell); value != "" {
 			at := slices.IndexFunc(r.Header, func(f httpmini.Field) bool { return !strings.EqualFold(f.Name, "Host") })
-			r.Header = slices.Insert(r.Header, max(at, 0), f)
+			r.Header = slices.Insert(r.Header, max(at, 0), httpmini.Field{Name: p.tell, Value: value})
 		}
 	}
-	return nil
+	return mustAsk, nil
 }
 
 // challenged says whether a request is to be sent again because of a 401 or a 407, or
 // because it was only a question and nobody asked who we are.
-func (t *transfer) challenged(a *httpmini.Answer, asked bool) bool {
-	l, name, nobody := t.loginAt(), "WWW-Authenticate", false
-	switch credentials, _ := t.credentials(); {
+func (t *transfer) challenged(a *httpmini.Answer) bool {
+	who, proxy, _ := t.parties()
+	switch {
 	case a.Status == 407:
-		p := t.proxied()
-		l, name, nobody = &t.proxyLogin, "Proxy-Authenticate", p == nil || p.User == nil
-	case a.Status == 401:
-		nobody = credentials == ""
-	case asked && a.Status < 300:
-		l.picked = "none"
+		who = proxy
+	case t.asking && a.Status < 300:
+		who.picked = "none"
 		return true
-	default:
+	case a.Status != 401:
 		return false
 	}
-	return !nobody && l.take(a.Header, name)
-}
-
-// mustAsk says whether a challenge has to come before a body is worth sending: --anyauth
-// takes it that none will.
-func (t *transfer) mustAsk() bool {
-	credentials, _ := t.credentials()
-	p := t.proxied()
-	return credentials != "" && t.o.auth == "digest" && t.loginAt().waits() || p != nil && p.User != nil && t.proxyAuth == "digest" && t.proxyLogin.waits()
+	return who.credentials != "" && who.take(a.Header, who.ask)
 }
 
 // credentialsOf is user:password, "" for nobody.

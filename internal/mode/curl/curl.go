@@ -21,6 +21,7 @@ package curl
 
 import (
 	"context"
+	"io"
 	"os"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/tlsconf"
@@ -66,33 +67,33 @@ func (c *command) run(ctx context.Context, env *cli.Env, _ []string) error {
 	}
 	own := *env
 	if c.stderr == "-" {
-		own.Stderr, own.TTYErr = env.Stdout, env.TTYOut
+		own.TTYErr = env.TTYOut
 	} else if c.stderr != "" {
-		f, err := os.Create(c.stderr)
-		if err != nil {
-			return cli.Fail(cli.ExitWrite, err)
-		}
-		defer f.Close()
-		own.Stderr, own.TTYErr = f, nil
+		own.TTYErr = nil
 	}
 	r := newSession(c, &own)
 	defer r.client.CloseIdle()
+	for _, to := range []struct {
+		name string
+		w    *io.Writer
+	}{{c.stderr, &own.Stderr}, {c.trace, &r.tracing}} {
+		switch to.name {
+		case "":
+		case "-":
+			*to.w = own.Stdout
+		case "%":
+			*to.w = own.Stderr
+		default:
+			f, err := os.Create(to.name)
+			if err != nil {
+				return cli.Fail(cli.ExitWrite, err)
+			}
+			defer f.Close()
+			*to.w = f
+		}
+	}
 	if c.bad != nil {
 		return r.fatal(c.bad.code, "%s", c.bad.text)
-	}
-	switch c.trace {
-	case "":
-	case "-":
-		r.tracing = own.Stdout
-	case "%":
-		r.tracing = own.Stderr
-	default:
-		f, err := os.Create(c.trace)
-		if err != nil {
-			return cli.Fail(cli.ExitWrite, err)
-		}
-		defer f.Close()
-		r.tracing = f
 	}
 	return r.all(ctx)
 }

@@ -1,7 +1,6 @@
 package curl
 
 import (
-	"errors"
 	"path"
 	"slices"
 	"socketsrv/httpmini"
@@ -10,12 +9,6 @@ import (
 
 var schemes = []string{"http", "https", "ws", "wss"}
 
-// What is wrong with a URL; curl's number for the first is 3, for the other 1.
-var (
-	errURL       = errors.New("not a URL that can be fetched")
-	errURLScheme = errors.New("protocol not supported")
-)
-
 // parseURL reads raw; scheme is for what names none ("" guesses). asIs leaves /./ and
 // /../ in the path.
 func parseURL(raw, scheme string, asIs bool) (httpmini.Where, error) {
@@ -23,15 +16,13 @@ func parseURL(raw, scheme string, asIs bool) (httpmini.Where, error) {
 		scheme = guessScheme(raw)
 	}
 	w, err := httpmini.ParseWhere(raw, scheme)
-	switch {
-	case err == httpmini.ErrScheme, err == nil && !slices.Contains(schemes, w.Scheme):
-		return w, errURLScheme
-	case err != nil:
-		return w, errURL
-	case !asIs:
+	if err == nil && !slices.Contains(schemes, w.Scheme) {
+		err = httpmini.ErrScheme
+	}
+	if err == nil && !asIs {
 		w.RemoveDots()
 	}
-	return w, nil
+	return w, err
 }
 
 // guessScheme looks at the name of the host, as curl does.

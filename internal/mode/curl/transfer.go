@@ -129,10 +129,10 @@ func (t *transfer) begin() (err error) {
 	t.url, err = parseURL(t.raw, t.o.protoDefault, t.o.asIs)
 	t.at = t.url
 	switch {
-	case err == errURLScheme || err == nil && !allows(t.o.protocols, t.url.Scheme):
+	case err == httpmini.ErrScheme || err == nil && !allows(t.o.protocols, t.url.Scheme):
 		return errProtocol(t.url.Scheme)
 	case err != nil:
-		return failf(exitBadURL, "URL using bad/illegal format or missing URL")
+		return err
 	case t.noURLUser && t.url.HasUser:
 		return failf(exitUser, "URL rejected: Credentials was passed in the URL when prohibited")
 	}
@@ -239,7 +239,7 @@ func (t *transfer) exchange(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if t.challenged(a, t.asking) {
+		if t.challenged(a) {
 			a.Close()
 			r.Header = t.header(r)
 			if s, ok := r.Body.(io.Seeker); ok {
@@ -296,10 +296,11 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 		}
 	}
 	t.method = sent.Method
-	if err := t.setLogin(&sent); err != nil {
+	mustAsk, err := t.setLogin(&sent)
+	if err != nil {
 		return nil, err
 	}
-	if t.asking = t.mustAsk() && sent.Body != nil; t.asking {
+	if t.asking = mustAsk && sent.Body != nil; t.asking {
 		sent.Body, sent.ContentLength = nil, 0
 		sent.Header.Del("Expect")
 	}

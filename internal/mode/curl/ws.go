@@ -35,7 +35,7 @@ func (t *transfer) webSocket(ctx context.Context) error {
 	}
 	q := &httpmini.Request{Method: "GET"}
 	q.Header = t.header(q)
-	if err := t.setLogin(q); err != nil {
+	if _, err := t.setLogin(q); err != nil {
 		return err
 	}
 	for _, f := range q.Header {
