@@ -89,12 +89,7 @@ func (r *session) writeCookies(o *options) error {
 }
 
 func cookieLine(c httpmini.Cookie) string {
-	word := func(b bool) string {
-		if b {
-			return "TRUE"
-		}
-		return "FALSE"
-	}
+	word := func(b bool) string { return strings.ToUpper(strconv.FormatBool(b)) }
 	prefix, dot, at := "", "", int64(0)
 	if c.HTTPOnly {
 		prefix = "#HttpOnly_"

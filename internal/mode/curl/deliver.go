@@ -142,7 +142,7 @@ func (t *transfer) copy(a *httpmini.Answer) (err error) {
 	}
 	var body io.Reader = a.Body
 	if decode {
-		if body, err = a.Decoded(maxDecoded(max)); err != nil {
+		if body, err = a.Decoded(cmp.Or(max, -1)); err != nil {
 			return err
 		}
 	} else if max > 0 {
@@ -157,14 +157,6 @@ func (t *transfer) copy(a *httpmini.Answer) (err error) {
 		err = httpmini.ErrTooLarge
 	}
 	return err
-}
-
-// maxDecoded is the limit of a body that is decoded: nobody's memory holds it.
-func maxDecoded(max int64) int64 {
-	if max == 0 {
-		return 1 << 62
-	}
-	return max
 }
 
 // A slowReader reads no more than rate bytes a second.

@@ -132,6 +132,7 @@ type attempt struct {
 	redirectTime        time.Duration
 	redirectURL         string // that was not followed
 	headerSize          int64
+	headShown           int64 // of that with the body
 	requestSize         int64
 	down, up            int64
 	headErr             error           // of writing a head

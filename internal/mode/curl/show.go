@@ -73,7 +73,11 @@ func (t *transfer) showHead(head string) {
 	if t.verbose {
 		t.verboseHead("< ", head, func(name string) bool { return strings.EqualFold(name, "Set-Cookie") })
 	}
-	if wanted := t.o.include || t.o.head; wanted && t.o.remoteHeader && t.target.remote {
+	wanted := t.o.include || t.o.head
+	if wanted {
+		t.headShown += int64(len(head))
+	}
+	if wanted && t.o.remoteHeader && t.target.remote {
 		t.held = append(t.held, head...) // until the server has named the file
 	} else if wanted {
 		if _, err := t.out.Write([]byte(head)); err != nil {

@@ -46,7 +46,7 @@ var variables = []variable{
 	{"remote_port", func(t *transfer) any { return portOf(t.conn.Remote) }},
 	{"response_code", func(t *transfer) any { return threeDigits(t.response.Status) }},
 	{"scheme", func(t *transfer) any { return strings.ToUpper(t.at.Scheme) }},
-	{"size_delivered", func(t *transfer) any { return cmp.Or(t.out, &output{}).written }},
+	{"size_delivered", func(t *transfer) any { return max(cmp.Or(t.out, &output{}).written-t.headShown, 0) }},
 	{"size_download", func(t *transfer) any { return t.down }},
 	{"size_header", func(t *transfer) any { return t.headerSize }},
 	{"size_request", func(t *transfer) any { return t.requestSize }},
@@ -203,39 +203,20 @@ func (w *writeTarget) flush() {
 // special writes what s begins with, an escape or a variable, and returns the rest.
 func (w *writeTarget) special(s string) string {
 	if s[0] == '\\' {
-		if len(s) > 1 {
-			if i := strings.IndexByte("rnt", s[1]); i >= 0 {
-				w.text("\r\n\t"[i : i+1])
-				return s[2:]
-			}
-			w.text(s[:2])
-			return s[2:]
-		}
-		w.text(s)
-		return ""
+		n := min(2, len(s))
+		w.text(strings.NewReplacer(`\r`, "\r", `\n`, "\n", `\t`, "\t").Replace(s[:n]))
+		return s[n:]
 	}
-	switch {
-	case strings.HasPrefix(s, "%%"):
-		w.text("%")
-		return s[2:]
-	case strings.HasPrefix(s, "%header{"):
-		if name, rest, ok := cutBrace(s[len("%header{"):]); ok {
-			w.header(name)
-			return rest
-		}
-	case strings.HasPrefix(s, "%output{"):
-		if name, rest, ok := cutBrace(s[len("%output{"):]); ok {
-			w.output(name)
-			return rest
-		}
-	case strings.HasPrefix(s, "%{"):
-		if name, rest, ok := strings.Cut(s[2:], "}"); ok {
-			w.variable(name)
-			return rest
+	for prefix, write := range map[string]func(string){"%header{": w.header, "%output{": w.output, "%{": w.variable} {
+		if rest, ok := strings.CutPrefix(s, prefix); ok {
+			if name, rest, ok := cutBrace(rest); ok {
+				write(name)
+				return rest
+			}
 		}
 	}
 	w.text("%")
-	return s[1:]
+	return strings.TrimPrefix(s[1:], "%")
 }
 
 // cutBrace splits at the first brace that no backslash stands before.
