@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -66,7 +65,7 @@ func (s *Serving) Memory() *wsproto.Budget {
 }
 
 func (s *Serving) addTo(fs *cli.Flags) {
-	s.MaxConns, s.MaxMessage, s.MaxMemory, s.MessageTimeout = 1024, 16<<20, memoryForMessages(), time.Minute
+	s.MaxConns, s.MaxMessage, s.MaxMemory, s.MessageTimeout = 1024, 16<<20, memoryForMessages(debug.SetMemoryLimit(-1), cgroupLimits...), time.Minute
 	s.HandshakeTimeout, s.PingTimeout, s.Grace = 10*time.Second, 20*time.Second, 3*time.Second
 	fs.Int(&s.MaxConns, "max-conns", "N", 1, 1<<24, "Serves at most N clients on each listener and turns others away.")
 	fs.Size(&s.MaxMessage, "max-message", "Refuses messages of more than SIZE bytes, after inflating.")
@@ -82,16 +81,20 @@ func (s *Serving) addTo(fs *cli.Flags) {
 	fs.String(&s.Pidfile, "pidfile", "FILE", "Writes the process number to FILE while the server runs.")
 }
 
-// memoryForMessages is a quarter of what this process may have, by GOMEMLIMIT or by its
-// control group, else 256 MiB.
-func memoryForMessages() int64 {
-	limit := debug.SetMemoryLimit(-1)
-	if text, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
-			limit = min(limit, n)
+// cgroupLimits are the files with the limit of a control group, of version 2 and of 1.
+var cgroupLimits = []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}
+
+// memoryForMessages is a quarter of what this process may have, by limit (GOMEMLIMIT)
+// or by its control group, else 256 MiB. Version 1 has a number for no limit, too.
+func memoryForMessages(limit int64, files ...string) int64 {
+	for _, name := range files {
+		if text, err := os.ReadFile(name); err == nil {
+			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+				limit = min(limit, n)
+			}
 		}
 	}
-	if limit == math.MaxInt64 {
+	if limit > 1<<60 {
 		return 256 << 20
 	}
 	return max(limit/4, 1<<20)

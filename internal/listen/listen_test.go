@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -368,6 +369,29 @@ func TestProxyProtocol(t *testing.T) {
 		}
 		if code, _, stderr := open(t, nil, look, append([]string{"one", "-q", "-proxy-protocol"}, strings.Fields(flags)...)...); code != 0 {
 			t.Errorf("%q: exit %d, %s", flags, code, stderr)
+		}
+	}
+}
+
+// TestMemoryForMessages has the limits of both versions of control groups.
+func TestMemoryForMessages(t *testing.T) {
+	for _, tt := range []struct {
+		limit int64
+		text  string
+		want  int64
+	}{
+		{math.MaxInt64, "max\n", 256 << 20},
+		{math.MaxInt64, "9223372036854771712\n", 256 << 20}, // version 1: no limit
+		{math.MaxInt64, "67108864\n", 16 << 20},
+		{math.MaxInt64, "4096\n", 1 << 20},
+		{40 << 20, "67108864\n", 10 << 20},
+	} {
+		file := filepath.Join(t.TempDir(), "limit")
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := memoryForMessages(tt.limit, file+".not", file); got != tt.want {
+			t.Errorf("limit %d, control group %q: %d; want %d", tt.limit, tt.text, got, tt.want)
 		}
 	}
 }
