@@ -97,6 +97,15 @@ func (t *Target) LineEnd(eol string) string {
 // bareSchemes may stand before an address without slashes.
 var bareSchemes = []string{"tcp", "tls", "udp", "unix", "unixgram", "line", "ws+unix", "ws", "wss"}
 
+// ParseWebSocket is ParseTarget for a WebSocket alone.
+func ParseWebSocket(arg string) (Target, error) {
+	t, err := ParseTarget(arg, "none")
+	if err == nil && !t.WebSocket() {
+		err = cli.Usagef("want a ws or wss URL, or host:port")
+	}
+	return t, err
+}
+
 // ParseTarget reads URL, scheme:address or host:port.
 func ParseTarget(arg, framing string) (t Target, err error) {
 	scheme, rest, ok := strings.Cut(arg, "://")

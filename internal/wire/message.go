@@ -98,17 +98,12 @@ func (m Message) Answer() (a Answer, ok bool) {
 	return a, string(kind) == "error" && a.Err != ""
 }
 
-// HashStart is the DJB2 of nothing.
-const HashStart uint64 = 5381
-
-// DJB2 returns the hash of bytes with the hash h before p: h*33 + byte for each,
-// modulo 2^64.
-func DJB2(h uint64, p []byte) uint64 {
+// HashText returns the DJB2 of p, h*33 + byte for each from 5381 on modulo 2^64, in
+// decimal digits, as it stands in a file message.
+func HashText(p []byte) string {
+	h := uint64(5381)
 	for _, c := range p {
 		h = h*33 + uint64(c)
 	}
-	return h
+	return strconv.FormatUint(h, 10)
 }
-
-// HashText returns the DJB2 of p in decimal digits, as it stands in a file message.
-func HashText(p []byte) string { return strconv.FormatUint(DJB2(HashStart, p), 10) }

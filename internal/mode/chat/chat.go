@@ -70,10 +70,7 @@ type chat struct {
 }
 
 func (c *chat) run(ctx context.Context, env *cli.Env, args []string) error {
-	t, err := dial.ParseTarget(args[0], "none")
-	if err == nil && !t.WebSocket() {
-		err = cli.Usagef("want a ws or wss URL, or host:port")
-	}
+	t, err := dial.ParseWebSocket(args[0])
 	if err == nil {
 		err = checkUser(args[1])
 	}

@@ -138,23 +138,20 @@ func (r *run) closeLink(_ dial.Link, args string) error {
 	return nil
 }
 
-var errOnlyWebSocket = errors.New("only WebSocket has that")
-
 func (r *run) ping(l dial.Link, args string) error {
-	ws, ok := l.(*dial.WSLink)
-	if !ok {
-		return errOnlyWebSocket
-	}
 	r.Pinged.Sent(args)
-	return ws.Ping([]byte(args))
+	return onWebSocket(l, args, (*dial.WSLink).Ping)
 }
 
 func (r *run) pong(l dial.Link, args string) error {
-	ws, ok := l.(*dial.WSLink)
-	if !ok {
-		return errOnlyWebSocket
+	return onWebSocket(l, args, (*dial.WSLink).Pong)
+}
+
+func onWebSocket(l dial.Link, args string, send func(*dial.WSLink, []byte) error) error {
+	if ws, ok := l.(*dial.WSLink); ok {
+		return send(ws, []byte(args))
 	}
-	return ws.Pong([]byte(args))
+	return errors.New("only WebSocket has that")
 }
 
 // completeCommand completes commands, and the name of a file after /file.

@@ -75,6 +75,7 @@ type echo struct {
 	output    *cli.Output
 
 	con     *cli.Console
+	streams accept.Table
 	talks   bool // says what happens with every message
 	clients atomic.Int64
 	counts  struct{ messages, bytes, clients, suppressed, lost, refused atomic.Int64 }
@@ -94,16 +95,14 @@ func (e *echo) run(ctx context.Context, env *cli.Env, args []string) error {
 	defer sockets.Close()
 
 	var servers []func() error
-	var stops []func(context.Context)
+	stops := []func(context.Context){func(ctx context.Context) { e.streams.Shutdown(ctx) }}
 	if sockets.WS != nil {
 		s := e.webSocket()
 		servers = append(servers, func() error { return s.Serve(sockets.WS) })
 		stops = append(stops, func(ctx context.Context) { s.Shutdown(ctx) })
 	}
 	if sockets.TCP != nil {
-		s := &streams{echo: e}
-		servers = append(servers, func() error { return s.serve(sockets.TCP) })
-		stops = append(stops, s.stop)
+		servers = append(servers, func() error { return e.streams.Serve(sockets.TCP, e.stream, con.Error) })
 	}
 	if sockets.UDP != nil {
 		servers = append(servers, func() error { return e.datagrams(sockets.UDP) })

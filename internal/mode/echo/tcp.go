@@ -1,7 +1,6 @@
 package echo
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
@@ -15,17 +14,6 @@ import (
 	"socketsrv/linesrv"
 )
 
-// streams sends the messages of streams back, framed as they came.
-type streams struct {
-	*echo
-	table accept.Table
-}
-
-func (s *streams) serve(ln net.Listener) error { return s.table.Serve(ln, s.serveConn, s.con.Error) }
-
-// stop makes every connection end, after what was read from it is answered.
-func (s *streams) stop(ctx context.Context) { s.table.Shutdown(ctx) }
-
 // A stream is a connection of bytes.
 type stream struct {
 	accept.Deadlines
@@ -34,32 +22,34 @@ type stream struct {
 	back   []byte // what goes back for one read
 }
 
-func (s *streams) serveConn(nc net.Conn) {
+// stream sends the messages of a stream back, framed as they came. The server's end
+// ends it after what was read is answered.
+func (e *echo) stream(nc net.Conn) {
 	defer nc.Close()
-	c := &stream{Deadlines: accept.Deadlines{Conn: nc}, client: s.newClient(accept.Proto(nc), accept.Peer(nc.RemoteAddr()))}
-	c.cutter = s.listeners.Cutter(s.framing)
+	c := &stream{Deadlines: accept.Deadlines{Conn: nc}, client: e.newClient(accept.Proto(nc), accept.Peer(nc.RemoteAddr()))}
+	c.cutter = e.listeners.Cutter(e.framing)
 	defer c.cutter.Release()
-	if _, ok := s.table.Add(c); !ok {
+	if _, ok := e.streams.Add(c); !ok {
 		return
 	}
-	defer s.table.Remove(c)
-	s.opened(c.client, nil)
-	s.closed(c.client, accept.Guard(func() error { return s.talk(c) }))
+	defer e.streams.Remove(c)
+	e.opened(c.client, nil)
+	e.closed(c.client, accept.Guard(func() error { return e.talk(c) }))
 }
 
 // talk reads and answers until the stream or the server ends.
-func (s *streams) talk(c *stream) error {
+func (e *echo) talk(c *stream) error {
 	buf := make([]byte, 16<<10)
 	writing := rawio.Writing{Stall: cli.WriteStall, Over: c.Killed}
 	for {
-		silence := s.framing.Kind == linesrv.KindIdle && len(c.cutter.Pending()) > 0
-		n, err := s.read(c, buf, silence)
+		silence := e.framing.Kind == linesrv.KindIdle && len(c.cutter.Pending()) > 0
+		n, err := e.read(c, buf, silence)
 		switch {
 		case n > 0:
-			err = s.answer(c, buf[:n])
+			err = e.answer(c, buf[:n])
 		case silence && errors.Is(err, os.ErrDeadlineExceeded) && c.Stopped() == nil:
 			message, _ := c.cutter.Finish()
-			err = s.echo.back(c, message)
+			err = e.back(c, message)
 		case errors.Is(err, accept.ErrStopped) || errors.Is(err, os.ErrDeadlineExceeded) && c.Stopped() != nil:
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -75,10 +65,10 @@ func (s *streams) talk(c *stream) error {
 }
 
 // read reads by the time of -idle-timeout, or of the silence that ends a message.
-func (s *streams) read(c *stream, buf []byte, silence bool) (int, error) {
-	wait := s.listeners.IdleTimeout
+func (e *echo) read(c *stream, buf []byte, silence bool) (int, error) {
+	wait := e.listeners.IdleTimeout
 	if silence {
-		wait = s.framing.Silence
+		wait = e.framing.Silence
 	}
 	var by time.Time
 	if wait > 0 {
@@ -91,13 +81,13 @@ func (s *streams) read(c *stream, buf []byte, silence bool) (int, error) {
 }
 
 // answer appends what goes back for p.
-func (s *streams) answer(c *stream, p []byte) error {
+func (e *echo) answer(c *stream, p []byte) error {
 	for {
 		message, rest, ok, err := c.cutter.Next(p)
 		if err != nil || !ok {
 			return err
 		}
-		if err := s.echo.back(c, message); err != nil {
+		if err := e.back(c, message); err != nil {
 			return err
 		}
 		p = rest

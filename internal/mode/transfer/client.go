@@ -72,15 +72,6 @@ func (c *endpoint) open(ctx context.Context, env *cli.Env, con *cli.Console, t d
 	return l.(*dial.WSLink).Conn, nil
 }
 
-// target reads the URL of a transfer server.
-func (c *endpoint) target(url string) (dial.Target, error) {
-	t, err := dial.ParseTarget(url, "none")
-	if err == nil && !t.WebSocket() {
-		err = cli.Usagef("want a ws or wss URL, or host:port")
-	}
-	return t, err
-}
-
 // A lostError says that the connection broke, not the transfer.
 type lostError struct{ err error }
 

@@ -55,7 +55,7 @@ type receive struct {
 }
 
 func (r *receive) run(ctx context.Context, env *cli.Env, args []string) error {
-	t, err := r.target(args[0])
+	t, err := dial.ParseWebSocket(args[0])
 	if err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func closeSources(sources []*source) {
 }
 
 func (s *send) run(ctx context.Context, env *cli.Env, args []string) error {
-	t, err := s.target(args[0])
+	t, err := dial.ParseWebSocket(args[0])
 	if err != nil {
 		return err
 	}
