@@ -24,13 +24,14 @@ type source interface {
 // runs on one goroutine, but for the one that reads.
 type conversation struct {
 	*play
-	ctx   context.Context
-	who   event.Event // Proto, Client, Peer
-	title string      // before its lines in reports
-	wire  wire
-	pipe  *pipe
-	in    *inbox
-	loose bool // a stream without framing: what comes has no ends
+	ctx    context.Context
+	cancel context.CancelFunc
+	who    event.Event // Proto, Client, Peer
+	title  string      // before its lines in reports
+	wire   wire
+	pipe   *pipe
+	in     *inbox
+	loose  bool // a stream without framing: what comes has no ends
 
 	began time.Time
 	due   time.Time // what is done next is to be done then

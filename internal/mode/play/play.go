@@ -11,10 +11,12 @@ package play
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,15 +58,15 @@ var Mode = cli.Mode{
 		p.output = fs.Output()
 		fs.Check(func() error {
 			p.given = fs.Given
-			if p.allowed == 0 {
-				p.allowed = 365 * 24 * time.Hour
-			}
+			p.allowed, p.timeout = cmp.Or(p.allowed, never), cmp.Or(p.timeout, never)
 			return nil
 		})
 		return p.run
 	},
 	Checks: []cli.Check{{Name: "a talk file, and its recording as both sides", Run: check}},
 }
+
+const never = 365 * 24 * time.Hour
 
 // check plays a server, records what a client does with it, and plays both sides of that.
 func check(ctx context.Context, b *cli.Bench) error {
@@ -281,19 +283,26 @@ func (p *play) start(proto string) error {
 	return p.fitAll(p.talk)
 }
 
-// conversation plays the file once, on w above pipe.
-func (p *play) conversation(ctx context.Context, who event.Event, w wire, pipe *pipe, in *inbox) error {
-	src, done, err := p.source()
+// begin makes ready for a conversation over nc, which may not be there yet. It ends with
+// ctx, and with -timeout.
+func (p *play) begin(ctx context.Context, nc net.Conn, who event.Event) *conversation {
+	c := &conversation{play: p, who: who, in: newInbox()}
+	c.ctx, c.cancel = context.WithTimeout(ctx, p.timeout)
+	c.pipe = &pipe{Conn: nc, ctx: c.ctx}
+	if who.Client >= 0 {
+		c.title = fmt.Sprintf("client %d ", who.Client)
+	}
+	return c
+}
+
+// playOn plays the file once, on w above the pipe.
+func (c *conversation) playOn(w wire) error {
+	src, done, err := c.source()
 	if err != nil {
 		return err
 	}
 	defer done()
-	c := &conversation{play: p, ctx: ctx, who: who, wire: w, pipe: pipe, in: in}
-	if who.Client >= 0 {
-		c.title = fmt.Sprintf("client %d ", who.Client)
-	}
-	s, ok := w.(*stream)
-	c.loose = ok && s.Kind == linesrv.KindNone
+	c.wire = w
 	return c.run(src)
 }
 

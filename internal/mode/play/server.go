@@ -66,10 +66,10 @@ func (p *play) serve(ctx context.Context) error {
 		return err
 	}
 	defer ln.Close()
-	handle := p.stream
+	handle := p.serveStream
 	if p.isWebSocket() {
 		ln = (&accept.Bound{Max: v.listener.MaxConns, Refuse: httpmini.Refuse, Full: listen.Full(p.con)}).Listen(ln)
-		handle = p.webSocket
+		handle = p.serveWebSocket
 	}
 	return p.until(ctx, ln.Close, func() error { return v.table.Serve(ln, handle, p.con.Error) })
 }
@@ -103,79 +103,70 @@ func (p *play) until(ctx context.Context, end, serve func() error) error {
 	return err
 }
 
-// A client is one of the connections of a server.
-type client struct {
-	cancel context.CancelFunc
-	pipe   *pipe
-}
-
-func (c *client) Stop() { c.cancel() }
-func (c *client) Kill() { c.pipe.Close() }
-
 // enter begins the conversation with who comes over nc; leave ends it.
-func (p *play) enter(nc net.Conn, peer string) (ctx context.Context, below *pipe, who event.Event, leave func()) {
+func (p *play) enter(nc net.Conn, peer string) *conversation {
 	v := &p.serving
-	ctx, cancel := context.WithCancel(context.Background())
-	if p.timeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, p.timeout)
-	}
-	c := &client{cancel, &pipe{Conn: nc, ctx: ctx}}
+	c := p.begin(context.Background(), nc, event.Event{Proto: p.proto, Client: int(v.clients.Add(1) - 1), Peer: peer})
 	if _, ok := v.table.Add(c); !ok {
-		cancel()
+		c.cancel()
 	}
-	who = event.Event{Proto: p.proto, Client: int(v.clients.Add(1) - 1), Peer: peer}
-	return ctx, c.pipe, who, func() {
-		v.table.Remove(c)
-		cancel()
-		nc.Close()
-	}
+	return c
 }
 
-func (p *play) opened(who event.Event, path string) {
-	p.con.Status("client %d: %s", who.Client, cli.Field(who.Peer+path))
-	who.Event, who.Path = event.Open, path
-	p.con.Event(who)
+func (c *conversation) leave() {
+	c.serving.table.Remove(c)
+	c.cancel()
+	c.pipe.Close()
 }
 
-// ended says what became of a conversation.
-func (p *play) ended(ctx context.Context, who event.Event, err error) {
-	if err != nil && !errors.Is(err, context.Canceled) {
-		p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))
+// Stop and Kill are those of an accept.Member.
+func (c *conversation) Stop() { c.cancel() }
+func (c *conversation) Kill() { c.pipe.Close() }
+
+// serve says who came, plays the file on w, and says what became of that.
+func (c *conversation) serve(w wire, path string) {
+	c.con.Status("client %d: %s", c.who.Client, cli.Field(c.who.Peer+path))
+	e := c.who
+	e.Event, e.Path = event.Open, path
+	c.con.Event(e)
+	err := c.playOn(w)
+	stopped := errors.Is(err, context.Canceled)
+	if err != nil && !stopped {
+		c.failed(err)
 	}
-	if ctx.Err() == nil || err == nil || !errors.Is(err, context.Canceled) {
+	if c.ctx.Err() == nil || !stopped {
 		select {
-		case p.serving.first <- err:
+		case c.serving.first <- err:
 		default:
 		}
 	}
 }
 
-func (p *play) stream(nc net.Conn) {
-	ctx, below, who, leave := p.enter(nc, accept.Peer(nc.RemoteAddr()))
-	defer leave()
-	if err := accept.Handshake(ctx, nc); err != nil {
-		p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))
+func (c *conversation) failed(err error) { c.con.Error(fmt.Errorf("client %d: %w", c.who.Client, err)) }
+
+func (p *play) serveStream(nc net.Conn) {
+	c := p.enter(nc, accept.Peer(nc.RemoteAddr()))
+	defer c.leave()
+	if err := accept.Handshake(c.ctx, nc); err != nil {
+		c.failed(err)
 		return
 	}
-	p.opened(who, "")
-	p.ended(ctx, who, p.conversation(ctx, who, p.plain(below, false), below, newInbox()))
+	c.serve(c.stream(), "")
 }
 
-func (p *play) webSocket(nc net.Conn) {
-	ctx, below, who, leave := p.enter(nc, accept.Peer(nc.RemoteAddr()))
-	defer leave()
+func (p *play) serveWebSocket(nc net.Conn) {
+	c := p.enter(nc, accept.Peer(nc.RemoteAddr()))
+	defer c.leave()
 	flags := listen.WebSocket{Origins: []string{"*"}, Subprotocols: p.dial.WS.Subprotocols, NoCompression: p.dial.WS.NoCompression}
-	in := newInbox()
 	server := &httpmini.Server{HeadTimeout: p.serving.listener.HandshakeTimeout, ErrorLog: p.con.Error, Handler: func(x *httpmini.Exchange) {
-		conn, err := wsproto.AcceptExchange(x, flags.AcceptOptions(p.serving.spec.Secure), p.config(who, in))
+		conn, err := wsproto.AcceptExchange(x, flags.AcceptOptions(p.serving.spec.Secure), c.config())
 		if err != nil {
-			p.con.Error(fmt.Errorf("client %d: %w", who.Client, err))
+			c.failed(err)
 			return
 		}
-		p.opened(who, x.Request.Target)
-		p.ended(ctx, who, p.conversation(ctx, who, &socket{below, conn}, below, in))
+		c.serve(&socket{c.pipe, conn}, x.Request.Target)
 	}}
-	server.ServeConn(below)
+	server.ServeConn(c.pipe)
 }
 
 // serveDatagrams plays the file to each who sends one.
@@ -191,11 +182,9 @@ func (p *play) serveDatagrams(ctx context.Context) error {
 			p.con.Error(fmt.Errorf("datagrams of %v are not answered: %w", at, why))
 		},
 		Handle: func(nc net.Conn, at listen.Source) {
-			ctx, below, who, leave := p.enter(nc, at.String())
-			defer leave()
-			p.opened(who, "")
-			w := &datagrams{pipe: below, bounded: !v.long && !at.True()}
-			p.ended(ctx, who, p.conversation(ctx, who, w, below, newInbox()))
+			c := p.enter(nc, at.String())
+			defer c.leave()
+			c.serve(&datagrams{pipe: c.pipe, bounded: !v.long && !at.True()}, "")
 		}}
 	return p.until(ctx, end, peers.Serve)
 }

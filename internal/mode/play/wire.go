@@ -130,9 +130,11 @@ type stream struct {
 	sent time.Time // the last message
 }
 
-func newStream(p *pipe, framing linesrv.Framing, max int64) *stream {
+func (c *conversation) stream() *stream {
+	framing := c.framing
+	c.loose = framing.Kind == linesrv.KindNone
 	framing.KeepCR = true // which what is recorded has, and more takes away
-	return &stream{pipe: p, Reader: dial.Reader{Conn: p, Cutter: linesrv.Cutter{Framing: framing, Max: int(max)}}}
+	return &stream{pipe: c.pipe, Reader: dial.Reader{Conn: c.pipe, Cutter: linesrv.Cutter{Framing: framing, Max: int(c.serving.listener.MaxMessage)}}}
 }
 
 func (s *stream) read() (item, error) {
