@@ -234,12 +234,6 @@ func (c *Console) Show(e *event.Event) {
 	c.Emit(e)
 }
 
-// Add is Emit for one that may wait for the next.
-func (c *Console) Add(e *event.Event) {
-	c.note(e)
-	c.Writer.Add(e)
-}
-
 // Gather is Emit, or Event where it is not to be shown, for one of several that come at
 // once: they go out with Release.
 func (c *Console) Gather(e *event.Event, shown bool) {

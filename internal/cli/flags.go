@@ -143,6 +143,17 @@ func (fs *Flags) Size(p *int64, names, usage string) {
 	fs.Add(names, &Flag{arg: "SIZE", def: formatSize(*p), Usage: usage, Set: setter(p, ParseSize)})
 }
 
+// SizeFrom is Size for at least min bytes and at most 1 GiB.
+func (fs *Flags) SizeFrom(p *int64, names string, min int64, usage string) {
+	fs.Add(names, &Flag{arg: "SIZE", def: formatSize(*p), Usage: usage, Set: setter(p, func(s string) (int64, error) {
+		n, err := ParseSize(s)
+		if err == nil && (n < min || n > 1<<30) {
+			err = fmt.Errorf("want %s to 1G", formatSize(min))
+		}
+		return n, err
+	})})
+}
+
 // Choice adds a flag with one of the choices.
 func (fs *Flags) Choice(p *string, names, usage string, choices ...string) {
 	arg := strings.Join(choices, "|")

@@ -41,13 +41,10 @@ var Mode = cli.Mode{
 		fs.Switch(&b.exclude, "exclude-sender", "Sends a message to all but its sender.")
 		fs.Switch(&b.silent, "no-announce", "Does not tell the others who comes and goes.")
 		fs.Switch(&b.apart, "rooms", "Keeps clients of different paths apart; those of TCP and UDP are in /.")
-		fs.Size(&b.queue, "queue", "Lets SIZE bytes wait for a client that is slow.")
+		fs.SizeFrom(&b.queue, "queue", 1, "Lets SIZE bytes wait for a client that is slow.")
 		fs.Choice(&b.slow, "slow", "Drops messages for a client whose queue is full, or closes it with 1013.", "drop", "close")
 		fs.Check(func() error {
 			b.output.Lossy = !b.output.JSON
-			if b.queue < 1 || b.queue > 1<<30 {
-				return cli.Usagef("-queue: want 1 to 1G")
-			}
 			return nil
 		})
 		b.tls = listen.AddTLS(fs)

@@ -39,7 +39,7 @@ var Mode = cli.Mode{
 		fs.Switch(&c.once, "d no-reconnect", "Does not connect again.")
 		fs.Duration(&c.maxWait, "max-wait", "Pauses at most so long before connecting again.")
 		fs.Func("linger", "D", "Closes after so long a silence (1s) at the end of a stdin that is no terminal; off: never.", talk.Patience(&c.linger))
-		fs.Size(&c.MaxMessage, "max-message", "Ends a connection on which a larger message comes.")
+		fs.SizeFrom(&c.MaxMessage, "max-message", 1, "Ends a connection on which a larger message comes.")
 		c.Keepalive.Flags(fs)
 		fs.Switch(&c.ShowSecrets, "show-secrets", "Shows passwords and cookies in what -v shows.")
 		c.WS = dial.AddWebSocket(fs)
@@ -47,9 +47,6 @@ var Mode = cli.Mode{
 		c.Output = fs.Output()
 		fs.Check(func() (err error) {
 			c.WS.NoCompression = true // lines are short, and servers of ws fail at it
-			if c.MaxMessage < 1 || c.MaxMessage > 1<<30 {
-				return cli.Usagef("-max-message: want 1 to 1G")
-			}
 			given, err := wire.ParseFormat(format)
 			c.format.Store(int32(given))
 			c.fixed = fs.Given("wire")

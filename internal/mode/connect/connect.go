@@ -62,7 +62,7 @@ var Mode = cli.Mode{
 		fs.String(&c.framing, "framing", "KIND", "Tells messages on tcp, tls and unix apart: none, line, delim:BYTES, between:BYTES,BYTES, mllp, length:1|2|4|8[le][+N], decimal, netstring, slip or idle:D.")
 		fs.Choice(&c.eol, "eol", "Ends lines of text so: typed, piped and -m.", "lf", "crlf", "none")
 		fs.Switch(&c.gunzip, "g gunzip", "Unpacks messages in gzip, zlib or deflate.")
-		fs.Size(&c.MaxMessage, "max-message", "Ends a connection on which a larger message comes.")
+		fs.SizeFrom(&c.MaxMessage, "max-message", 1, "Ends a connection on which a larger message comes.")
 		c.Keepalive.Flags(fs)
 		fs.Switch(&c.ShowSecrets, "show-secrets", "Shows passwords and cookies in what -v shows.")
 		fs.Switch(&c.Lenient, "lenient", "Notes faults that nothing depends on, and goes on.")
@@ -107,8 +107,6 @@ type connect struct {
 func (c *connect) check(fs *cli.Flags) error {
 	c.given = fs.Given
 	switch {
-	case c.MaxMessage < 1 || c.MaxMessage > 1<<30:
-		return cli.Usagef("-max-message: want 1 to 1G")
 	case c.once && (c.resend || c.reconnect):
 		return cli.Usagef("-d excludes -resend and -reconnect")
 	case (c.pulse == "") != (c.every == 0):

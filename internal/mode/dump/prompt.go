@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"socketsrv/internal/cli"
+	"socketsrv/internal/talk"
 	"socketsrv/internal/term"
 )
 
@@ -83,12 +84,7 @@ func (d *dump) openPrompt(env *cli.Env) (*prompt, *cli.Env, error) {
 	if unread != nil {
 		fmt.Fprintf(editor, "%s: %s\n", cli.Program, cli.ErrorLine(unread))
 	}
-	here := *env
-	here.Stdout = editor
-	if env.TTYErr != nil {
-		here.Stderr = editor
-	}
-	return &prompt{lines: editor, history: history, person: true}, &here, nil
+	return &prompt{lines: editor, history: history, person: true}, talk.Besides(env, editor), nil
 }
 
 // close makes ReadLine return and gives the terminal back. It may be called twice.

@@ -106,9 +106,9 @@ func (u *udpServer) flush() {
 	for {
 		select {
 		case <-u.shown:
-			u.con.Write(nil)
+			u.con.Release()
 		case <-u.over:
-			u.con.Write(nil)
+			u.con.Release()
 			return
 		}
 	}
@@ -127,11 +127,7 @@ func (u *udpServer) datagram(p []byte, from listen.Source, why error) {
 	if u.shows {
 		u.settle() // after the line of what it may answer
 		e := event.Event{Event: event.Message, Proto: "udp", Client: c.number, Peer: c.peer, Dir: event.In, Payload: p}
-		if u.output.Quiet {
-			u.con.Show(&e)
-		} else {
-			u.con.Add(&e)
-		}
+		u.con.Gather(&e, !u.output.Quiet)
 		select {
 		case u.shown <- struct{}{}:
 		default:

@@ -36,7 +36,7 @@ var Mode = cli.Mode{
 		fs.Switch(&m.multi, "multi", "Serves all clients at once instead of one after another.")
 		fs.Switch(&m.noShutdown, "no-shutdown", "Refuses shutdown from everybody.")
 		fs.Switch(&m.allowShutdown, "allow-shutdown", "Obeys shutdown from other machines too; else only from this one.")
-		fs.Size(&m.maxLine, "max-line", "Ends a client that sends a longer line.")
+		fs.SizeFrom(&m.maxLine, "max-line", 16, "Ends a client that sends a longer line.")
 		fs.Switch(&m.keepCR, "keep-cr", "Takes a CR before the LF as part of the command.")
 		m.tls = listen.AddTLS(fs)
 		m.output = fs.Output()
@@ -96,8 +96,6 @@ func (m *line) check() error {
 	switch {
 	case m.noShutdown && m.allowShutdown:
 		return cli.Usagef("-no-shutdown and -allow-shutdown exclude each other")
-	case m.maxLine < 16 || m.maxLine > 1<<30:
-		return cli.Usagef("-max-line %d: want 16 to 1G", m.maxLine)
 	case strings.Contains(m.unknown, "\n"):
 		return cli.Usagef("-unknown: want one line")
 	}

@@ -52,8 +52,7 @@ func (p *proxy) serveStreams(ctx context.Context) error {
 				_, err = p.carry(p.stream(nc), accept.Proto(nc), accept.Peer(nc.RemoteAddr()), accept.HeaderOf(nc.RemoteAddr(), nc.LocalAddr()))
 			}
 			if err != nil {
-				p.counts.refused.Add(1)
-				p.con.Error(fmt.Errorf("%v: %w", accept.Peer(nc.RemoteAddr()), err))
+				p.refused(accept.Peer(nc.RemoteAddr()), err)
 			}
 		}, p.con.Error)
 	})

@@ -285,12 +285,15 @@ func (p *proxy) enter(s *session) {
 
 // serve answers one request; a good handshake becomes a session.
 func (p *proxy) serve(x *httpmini.Exchange) {
-	err := p.handshake(x)
-	if err == nil {
-		return
+	if err := p.handshake(x); err != nil {
+		p.refused(x.RemoteAddr(), err)
 	}
+}
+
+// refused counts a client that became no session, and says why.
+func (p *proxy) refused(peer any, err error) {
 	p.counts.refused.Add(1)
-	p.con.Error(fmt.Errorf("%v: %w", x.RemoteAddr(), err))
+	p.con.Error(fmt.Errorf("%v: %w", peer, err))
 }
 
 // newSession numbers what comes of a client.

@@ -36,12 +36,9 @@ var Send = cli.Mode{
 		fs.Int(&s.receivers, "receivers", "N", 1, maxPeers, "Begins when N receivers accept a file, and ends when they have it.")
 		fs.Duration(&s.wait, "wait", "Waits D for receivers to come.")
 		fs.String(&s.name, "name", "NAME", "Sends the one file under this name.")
-		fs.Size(&s.window, "window", "Is never more than SIZE bytes ahead of the slowest receiver.")
+		fs.SizeFrom(&s.window, "window", chunkSize, "Is never more than SIZE bytes ahead of the slowest receiver.")
 		s.flags(fs)
 		fs.Check(func() error {
-			if s.window < chunkSize || s.window > 1<<30 {
-				return cli.Usagef("-window: want 64k to 1G")
-			}
 			if s.word != "" && s.wire != "stream" {
 				return cli.Usagef("-code is for our format: -wire %s has no place for it", s.wire)
 			}

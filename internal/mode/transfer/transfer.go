@@ -38,18 +38,12 @@ var Transfer = cli.Mode{
 		t := &transfer{queue: 16 << 20}
 		t.listener = listen.AddListener(fs, "127.0.0.1", "8008")
 		fs.Group("Transfer")
-		fs.Size(&t.queue, "queue", "Lets SIZE bytes wait for a client that is slow, and closes it with 1013 beyond them.")
+		fs.SizeFrom(&t.queue, "queue", 1, "Lets SIZE bytes wait for a client that is slow, and closes it with 1013 beyond them.")
 		t.tls = listen.AddTLS(fs)
 		t.ws = listen.AddWebSocket(fs, false)
 		t.ws.Writes = true
 		t.output = fs.Output()
 		t.output.Lossy = true
-		fs.Check(func() error {
-			if t.queue < 1 || t.queue > 1<<30 {
-				return cli.Usagef("-queue: want 1 to 1G")
-			}
-			return nil
-		})
 		return t.run
 	},
 	Checks: []cli.Check{{Name: "a file from send to receive", Run: checkTransfer}},
