@@ -312,7 +312,7 @@ func (s *Server) ServeExchange(x *httpmini.Exchange) {
 		if inLoop {
 			u.serveInLoop()
 		} else {
-			u.serve()
+			go u.serve() // on a stack of its own: that of a handshake has grown, and serves the next one
 		}
 	})
 }
@@ -477,6 +477,7 @@ func (u *User) deliver() bool {
 
 // serve serves a connection that is in no loop until it ends.
 func (u *User) serve() {
+	defer func() { u.server.panicked(recover()) }() // no handler gets this far: a fault of ours
 	defer u.leave()
 	defer u.server.recover(u)
 	for u.deliver() {
