@@ -47,6 +47,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// pages bounds the tests that have a page at once: each keeps a processor busy.
+var pages = make(chan struct{}, 2)
+
 // newBrowser returns an empty page in Chromium, one started with those flags if there
 // are some, and skips the test where there is none.
 func newBrowser(t *testing.T, flags ...string) *browser {
@@ -55,6 +58,8 @@ func newBrowser(t *testing.T, flags ...string) *browser {
 	if err != nil {
 		t.Skip("chromium is not installed")
 	}
+	pages <- struct{}{}
+	t.Cleanup(func() { <-pages })
 	var url string
 	if len(flags) == 0 {
 		chromium.start.Do(func() { chromium.url, chromium.stop, chromium.err = startChromium(path) })
