@@ -606,9 +606,9 @@ func (b breakage) test(t *testing.T, side Side) {
 
 func allBreakages() []breakage {
 	all := slices.Clone(breakages)
-	for i, bends := range [][]bend{badRequests, goodRequests, badResponses, goodResponses} {
-		for _, b := range bends {
-			all = append(all, unbent(b, Side(i/2)))
+	for _, c := range handshakes() {
+		if !c.open {
+			all = append(all, unbent(c))
 		}
 	}
 	return all
@@ -627,22 +627,19 @@ func TestBroken(t *testing.T) {
 
 // unbent is an endpoint that accepts one handshake that it has to refuse, or the
 // other way round.
-func unbent(b bend, side Side) breakage {
-	template, id := request, "x.handshake."+b.name
-	if side == ClientSide {
-		template = response
-	}
+func unbent(c Case) breakage {
+	template := [...]string{ServerSide: request, ClientSide: response}[c.side]
 	broken := strings.Replace(template, "Sec-WebSocket-", "X-", 1)
-	if b.refuses != "" {
-		id, broken = "x.handshake.bad."+b.name, template
+	if c.refuses != "" {
+		broken = template
 	}
-	return breakage{name: "has it wrong: " + id, only: true, side: side, fails: []string{id}, run: []string{"x.handshake.p*", "x.handshake.bad.[ku]*"},
+	return breakage{name: "has it wrong: " + c.ID, only: true, side: c.side, fails: []string{c.ID}, run: []string{"x.handshake.p*", "x.handshake.bad.[ku]*"},
 		head: func(s *state, head string) string {
 			if i := strings.Index(strings.ToLower(head), "sec-websocket-key: "); i >= 0 {
 				s.key, _, _ = strings.Cut(head[i+len("sec-websocket-key: "):], "\r\n")
 			}
 			values := []string{"{path}", "/", "{host}", "127.0.0.1", "{key}", s.key, "{accept}", acceptFor(s.key)}
-			if head != fill(strings.Replace(template, b.old, b.new, 1), "", "", values...) {
+			if head != fill(c.head, "", "", values...) {
 				return head
 			}
 			values[5] = "MTIzNDU2Nzg5MDEyMzQ1Ng=="

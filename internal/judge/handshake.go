@@ -9,10 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 )
 
-// This file is the opening handshake (RFC 6455 §4), both ways, and the cases that
+// This file is the opening handshake (RFC 6455 §4), both ways, and reads the cases that
 // break or bend it.
 
 // request and response are handshakes word for word. {…} is filled in.
@@ -156,110 +157,33 @@ func listHas(list, token string) bool {
 	return false
 }
 
-// bend is a handshake with one thing changed: old to new. A server has to refuse
-// it with a status that begins with refuses, a client if that is not "".
-type bend struct{ name, title, old, new, refuses string }
-
-var badRequests = []bend{
-	{"method", "POST (§4.2.1)", "GET", "POST", "4"},
-	{"http10", "HTTP/1.0 (§4.2.1)", "HTTP/1.1", "HTTP/1.0", "4"},
-	{"no-host", "no Host (§4.2.1)", "Host: {host}\r\n", "", "4"},
-	{"two-hosts", "two Host fields (RFC 9112 §3.2)", "Host:", "Host: other\r\nHost:", "4"},
-	{"no-upgrade", "no Upgrade (§4.2.1)", "Upgrade: websocket\r\n", "", "4"},
-	{"upgrade-prefix", "Upgrade: xwebsocket (§4.2.1)", ": websocket", ": xwebsocket", "4"},
-	{"upgrade-suffix", "Upgrade: websockets (§4.2.1)", ": websocket", ": websockets", "4"},
-	{"no-connection", "no Connection (§4.2.1)", "Connection: Upgrade\r\n", "", "4"},
-	{"keep-alive", "Connection: keep-alive (§4.2.1)", "Connection: Upgrade", "Connection: keep-alive", "4"},
-	{"connection-prefix", "Connection: xupgrade (§4.2.1)", "Connection: Upgrade", "Connection: xupgrade", "4"},
-	{"connection-space", "Connection: keep-alive Upgrade, which is no list (§4.2.1)", "Connection: Upgrade", "Connection: keep-alive Upgrade", "4"},
-	{"no-key", "no Sec-WebSocket-Key (§4.2.1)", "Sec-WebSocket-Key: {key}\r\n", "", "4"},
-	{"key-empty", "an empty Sec-WebSocket-Key (§4.2.1)", "{key}", "", "4"},
-	{"no-version", "no Sec-WebSocket-Version (§4.2.1)", "Sec-WebSocket-Version: 13\r\n", "", "4"},
-	{"version-8", "version 8 (§4.4)", "Version: 13", "Version: 8", "426"},
-	{"version-14", "version 14 (§4.4)", "Version: 13", "Version: 14", "426"},
-	{"space-colon", "white space before a colon (RFC 9112 §5.1)", "Upgrade:", "Upgrade :", "4"},
-}
-
-var goodRequests = []bend{
-	{"plain", "nothing out of the ordinary (§4.2)", "", "", ""},
-	{"lower-case", "names and values in lower case (§4.2.1)", "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key", "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key", ""},
-	{"upper-case", "names and values in upper case (§4.2.1)", "Upgrade: websocket\r\nConnection: Upgrade", "UPGRADE: WEBSOCKET\r\nCONNECTION: UPGRADE", ""},
-	{"list", "Connection: keep-alive, Upgrade (§4.2.1)", "Connection: Upgrade", "Connection: keep-alive, Upgrade", ""},
-	{"list-empty", "a Connection list with empty elements (RFC 9110 §5.6.1)", "Connection: Upgrade", "Connection: , keep-alive,,Upgrade ,", ""},
-	{"two-lines", "two Connection lines (RFC 9110 §5.3)", "Connection:", "Connection: keep-alive\r\nConnection:", ""},
-	{"no-space", "no white space after colons (RFC 9112 §5)", "Upgrade: websocket\r\nConnection: ", "Upgrade:websocket\r\nConnection:", ""},
-	{"tabs", "tabs around values (RFC 9112 §5)", "Upgrade: websocket\r\nConnection: Upgrade", "Upgrade:\twebsocket\t\r\nConnection:\tUpgrade \t", ""},
-	{"unknown", "fields nobody knows (RFC 9110 §5.1)", "Upgrade:", "X-Judge: {}\r\nAccept-Language: *\r\nUpgrade:", ""},
-	{"long-field", "a field of 2,000 bytes (RFC 9110 §5.4)", "Upgrade:", "X-Judge: " + strings.Repeat("j", 2000) + "\r\nUpgrade:", ""},
-	{"protocol", "a subprotocol that nobody knows (§4.2.2)", "Upgrade:", "Sec-WebSocket-Protocol: x-judge.nobody.speaks.this\r\nUpgrade:", ""},
-}
-
-// openRequests may be accepted or refused.
-var openRequests = []bend{
-	{"key-15", "a key of 15 bytes, which a server need not decode (§4.2.2)", "{key}", "MTIzNDU2Nzg5MDEyMzQ1", ""},
-	{"key-17", "a key of 17 bytes, which a server need not decode (§4.2.2)", "{key}", "MTIzNDU2Nzg5MDEyMzQ1Njc=", ""},
-	{"key-no-base64", "a key that is not base64 (§4.2.2)", "{key}", "!!!!NDU2Nzg5MDEyMzQ1Ng==", ""},
-	{"key-twice", "two keys (§11.3.1)", "Sec-WebSocket-Key", "Sec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\nSec-WebSocket-Key", ""},
-	{"version-013", "version 013, which is no number of a version (§4.3)", "Version: 13", "Version: 013", ""},
-	{"upgrade-list", "Upgrade: websocket, other (RFC 9110 §7.8)", ": websocket", ": websocket, other", ""},
-	{"absolute", "the target as a whole URL (RFC 9112 §3.2.2)", "{path}", "http://{host}{path}", ""},
-	{"bare-lf", "lines that end with LF alone (RFC 9112 §2.2)", "\r\nUpgrade: websocket\r\n", "\nUpgrade: websocket\n", ""},
-	{"empty-line", "an empty line before the request (RFC 9112 §2.2)", "GET", "\r\nGET", ""},
-	{"folded", "a folded field (RFC 9112 §5.2)", "Upgrade:", "X-Judge: a\r\n b\r\nUpgrade:", ""},
-}
-
-var badResponses = []bend{
-	{"accept-wrong", "the Sec-WebSocket-Accept of another key (§4.1)", "{accept}", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "yes"},
-	{"accept-cut", "a Sec-WebSocket-Accept without its last sign (§4.1)", "{accept}", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo", "yes"},
-	{"accept-empty", "an empty Sec-WebSocket-Accept (§4.1)", "{accept}", "", "yes"},
-	{"no-accept", "no Sec-WebSocket-Accept (§4.1)", "Sec-WebSocket-Accept: {accept}\r\n", "", "yes"},
-	{"no-upgrade", "no Upgrade (§4.1)", "Upgrade: websocket\r\n", "", "yes"},
-	{"upgrade-other", "Upgrade: xwebsocket (§4.1)", ": websocket", ": xwebsocket", "yes"},
-	{"no-connection", "no Connection (§4.1)", "Connection: Upgrade\r\n", "", "yes"},
-	{"connection-other", "Connection: close (§4.1)", "Connection: Upgrade", "Connection: close", "yes"},
-	{"connection-prefix", "Connection: xupgrade (§4.1)", "Connection: Upgrade", "Connection: xupgrade", "yes"},
-	{"status-200", "status 200 (§4.1)", "101 Switching Protocols", "200 OK\r\nContent-Length: 0", "yes"},
-	{"status-400", "status 400 (§4.1)", "101 Switching Protocols", "400 Bad Request\r\nContent-Length: 0", "yes"},
-	{"protocol", "a subprotocol that was not offered (§4.1)", "Upgrade:", "Sec-WebSocket-Protocol: chat\r\nUpgrade:", "yes"},
-	{"extension", "an extension that was not offered (§4.1)", "Upgrade:", "Sec-WebSocket-Extensions: x-judge\r\nUpgrade:", "yes"},
-}
-
-var goodResponses = []bend{
-	{"plain", "nothing out of the ordinary (§4.1)", "", "", ""},
-	{"lower-case", "names and values in lower case (§4.1)", "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept", "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept", ""},
-	{"upper-case", "names and values in upper case (§4.1)", "Upgrade: websocket\r\nConnection: Upgrade", "UPGRADE: WebSocket\r\nCONNECTION: UPGRADE", ""},
-	{"list", "Connection: keep-alive, Upgrade (§4.1)", "Connection: Upgrade", "Connection: keep-alive, Upgrade", ""},
-	{"space", "white space around values (RFC 9112 §5)", "{accept}", "\t {accept} \t", ""},
-	{"no-space", "no white space after colons (RFC 9112 §5)", "Upgrade: websocket\r\nConnection: ", "Upgrade:websocket\r\nConnection:", ""},
-	{"reason", "another reason phrase (RFC 9112 §4)", "Switching Protocols", "Web Socket Protocol Handshake", ""},
-	{"no-reason", "no reason phrase (RFC 9112 §4)", "Switching Protocols", "", ""},
-	{"unknown", "fields nobody knows (RFC 9110 §5.1)", "Upgrade:", "X-Judge: {}\r\nSet-Cookie: a=b\r\nUpgrade:", ""},
-}
-
-var openResponses = []bend{
-	{"http10", "the version HTTP/1.0 (§4.1)", "HTTP/1.1", "HTTP/1.0", ""},
-	{"early-hints", "status 103 before it (RFC 9110 §15.2)", "HTTP/1.1", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1", ""},
-	{"content-length", "a Content-Length (RFC 9112 §6.3)", "Upgrade:", "Content-Length: 0\r\nUpgrade:", ""},
-}
-
-// handshakes is group x.handshake.
-func handshakes() cases {
-	var all cases
-	add := func(s Side, head, refuse string, open bool, bends []bend) {
-		for _, b := range bends {
-			c := newCase("x.handshake."+refuse+b.name, "opening handshake: "+b.title, doSend(txText("opened")), mustEnd(rxText("opened")))
-			if b.refuses != "" {
-				c.steps = []step{mustHangUp}
-			}
-			c.open = open
-			all = append(all, c.of(s).opening(strings.Replace(head, b.old, b.new, 1), b.refuses))
+// handshakes is group x.handshake: one thing in our side of the handshake is changed. A
+// line of cases.txt says who is judged, and what becomes what; behind that, for what
+// has to be refused, the status that begins so, or of a client yes.
+func handshakes() (all cases) {
+	for line := range strings.Lines(caseLines) {
+		head, change, _ := strings.Cut(strings.TrimSpace(line), " | ")
+		id, title, _ := strings.Cut(head, " ")
+		if !strings.HasPrefix(id, "x.handshake.") {
+			continue
 		}
+		words := append(wordsOf(change), "")
+		before, err := strconv.Unquote(words[1])
+		after, err2 := strconv.Unquote(words[2])
+		if err != nil || err2 != nil {
+			panic("judge: no change of a handshake: " + line)
+		}
+		c := newCase(id, "opening handshake: "+title, doSend(txText("opened")), mustEnd(rxText("opened")))
+		if c.refuses = words[3]; c.refuses != "" {
+			c.steps = []step{mustHangUp}
+		}
+		side, whole := ServerSide, request
+		if words[0] == "client" {
+			side, whole = ClientSide, response
+		}
+		c.open = strings.HasPrefix(id, "x.handshake.open.")
+		c.head = strings.Replace(whole, before, strings.ReplaceAll(after, "{long}", strings.Repeat("j", 2000)), 1)
+		all = append(all, c.of(side))
 	}
-	add(ServerSide, request, "", false, goodRequests)
-	add(ServerSide, request, "bad.", false, badRequests)
-	add(ServerSide, request, "open.", true, openRequests)
-	add(ClientSide, response, "", false, goodResponses)
-	add(ClientSide, response, "bad.", false, badResponses)
-	add(ClientSide, response, "open.", true, openResponses)
 	return all
 }

@@ -88,11 +88,11 @@ func newCase(id, title string, steps ...step) Case {
 	return c
 }
 
-func (c Case) of(s Side) Case                    { c.side, c.only = s, true; return c }
-func (c Case) offering(offer string) Case        { c.offer = offer; return c.of(ServerSide) }
-func (c Case) answering(answer string) Case      { c.answer = answer; return c.of(ClientSide) }
-func (c Case) opening(head, refuses string) Case { c.head, c.refuses = head, refuses; return c }
-func (c Case) catalogued() bool                  { return c.ID[0] != 'x' }
+func (c Case) of(s Side) Case               { c.side, c.only = s, true; return c }
+func (c Case) offering(offer string) Case   { c.offer = offer; return c.of(ServerSide) }
+func (c Case) answering(answer string) Case { c.answer = answer; return c.of(ClientSide) }
+func (c Case) refusing(status string) Case  { c.refuses = status; return c }
+func (c Case) catalogued() bool             { return c.ID[0] != 'x' }
 
 // Volume says how much the cases of sections 9, 12 and 13 send.
 type Volume uint8

@@ -48,7 +48,7 @@ func offerCases() cases {
 	}
 	for i, offer := range []string{"permessage-deflate;", "permessage-deflate; ;", "permessage-deflate; =1", "permessage-deflate server_no_context_takeover",
 		"permessage-deflate; server_max_window_bits=", "per/message", "permessage-deflate; a=\"open", "permessage-deflate; a=\"b c\"", "; permessage-deflate"} {
-		all = append(all, newCase(fmt.Sprintf("x.extension.broken.%d", i), fmt.Sprintf("the offer %q is no list of extensions (§9.1)", offer), talk...).offering(offer).opening("", "400"))
+		all = append(all, newCase(fmt.Sprintf("x.extension.broken.%d", i), fmt.Sprintf("the offer %q is no list of extensions (§9.1)", offer), talk...).offering(offer).refusing("400"))
 	}
 	return append(all, answerCases(talk)...)
 }
