@@ -358,13 +358,12 @@ func udpDrops(inode string) (n int64, ok bool) {
 	if inode == "" {
 		return 0, false
 	}
-	for _, table := range []string{"/proc/net/udp", "/proc/net/udp6"} {
-		b, err := os.ReadFile(table)
-		if err != nil {
-			continue
-		}
-		if n, ok := dropsIn(b, inode); ok {
-			return n, true
+	for range 10 { // a table is read in pieces, and what moves between two of them is not seen
+		for _, table := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+			b, _ := os.ReadFile(table)
+			if n, ok := dropsIn(b, inode); ok {
+				return n, true
+			}
 		}
 	}
 	return 0, false
