@@ -116,6 +116,10 @@ func say(t *testing.T, network, addr string, wire []byte) {
 // without them. What makes two readers disagree where a message ends is not among them.
 var nginxMends = []error{ErrRequestLine, ErrVersion, ErrHost, ErrField, ErrLineEnd, ErrChunk, ErrExpect}
 
+func isMended(why error) bool {
+	return slices.ContainsFunc(nginxMends, func(mended error) bool { return errors.Is(why, mended) })
+}
+
 // TestNginxInFront: behind nginx as a proxy, each request that it forwards is one to us,
 // and what we serve of it is what we serve without it.
 func TestNginxInFront(t *testing.T) {
@@ -148,8 +152,8 @@ proxy_set_header X-Id $connection-$connection_requests; proxy_request_buffering 
 			if through[0] != direct[0] {
 				t.Errorf("%.200q: through nginx we read %s, without it %s", wire, through[0], direct[0])
 			}
-		case len(through) > 0 && !slices.ContainsFunc(nginxMends, func(mended error) bool { return errors.Is(why[0], mended) }):
-			t.Errorf("%.200q: through nginx we read %s, without it %v", wire, through[0], why[0])
+		case len(through) > 0 && !slices.ContainsFunc(why, isMended): // nginx may have cut off the request before only now
+			t.Errorf("%.200q: through nginx we read %s, without it %v", wire, through[0], why)
 		}
 	}
 	t.Logf("%d seeds, %d requests came through, %d of them are served without nginx", len(seeds), forwarded, same)
