@@ -30,6 +30,7 @@ type Env struct {
 	TTYIn, TTYOut, TTYErr *os.File // what the three are where they are terminals, else nil
 
 	Signals     <-chan os.Signal // nil: none come; see the function of that name
+	SameSignal  time.Duration    // one that comes so soon after the first is no second: timeout(1) sends each twice, to its child and to its group
 	OnCut       func(do func())  // has do called when a second signal ends the process, and given half a second; set by Run
 	Exit        func(code int)   // ends the process at once
 	Descriptors int              // how many may be open; 0: nobody knows

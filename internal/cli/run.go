@@ -20,7 +20,7 @@ import (
 // and ends it. The topics are what -help has beside modes.
 func Main(t Table, topics ...Topic) {
 	env := System()
-	env.Signals, env.Topics = Signals(), topics
+	env.Signals, env.SameSignal, env.Topics = Signals(), 100*time.Millisecond, topics
 	os.Exit(t.Run(context.Background(), os.Args, env))
 }
 
@@ -119,18 +119,23 @@ func (env *Env) watchSignals(cancel context.CancelCauseFunc) (stop func()) {
 	quit := make(chan struct{})
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
+		var came time.Time // the first one
 		for first := true; ; first = false {
 			select {
 			case <-quit:
 				return
 			case s := <-env.Signals:
 				sig, _ := s.(syscall.Signal)
+				if !first && time.Since(came) < env.SameSignal {
+					continue
+				}
 				if !first {
 					if do := last.Load(); do != nil {
 						hurry(*do)
 					}
 					env.Exit(ExitSignal + int(sig))
 				}
+				came = time.Now()
 				cancel(&interrupted{sig})
 			}
 		}

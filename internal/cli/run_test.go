@@ -85,6 +85,30 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
+// TestSameSignal: what timeout(1) sends twice at once does not end a server at once.
+func TestSameSignal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		env := testEnv(io.Discard, io.Discard)
+		signals := make(chan os.Signal)
+		env.Signals, env.SameSignal = signals, time.Second
+		exits := 0
+		env.Exit = func(int) { exits++ }
+		code := oneMode(func(ctx context.Context, env *Env, args []string) error {
+			for i, want := range []int{0, 0, 1} {
+				time.Sleep(time.Duration(i) * time.Second / 2)
+				signals <- syscall.SIGTERM
+				if synctest.Wait(); exits != want {
+					t.Errorf("%d exits after signal %d; want %d", exits, i+1, want)
+				}
+			}
+			return nil
+		}).Run(t.Context(), []string{"socketsrv"}, env)
+		if code != 0 {
+			t.Errorf("exit %d; want 0", code)
+		}
+	})
+}
+
 // TestStdoutFails has TL16 and RL13: what each kind of mode does about it, and that
 // it is said once.
 func TestStdoutFails(t *testing.T) {
