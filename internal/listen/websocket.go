@@ -35,23 +35,34 @@ type WebSocket struct {
 // that send no Origin, and where anyOrigin those of all; else those of the same
 // host and of loopback.
 func AddWebSocket(fs *cli.Flags, anyOrigin bool) *WebSocket {
-	w := &WebSocket{anyOrigin: anyOrigin}
-	origins := "Takes clients of these origins; * takes all. Else those of the same host and of loopback."
+	origins := SomeOrigins
 	if anyOrigin {
 		origins = "Takes clients of these origins only; else of all, but where programs answer: then of this host and of loopback."
 	}
-	fs.Group("WebSocket")
-	fs.List(&w.Origins, "origin", "LIST", origins)
-	fs.List(&w.AllowHosts, "allow-host", "LIST", "Takes these names in Host too, beside addresses and the names of this machine; * takes any.")
-	fs.List(&w.Subprotocols, "subprotocol", "LIST", "Offers these subprotocols, the best first; * answers whatever the client offers first.")
-	fs.Switch(&w.NoCompression, "x", "Refuses compression (permessage-deflate).")
-	fs.Func("auth", "USER:PASS", "Answers 401 without this user and password.", cli.SetUser(&w.User))
-	fs.String(&w.Token, "token", "T", "Answers 401 without this bearer token, or this password of any user.")
-	fs.Hide("auth", "token")
+	w := AddHandshake(fs, origins, "Offers these subprotocols, the best first; * answers whatever the client offers first.")
+	w.anyOrigin = anyOrigin
 	fs.String(&w.Authorization, "http-authorization-header", "V", "Closes with 4001 whoever does not send this Authorization field; it is ws's check, after the handshake.")
 	fs.Hide("http-authorization-header")
 	fs.String(&w.Greet, "greet", "TEXT", "Sends this as the first message to every client.")
 	fs.Switch(&w.NoPong, "no-pong", "Leaves pings unanswered.")
+	return w
+}
+
+// SomeOrigins is what -origin does where not all may come.
+const SomeOrigins = "Takes clients of these origins; * takes all. Else those of the same host and of loopback."
+
+// AddHandshake adds the flags of AddWebSocket that concern the handshake alone, of which
+// two are told in the mode's own words.
+func AddHandshake(fs *cli.Flags, origins, subprotocols string) *WebSocket {
+	w := new(WebSocket)
+	fs.Group("WebSocket")
+	fs.List(&w.Origins, "origin", "LIST", origins)
+	fs.List(&w.AllowHosts, "allow-host", "LIST", "Takes these names in Host too, beside addresses and the names of this machine; * takes any.")
+	fs.List(&w.Subprotocols, "subprotocol", "LIST", subprotocols)
+	fs.Switch(&w.NoCompression, "x", "Refuses compression (permessage-deflate).")
+	fs.Func("auth", "USER:PASS", "Answers 401 without this user and password.", cli.SetUser(&w.User))
+	fs.String(&w.Token, "token", "T", "Answers 401 without this bearer token, or this password of any user.")
+	fs.Hide("auth", "token")
 	return w
 }
 

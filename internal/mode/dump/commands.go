@@ -124,38 +124,32 @@ func first(word string, _ int) string { return word }
 
 // findCommand finds a command by its name or a prefix of it alone.
 func (d *dump) findCommand(l *commandLine, name string, at int) (command, error) {
-	table := d.commands()
-	names := make([]string, len(table))
-	for i, c := range table {
-		names[i] = c.name
-	}
-	i, err := pickWord("command", name, names)
+	c, err := pick("command", name, d.commands(), func(c command) string { return c.name })
 	if err != nil {
-		return command{}, l.wrong(at, "%v", err)
+		return c, l.wrong(at, "%v", err)
 	}
-	return table[i], nil
+	return c, nil
 }
 
-// pickWord finds a word among others by a prefix that is of one of them alone.
-func pickWord(what, word string, among []string) (int, error) {
+// pick finds what has a name among others by a prefix that is of one of them alone.
+func pick[T any](what, word string, among []T, name func(T) string) (found T, err error) {
 	var fits []string
-	at := -1
-	for i, s := range among {
-		if s == word {
-			return i, nil
-		}
-		if strings.HasPrefix(s, word) {
-			fits = append(fits, s)
-			at = i
+	for _, v := range among {
+		switch s := name(v); {
+		case s == word:
+			return v, nil
+		case strings.HasPrefix(s, word):
+			fits, found = append(fits, s), v
 		}
 	}
 	switch len(fits) {
 	case 0:
-		return 0, fmt.Errorf("unknown %s %s", what, word)
+		err = fmt.Errorf("unknown %s %s", what, word)
 	case 1:
-		return at, nil
+	default:
+		err = fmt.Errorf("%s may be %s", word, strings.Join(fits, ", "))
 	}
-	return 0, fmt.Errorf("%s may be %s", word, strings.Join(fits, ", "))
+	return found, err
 }
 
 // A commandLine is a line and how far it has been read.
@@ -220,15 +214,11 @@ func (d *dump) protocol(l *commandLine) (*protocol, error) {
 	case "wss":
 		word = "ws"
 	}
-	names := make([]string, len(d.protocols))
-	for i, p := range d.protocols {
-		names[i] = p.name
-	}
-	i, err := pickWord("protocol", word, names)
+	p, err := pick("protocol", word, d.protocols, func(p *protocol) string { return p.name })
 	if err != nil {
 		return nil, l.wrong(at, "%v", err)
 	}
-	return d.protocols[i], nil
+	return p, nil
 }
 
 // targets reads a protocol and a client number or all. act is what an unknown
@@ -393,7 +383,7 @@ func (d *dump) closeClients(l *commandLine) error {
 	return d.each(targets, func(t target) error { return t.end(code, reason) })
 }
 
-var formats = []string{event.FormatAuto.String(), event.FormatText.String(), event.FormatHex.String(), event.FormatRaw.String()}
+var formats = []event.Format{event.FormatAuto, event.FormatText, event.FormatHex, event.FormatRaw}
 
 func (d *dump) format(l *commandLine) error {
 	style := d.con.Style()
@@ -402,15 +392,13 @@ func (d *dump) format(l *commandLine) error {
 		d.say("format " + style.Format.String() + "\n")
 		return nil
 	}
-	i, err := pickWord("format", word, formats)
-	if err != nil {
+	var err error
+	if style.Format, err = pick("format", word, formats, event.Format.String); err != nil {
 		return l.wrong(at, "%v", err)
 	}
-	if err := l.end(); err != nil {
-		return err
+	if err = l.end(); err == nil {
+		d.con.SetStyle(style)
 	}
-	style.Format, err = event.ParseFormat(formats[i])
-	d.con.SetStyle(style)
 	return err
 }
 
@@ -543,7 +531,9 @@ func (d *dump) fitting(kind wordKind, proto *protocol, typed string) (words []st
 	case webSocket:
 		words = []string{"ws"}
 	case aFormat:
-		words = slices.Clone(formats)
+		for _, f := range formats {
+			words = append(words, f.String())
+		}
 	case aFile:
 		return talk.CompletePath(typed)
 	case aClient:

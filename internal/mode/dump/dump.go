@@ -336,17 +336,19 @@ func (d *dump) opened(t target) {
 
 // received shows a message; the opcode is "" where messages have no type.
 func (d *dump) received(c *client, opcode string, p []byte) {
-	if d.shows {
-		d.con.Show(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.In, Opcode: opcode, Payload: p})
-	}
+	d.show(c, event.In, opcode, p)
 	d.goal.look(c, p)
 }
 
 // sent shows what the system has taken.
 func (d *dump) sent(c *client, opcode string, p []byte) {
 	d.moved.Add(1)
+	d.show(c, event.Out, opcode, p)
+}
+
+func (d *dump) show(c *client, dir, opcode string, p []byte) {
 	if d.shows {
-		d.con.Show(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: event.Out, Opcode: opcode, Payload: p})
+		d.con.Show(&event.Event{Event: event.Message, Proto: c.proto, Client: c.number, Peer: c.peer, Dir: dir, Opcode: opcode, Payload: p})
 	}
 }
 

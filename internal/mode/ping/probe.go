@@ -16,17 +16,14 @@ import (
 	"socketsrv/linesrv"
 )
 
-// A prober asks once and waits for the answer. It returns how long that took and
-// what there is to say of it.
-type prober interface {
-	probe(ctx context.Context) (took time.Duration, detail string, err error)
-	close()
-}
+// A probe asks once and waits for the answer. It returns how long that took and what
+// there is to say of it.
+type probe func(ctx context.Context) (took time.Duration, detail string, err error)
 
 // probes asks one after another, until it is enough or ctx ends.
 func (p *pinger) probes(ctx context.Context) error {
-	probe := p.prober()
-	defer probe.close()
+	ask, hangUp := p.prober()
+	defer hangUp()
 	tick := time.NewTicker(p.interval)
 	defer tick.Stop()
 	for n := 0; p.count == 0 || n < p.count; n++ {
@@ -37,7 +34,7 @@ func (p *pinger) probes(ctx context.Context) error {
 			case <-tick.C:
 			}
 		}
-		if err := p.probeOnce(ctx, probe); err != nil {
+		if err := p.probeOnce(ctx, ask); err != nil {
 			return err
 		}
 	}
@@ -45,11 +42,11 @@ func (p *pinger) probes(ctx context.Context) error {
 }
 
 // probeOnce returns an error only where another attempt makes no sense.
-func (p *pinger) probeOnce(ctx context.Context, probe prober) error {
+func (p *pinger) probeOnce(ctx context.Context, ask probe) error {
 	one, cancel := context.WithTimeout(ctx, p.wait)
 	defer cancel()
 	ping := p.begin(func(int) string { return "" })
-	took, detail, err := probe.probe(one)
+	took, detail, err := ask(one)
 	hopeless := ping.seq == 0 && (cli.As[*cli.UsageError](err) || cli.As[*net.DNSError](err))
 	switch {
 	case ctx.Err() != nil:
@@ -77,14 +74,17 @@ func (p *pinger) takeBack() {
 	p.open = nil
 }
 
-func (p *pinger) prober() prober {
+// prober returns how the target is asked, and what ends that.
+func (p *pinger) prober() (ask probe, hangUp func()) {
 	switch p.target.Scheme {
 	case "http", "https":
-		return &headProber{pinger: p}
+		h := &headProber{pinger: p}
+		return h.probe, h.close
 	case "line":
-		return &lineProber{pinger: p}
+		l := &lineProber{pinger: p}
+		return l.probe, l.close
 	}
-	return dialProber{p}
+	return p.probeDial, func() {}
 }
 
 // dial connects, TLS included where the target has it, and returns how long that
@@ -109,19 +109,15 @@ func (p *pinger) dial(ctx context.Context) (net.Conn, time.Duration, error) {
 	return nc, time.Since(start), err
 }
 
-// A dialProber times connecting.
-type dialProber struct{ *pinger }
-
-func (d dialProber) probe(ctx context.Context) (time.Duration, string, error) {
-	nc, took, err := d.dial(ctx)
+// probeDial times connecting.
+func (p *pinger) probeDial(ctx context.Context) (time.Duration, string, error) {
+	nc, took, err := p.dial(ctx)
 	if err != nil {
 		return 0, "", err
 	}
 	nc.Close()
 	return took, "", nil
 }
-
-func (dialProber) close() {}
 
 // A headProber times HEAD requests on a connection that it keeps as long as the
 // server does.

@@ -70,7 +70,7 @@ var Mode = cli.Mode{
 		fs.Choice(&p.sendProxy, "send-proxy", "Tells targets first who the client is, by the PROXY protocol in version 1 or 2.", "v1", "v2")
 		fs.Switch(&p.trust, "trust-forwarded", "Keeps Forwarded, X-Forwarded-* and X-Real-IP as clients send them.")
 		p.listener = listen.AddListener(fs, "127.0.0.1", "8008")
-		p.ws = wsFlags(fs)
+		p.ws = listen.AddHandshake(fs, listen.SomeOrigins, "Answers the first of these that a client offers where the target speaks no WebSocket, else the first one offered; offers them to a target where the client speaks none.")
 		p.tls = listen.AddTLS(fs)
 		p.tls.AddAuthority(fs)
 		p.targetTLS = targetTLSFlags(fs)
@@ -99,22 +99,7 @@ var Mode = cli.Mode{
 	}}},
 }
 
-// proxyWS adds those flags of a WebSocket server that concern the handshake: the
-// rest is between client and target.
-func wsFlags(fs *cli.Flags) *listen.WebSocket {
-	w := new(listen.WebSocket)
-	fs.Group("WebSocket")
-	fs.List(&w.Origins, "origin", "LIST", "Takes clients of these origins; * takes all. Else those of the same host and of loopback.")
-	fs.List(&w.AllowHosts, "allow-host", "LIST", "Takes these names in Host too, beside addresses and the names of this machine; * takes any.")
-	fs.List(&w.Subprotocols, "subprotocol", "LIST", "Answers the first of these that a client offers where the target speaks no WebSocket, else the first one offered; offers them to a target where the client speaks none.")
-	fs.Switch(&w.NoCompression, "x", "Refuses compression (permessage-deflate).")
-	fs.Func("auth", "USER:PASS", "Answers 401 without this user and password.", cli.SetUser(&w.User))
-	fs.String(&w.Token, "token", "T", "Answers 401 without this bearer token, or this password of any user.")
-	fs.Hide("auth", "token")
-	return w
-}
-
-// proxyTLS adds the flags of TLS to the targets.
+// targetTLSFlags adds the flags of TLS to the targets.
 func targetTLSFlags(fs *cli.Flags) *dial.TLS {
 	c := new(dial.TLS)
 	o := &c.Options
