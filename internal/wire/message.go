@@ -24,7 +24,6 @@ type File struct {
 	Name    string // as the sender typed it, folders included
 	Content []byte
 	Hash    string // HashText of the content; AppendFile computes it if empty
-	Kind    string // AppendFile writes "send" if empty; nobody looks at it
 }
 
 // AppendFile appends a file message.
@@ -32,15 +31,12 @@ func AppendFile(dst []byte, f Format, file File) []byte {
 	if file.Hash == "" {
 		file.Hash = HashText(file.Content)
 	}
-	if file.Kind == "" {
-		file.Kind = "send"
-	}
 	return Append(dst, f, Message{
 		{Name: "content", Value: file.Content, Type: Bytes},
 		{Name: "djb2_hash", Value: []byte(file.Hash)},
 		{Name: "filename", Value: []byte(file.Name)},
 		{Name: "id", Value: []byte(file.ID)},
-		{Name: "kind", Value: []byte(file.Kind)},
+		{Name: "kind", Value: []byte("send")}, // nobody looks at it,
 	})
 }
 
@@ -51,8 +47,7 @@ func (m Message) File() (f File, ok bool) {
 	hash, hasHash := m.Get("djb2_hash")
 	name, hasName := m.Get("filename")
 	id, _ := m.Get("id")
-	kind, _ := m.Get("kind")
-	return File{string(id), string(name), content, string(hash), string(kind)}, hasContent && hasHash && hasName
+	return File{string(id), string(name), content, string(hash)}, hasContent && hasHash && hasName
 }
 
 // Intact says whether the content has the hash that came with it.

@@ -177,7 +177,14 @@ func (p *play) load() error {
 	case bytes.HasPrefix(head[:n], []byte{0x0a, 0x0d, 0x0d, 0x0a}):
 		return p.inFile(&talkfile.Error{Line: 1, Err: errors.New("a capture cannot be played: -record FILE without .pcapng keeps what can")})
 	case bytes.HasPrefix(bytes.TrimLeft(head[:n], "\ufeff \t\r\n"), []byte{'{'}):
-		return p.peek()
+		src, done, err := p.source()
+		if err != nil {
+			return err
+		}
+		if src.(*talkfile.Recording).Proto == "line" && !p.given("framing") {
+			p.framing = linesrv.Framing{}
+		}
+		return done()
 	}
 	if _, err = f.Seek(0, io.SeekStart); err != nil {
 		return cli.Fail(cli.ExitRead, err)
@@ -191,19 +198,6 @@ func (p *play) load() error {
 	}
 	if p.talk, err = talkfile.Parse(src); err != nil {
 		return p.inFile(err)
-	}
-	return nil
-}
-
-// peek learns what kind of connection was recorded.
-func (p *play) peek() error {
-	src, done, err := p.source()
-	if err != nil {
-		return err
-	}
-	defer done()
-	if rec := src.(*talkfile.Recording); rec.Proto == "line" && !p.given("framing") {
-		p.framing = linesrv.Framing{}
 	}
 	return nil
 }

@@ -20,28 +20,35 @@ func (s *send) sendWire(ctx context.Context, con *cli.Console, conn *wsproto.Con
 	if err != nil {
 		return err // the flag has the same names
 	}
-	answers, ended := make(chan wiremsg.Answer, maxPeers), make(chan error, 1)
-	go func() { ended <- readAnswers(conn, answers) }()
+	w := &wireSending{send: s, ctx: ctx, conn: conn, answers: make(chan wiremsg.Answer, maxPeers), ended: make(chan error, 1)}
+	go func() { w.ended <- w.read() }()
+	defer conn.Close(wsproto.StatusNormalClosure, "")
 	for _, f := range files {
-		w := &wireFile{send: s, ctx: ctx, answers: answers, ended: ended}
-		if err = w.one(conn, format, f); err != nil {
-			err = fmt.Errorf("%s: %w", cli.Field(f.name), err)
-			break
+		hash, err := w.one(format, f)
+		if err != nil {
+			return fmt.Errorf("%s: %w", cli.Field(f.name), err)
 		}
-		con.Status("sent %s: %d bytes, %s, djb2 %s", cli.Field(f.name), f.size, cli.Plural(int64(s.receivers), "receiver"), w.hash)
+		con.Status("sent %s: %d bytes, %s, djb2 %s", cli.Field(f.name), f.size, cli.Plural(int64(s.receivers), "receiver"), hash)
 		if s.Output.JSON {
 			con.Emit(fileEvent(event.Out, f.name, f.size, f.sum()))
 		}
 	}
-	conn.Close(wsproto.StatusNormalClosure, "")
-	return err
+	return nil
 }
 
-// readAnswers reads a connection to its end; answers beyond what anybody waits for
-// are lost.
-func readAnswers(conn *wsproto.Conn, answers chan<- wiremsg.Answer) error {
+// A wireSending is a connection over which files go as one message each.
+type wireSending struct {
+	*send
+	ctx     context.Context
+	conn    *wsproto.Conn
+	answers chan wiremsg.Answer
+	ended   chan error
+}
+
+// read reads the connection to its end; answers beyond what anybody waits for are lost.
+func (w *wireSending) read() error {
 	for {
-		m, err := conn.ReadMessage()
+		m, err := w.conn.ReadMessage()
 		if err != nil {
 			return err
 		}
@@ -51,59 +58,45 @@ func readAnswers(conn *wsproto.Conn, answers chan<- wiremsg.Answer) error {
 		}
 		if a, ok := fields.Answer(); ok {
 			select {
-			case answers <- a:
+			case w.answers <- a:
 			default:
 			}
 		}
 	}
 }
 
-// A wireFile is a file on its way as one message.
-type wireFile struct {
-	*send
-	ctx     context.Context
-	answers <-chan wiremsg.Answer
-	ended   <-chan error
-	hash    string
-}
-
-func (w *wireFile) one(conn *wsproto.Conn, format wiremsg.Format, f *source) error {
+// one sends a file and returns its hash.
+func (w *wireSending) one(format wiremsg.Format, f *source) (hash string, err error) {
 	if f.size > w.MaxMessage {
-		return cli.Fail(cli.ExitTooLarge, errors.New("larger than -max-message"))
+		return "", cli.Fail(cli.ExitTooLarge, errors.New("larger than -max-message"))
 	}
 	content := make([]byte, f.size)
-	err := f.read(content, 0)
-	if err == nil {
+	if err = f.read(content, 0); err == nil {
 		err = f.unchanged()
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
-	w.hash = wiremsg.HashText(content)
+	hash = wiremsg.HashText(content)
 	id := newTransferID().String() + newTransferID().String()
-	message := wiremsg.AppendFile(nil, format, wiremsg.File{ID: id, Name: f.name, Content: content, Hash: w.hash})
+	message := wiremsg.AppendFile(nil, format, wiremsg.File{ID: id, Name: f.name, Content: content, Hash: hash})
 	if int64(len(message)) > w.MaxMessage {
-		return cli.Fail(cli.ExitTooLarge, fmt.Errorf("as a message it has %d bytes, more than -max-message", len(message)))
+		return "", cli.Fail(cli.ExitTooLarge, fmt.Errorf("as a message it has %d bytes, more than -max-message", len(message)))
 	}
-	if err := conn.WriteMessage(wsproto.OpBinary, message); err != nil {
-		return w.writeFailed(err)
+	if err = w.conn.WriteMessage(wsproto.OpBinary, message); err == nil {
+		return hash, w.wait(id)
 	}
-	return w.wait(id)
-}
-
-// writeFailed prefers what the server said to the error of a write.
-func (w *wireFile) writeFailed(err error) error {
 	select {
-	case end := <-w.ended:
-		return lost(end)
+	case end := <-w.ended: // what the server said tells more than the error of a write
+		return "", lost(end)
 	case <-time.After(dial.CutTime):
-		return err
+		return "", err
 	}
 }
 
 // wait waits until all receivers have answered. An error has no id: it is for us
 // if it comes while we wait.
-func (w *wireFile) wait(id string) error {
+func (w *wireSending) wait(id string) error {
 	late := time.NewTimer(w.timeout)
 	defer late.Stop()
 	for have := 0; have < w.receivers; {

@@ -189,7 +189,7 @@ func TestSendToTool(t *testing.T) {
 		}
 		fields, _, _ := wiremsg.Parse(m.Data)
 		f, ok := fields.File()
-		if !ok || f.Name != "x" || len(f.ID) != 32 || !f.Intact() || f.Kind != "send" {
+		if !ok || f.Name != "x" || len(f.ID) != 32 || !f.Intact() {
 			t.Errorf("-send sends %q", m.Data)
 		}
 		c.conn.WriteMessage(wsproto.OpBinary, wiremsg.AppendAnswer(nil, wiremsg.PDU, tt.answer(f)))
