@@ -30,7 +30,7 @@ func (t *transfer) deliver(a *httpmini.Answer) error {
 			return err
 		}
 	}
-	if !skip {
+	if !skip && !t.o.head { // -I with -X GET: the body is not waited for
 		err := t.copy(a)
 		t.showFaults(a.Response)
 		if err != nil {
@@ -68,10 +68,10 @@ func (t *transfer) judge(a *httpmini.Answer) (skip bool, err error) {
 		t.response = &simulated
 		return true, nil
 	}
-	if max := t.o.maxFile; max > 0 && a.ContentLength > max && t.method != "HEAD" {
+	if max := t.o.maxFile; max > 0 && a.ContentLength > max && !t.o.head {
 		return false, failf(cli.ExitTooLarge, "Maximum file size exceeded")
 	}
-	if t.resumeAt == 0 || t.body != nil || t.method == "HEAD" {
+	if t.resumeAt == 0 || t.body != nil || t.o.head {
 		return false, nil
 	}
 	from, _, _ := strings.Cut(strings.TrimLeft(a.Header.Get("Content-Range"), "bytes: "), "-")

@@ -175,6 +175,7 @@ var reported = []struct {
 	{"no remote name", `-s --remote-name-all SRV/a --no-remote-name`, "", nil, 0, "ok", nil, ""},
 	{"same length twice", `-s SRV/a`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"}, 0, "ok", nil, ""},
 	{"size delivered", `-s -i -o f -w %{size_delivered} SRV`, "", nil, 0, "2", nil, ""},
+	{"head of a GET", `-sI -X GET SRV`, "", nil, 0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", []string{"GET /"}, ""},
 	{"named", `-s -o 'o#<n>' 'SRV/{<n>a,b}'`, "", nil, 0, "", []string{"GET /a", "GET /b"}, "oa=ok;ob=ok"},
 }
 
