@@ -567,6 +567,8 @@ var testLines = []testLine{
 	{`-s -x $U http://example.org/echo --next -s $U/echo`, 0, "GET http://example.org/echo\n\nGET /echo\n\n", ""},
 	{`-s -k $S/ok --next -s $S/ok`, 60, "ok\n", ""},
 	{`-s -o /dev/null $U/ok --next -s -o /dev/null -w %{num_connects} $U/ok --next -s -o /dev/null -w %{num_connects} -x $U $U/ok`, 0, "01", ""},
+	{`-s -G -F a=b -o /dev/null -w %{method} $U/echo`, 0, "POST", ""},
+	{`-s -I -X GET $U/ok`, 0, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", ""},
 	{`-s -p -x $U http://forbidden.org/ok`, 56, "", ""},
 	{`-s -x http://127.0.0.1:1 http://example.org/`, 7, "", ""},
 	{`-s -x $U -u a:b http://example.org/ok`, 0, "ok\n", ""},

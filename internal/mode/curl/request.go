@@ -33,7 +33,7 @@ func (o *options) content(stdin io.Reader) (c content, err error) {
 	if err != nil {
 		return c, &errInput{err}
 	}
-	if o.get {
+	if o.get && o.form == nil {
 		c.query, err = joinPieces(c.pieces)
 		c.pieces, c.kind = nil, ""
 	}
@@ -112,7 +112,7 @@ func (t *transfer) prepare() (*httpmini.Request, error) {
 
 // hasContent says whether there is a body of -d or -F, which may be empty.
 func (t *transfer) hasContent() bool {
-	return !t.o.get && (len(t.o.data) > 0 || t.o.form != nil)
+	return !t.o.get && len(t.o.data) > 0 || t.o.form != nil
 }
 
 // prepareUpload is for -T. A path that ends in a slash gets the name of the file.
