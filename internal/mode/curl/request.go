@@ -176,11 +176,7 @@ func (t *transfer) header(r *httpmini.Request) httpmini.Header {
 	}
 	t.addGiven(&h, func(f field) bool { return !strings.EqualFold(f.name, "Connection") })
 	if proxied {
-		for _, f := range t.proxyHeaders {
-			if h.Del(f.name); !f.remove {
-				h.Add(f.name, f.value)
-			}
-		}
+		t.addProxyHeaders(&h)
 	}
 	if json {
 		add("Content-Type", "application/json")

@@ -242,10 +242,8 @@ func (t *transfer) exchange(ctx context.Context) error {
 		if t.challenged(a) {
 			a.Close()
 			r.Header = t.header(r)
-			if s, ok := r.Body.(io.Seeker); ok {
-				if _, err := s.Seek(0, io.SeekStart); err != nil {
-					return &errInput{err}
-				}
+			if err := rewind(r); err != nil {
+				return err
 			}
 			continue
 		}
@@ -317,15 +315,27 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 		a.Close()
 		return nil, t.headErr
 	}
-	if a.Status == 417 && sent.Header.Has("Expect") {
+	if a.Status == 417 && sent.Header.Has("Expect") && rewind(r) == nil {
 		a.Close()
 		r.Header.Del("Expect")
-		if s, ok := r.Body.(io.Seeker); ok {
-			if _, err := s.Seek(0, io.SeekStart); err == nil {
-				return t.send(ctx, r)
-			}
+		return t.send(ctx, r)
+	}
+	t.learn(a)
+	return a, nil
+}
+
+// rewind takes the body of a request back to its start.
+func rewind(r *httpmini.Request) error {
+	if s, ok := r.Body.(io.Seeker); ok {
+		if _, err := s.Seek(0, io.SeekStart); err != nil {
+			return &errInput{err}
 		}
 	}
+	return nil
+}
+
+// learn keeps what a final answer tells.
+func (t *transfer) learn(a *httpmini.Answer) {
 	t.answer, t.response, t.old = a, a.Response, t.old || a.Minor == 0
 	t.heads = append(t.heads, a.Header...)
 	if etag := a.Header.Get("ETag"); t.o.etagSave != "" && etag != "" && a.Status < 400 {
@@ -336,7 +346,6 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 	if t.jar != nil {
 		t.jar.Store(t.cookieURL(), a.Header, t.env.Now())
 	}
-	return a, nil
 }
 
 // targetForm is the target of a request: the path as it was typed, behind the whole

@@ -68,12 +68,17 @@ func (t *transfer) tunnelHeader() (h httpmini.Header) {
 		h.Add("User-Agent", t.o.agent)
 	}
 	h.Add("Proxy-Connection", "Keep-Alive")
-	for _, f := range t.proxyHeaders {
+	t.addProxyHeaders(&h)
+	return h
+}
+
+// addProxyHeaders puts the fields of --proxy-header in the place of ours.
+func (w *way) addProxyHeaders(h *httpmini.Header) {
+	for _, f := range w.proxyHeaders {
 		if h.Del(f.name); !f.remove {
 			h.Add(f.name, f.value)
 		}
 	}
-	return h
 }
 
 // dial connects to a server or to the proxy that proxyURL named.
