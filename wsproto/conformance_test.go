@@ -159,7 +159,7 @@ func TestConformanceOfServer(t *testing.T) {
 	dial := func(ctx context.Context) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", ln.Addr().String())
 	}
-	results, err := judge.Server(t.Context(), dial, "ws://"+ln.Addr().String()+"/", judging())
+	results, err := judge.Server(t.Context(), dial, ln.Addr().String(), "/", judging())
 	if err != nil {
 		t.Error(err)
 	}
@@ -171,7 +171,7 @@ func TestConformanceOfTakeover(t *testing.T) {
 	t.Parallel()
 	ln := newPipes()
 	serveEcho(t, ln, true)
-	results, err := judge.Server(t.Context(), ln.dial, "ws://127.0.0.1/", judging("12.*", "13.*", "x.extension.*", "x.limit.*", "x.cut.drop.*"))
+	results, err := judge.Server(t.Context(), ln.dial, "127.0.0.1", "/", judging("12.*", "13.*", "x.extension.*", "x.limit.*", "x.cut.drop.*"))
 	if err != nil {
 		t.Error(err)
 	}

@@ -513,7 +513,7 @@ func judgeBroken(t *testing.T, b breakage, side Side, o Options) (results []Resu
 			x, e := join()
 			ln.conns <- e
 			return x, nil
-		}, "ws://127.0.0.1/", o)
+		}, "127.0.0.1", "/", o)
 		return results
 	}
 	dial := func(context.Context, string, string) (net.Conn, error) {

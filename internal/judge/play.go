@@ -21,15 +21,11 @@ import (
 // ErrGone is wrapped by the error for a server that cannot be connected to any more.
 var ErrGone = errors.New("the server is gone")
 
-// Server judges the echo server at the ws or wss URL; dial connects to it, TLS
-// included, once for each case. The results come in the order of the cases, of those
-// that were played. The error is that of the URL, of a server that cannot be reached,
-// or of ctx.
-func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), target string, o Options) ([]Result, error) {
-	u, err := url.Parse(target)
-	if err != nil {
-		return nil, err
-	}
+// Server judges an echo server; dial connects to it, TLS included, once for each case,
+// and host and target are what the requests have as such. The results come in the order
+// of the cases, of those that were played. The error is that of a server that cannot be
+// reached, or of ctx.
+func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), host, target string, o Options) ([]Result, error) {
 	nc, err := dial(ctx)
 	if err != nil {
 		return nil, err
@@ -46,7 +42,7 @@ func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), t
 			return Result{}
 		}
 		r := Result{Case: c, Side: ServerSide, Started: time.Now()}
-		server, err := o.playServer(ctx, dial, u, &r)
+		server, err := o.playServer(ctx, dial, host, target, &r)
 		if errors.Is(err, ErrGone) {
 			gone(err)
 			return Result{}
@@ -63,7 +59,7 @@ func Server(ctx context.Context, dial func(context.Context) (net.Conn, error), t
 }
 
 // playServer plays a case with a server; it returns what the server calls itself.
-func (o Options) playServer(ctx context.Context, dial func(context.Context) (net.Conn, error), u *url.URL, r *Result) (string, error) {
+func (o Options) playServer(ctx context.Context, dial func(context.Context) (net.Conn, error), host, target string, r *Result) (string, error) {
 	nc, err := dial(ctx)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrGone, err)
@@ -72,7 +68,7 @@ func (o Options) playServer(ctx context.Context, dial func(context.Context) (net
 	p := newProber(t, bufio.NewReader(t), ServerSide, r.Case, o)
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	defer p.close()
-	server, refused, err := p.openAsClient(u.Host, u.RequestURI(), o.Fields, r.Case)
+	server, refused, err := p.openAsClient(host, target, o.Fields, r.Case)
 	if err == nil && !refused {
 		err = cmp.Or(p.play(r.steps), p.doubt)
 	} else {

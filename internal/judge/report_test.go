@@ -179,7 +179,7 @@ func TestHostile(t *testing.T) {
 				})
 				return judge, nil
 			}
-			results, err := Server(t.Context(), dial, "ws://127.0.0.1/", Options{Cases: []string{"1.1.1", "2.10", "3.1", "7.9.1", "9.1.6", "x.limit.pings"}})
+			results, err := Server(t.Context(), dial, "127.0.0.1", "/", Options{Cases: []string{"1.1.1", "2.10", "3.1", "7.9.1", "9.1.6", "x.limit.pings"}})
 			if err != nil || len(results) != 6 {
 				t.Fatalf("server that %s: %d results, %v", name, len(results), err)
 			}
@@ -224,7 +224,7 @@ func TestJobs(t *testing.T) {
 				go io.Copy(io.Discard, nc)
 				return counted{judge, sync.OnceFunc(func() { count(-1); nc.Close() })}, nil
 			}
-			results, err := Server(t.Context(), dial, "ws://127.0.0.1/", Options{Cases: []string{c.cases}, Jobs: c.jobs})
+			results, err := Server(t.Context(), dial, "127.0.0.1", "/", Options{Cases: []string{c.cases}, Jobs: c.jobs})
 			if err != nil || most != c.want {
 				t.Errorf("%s with -j %d: %d of %d cases at once, %v; want %d", c.cases, c.jobs, most, len(results), err, c.want)
 			}
@@ -242,7 +242,7 @@ func TestGone(t *testing.T) {
 		judge, nc := newDuplex()
 		return judge, nc.Close()
 	}
-	results, err := Server(t.Context(), dial, "ws://127.0.0.1/", Options{Cases: []string{"2.*"}, Jobs: 1})
+	results, err := Server(t.Context(), dial, "127.0.0.1", "/", Options{Cases: []string{"2.*"}, Jobs: 1})
 	if !errors.Is(err, ErrGone) || !errors.Is(err, io.ErrClosedPipe) || len(results) != 2 || results[1].ID != "2.2" || results[1].Passed() {
 		t.Errorf("%d results, %v; want those of 2.1 and 2.2, and then no server", len(results), err)
 	}

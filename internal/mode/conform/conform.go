@@ -214,31 +214,27 @@ func (c *conform) assumeSpec(name string) {
 type server struct{ url, agent string }
 
 func (c *conform) server(ctx context.Context, env *cli.Env, s server) error {
-	t, err := dial.ParseTarget(s.url, "none")
-	if err == nil && !t.WebSocket() {
-		err = cli.Usagef("want ws:// or wss://, not %q", cli.Clip(s.url, cli.MaxShown))
-	}
+	t, err := dial.ParseWebSocket(s.url)
 	if err != nil {
 		return err
 	}
-	u, err := url.Parse(t.Address)
+	w, err := httpmini.ParseWhere(t.Address, "")
 	if err != nil {
 		return cli.Usagef("%v", err)
 	}
-	address := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"ws": "80", "wss": "443"}[t.Scheme]))
 	client := &dial.Client{WS: &dial.WebSocket{Dialer: c.dialer}, TLS: c.clientTLS, Output: c.output}
 	connect := func(ctx context.Context) (net.Conn, error) {
 		ctx, cancel := c.dialer.Timeout(ctx)
 		defer cancel()
-		nc, err := c.dialer.For(env, t.Scheme)(ctx, "tcp", address)
-		if err == nil && t.Scheme == "wss" {
-			nc, err = client.StartTLS(ctx, c.con, nc, address)
+		nc, err := c.dialer.For(env, w.Scheme)(ctx, w.Network(), w.Address())
+		if err == nil && w.Secure() {
+			nc, err = client.StartTLS(ctx, c.con, nc, w.Address())
 		}
 		return nc, err
 	}
 	o := c.options
 	o.Agent = s.agent
-	_, err = judge.Server(ctx, connect, t.Address, o)
+	_, err = judge.Server(ctx, connect, w.Authority(), w.Target(), o)
 	if errors.Is(err, judge.ErrGone) {
 		return cli.Fail(cli.ExitExpect, err)
 	}

@@ -66,7 +66,7 @@ func TestServer(t *testing.T) {
 		{"-cases 1.1.1 -out " + dir + " " + good, 0, nil},
 		{"-cases 1.1.1 ws://127.0.0.1:1/", cli.ExitConnect, []string{"127.0.0.1:1"}},
 		{"-cases 1.1.1 " + good + " ws://127.0.0.1:1/", cli.ExitConnect, []string{"1.1.1", "server 2: "}},
-		{"-cases 1.1.1 tcp://127.0.0.1:1", cli.ExitUsage, []string{"want ws:// or wss://"}},
+		{"-cases 1.1.1 tcp://127.0.0.1:1", cli.ExitUsage, []string{"want a ws or wss URL"}},
 		{"-tap -json " + good, cli.ExitUsage, []string{"-tap and -json exclude each other"}},
 		{"-spec " + filepath.Join(dir, "none") + " " + good, cli.ExitRead, nil},
 		{"-m fuzzingclient", cli.ExitRead, []string{"fuzzingclient.json"}},

@@ -226,7 +226,10 @@ func TestEnds(t *testing.T) {
 
 func checkEnd(t *testing.T, name, transport string, size, exit int, args string, play func(f *far, size int)) {
 	release := make(chan struct{})
-	url, played := farEnd(t, transport, release, func(f *far) { play(f, size) })
+	url, played := farEnd(t, transport, release, func(f *far) {
+		f.got, f.sent = make([]byte, 0, size), make([]byte, 0, size)
+		play(f, size)
+	})
 	out := &slowWriter{}
 	switch args {
 	case "stall":

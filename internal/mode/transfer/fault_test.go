@@ -36,7 +36,7 @@ func against(t *testing.T, m cli.Mode, talk func(o *other), args ...string) (r k
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		serve := kit.WSPeer(func(c *wsproto.Conn) {
-			o := &other{t: t, conn: c, in: make(chan wsproto.Message, 1<<16)}
+			o := &other{t: t, conn: c, in: make(chan wsproto.Message, 1<<12)}
 			go func() {
 				defer close(o.in)
 				for {
