@@ -63,15 +63,10 @@ func WSRaw(answer func(key string) string, then func(nc net.Conn)) func(net.Conn
 
 // GoodAnswer is a good answer, with more in the same write.
 func GoodAnswer(more string) func(key string) string {
-	return func(key string) string {
-		return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-			wsproto.AcceptKey(key) + "\r\n\r\n" + more
-	}
+	return func(key string) string { return Switching()(key) + more }
 }
 
-func RawText(s string) func(string) string { return func(string) string { return s } }
-
-// DrainPeer reads until the client has ended the connection.
+// DrainPeer says nothing, and reads until the client has ended the connection.
 func DrainPeer(nc net.Conn) { io.Copy(io.Discard, nc) }
 
 // WSFrame is one as servers send them.
@@ -115,9 +110,6 @@ var WSEcho = WSPeer(func(c *wsproto.Conn) {
 		c.Reply(m.Opcode, m.Data)
 	}
 })
-
-// SaysNothing is a peer that does nothing.
-func SaysNothing(nc net.Conn) { DrainPeer(nc) }
 
 // ListenFor serves the connections to a socket on loopback, or in a file, by serve,
 // and returns its address.
@@ -317,13 +309,6 @@ func ExchangeHeads(t *testing.T, addr, request string) (*httpmini.Response, stri
 		t.Fatalf("%q: %d, and then %v", request, res.Status, err)
 	}
 	return res, string(body)
-}
-
-// WithField is a good answer with a field more.
-func WithField(field string) func(key string) string {
-	return func(key string) string {
-		return strings.Replace(GoodAnswer("")(key), "\r\n\r\n", "\r\n"+field+"\r\n\r\n", 1)
-	}
 }
 
 // A fakeTarget is a backend that the test plays: each connection is handled on its

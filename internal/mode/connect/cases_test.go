@@ -61,15 +61,15 @@ var fakeCases = []struct {
 		"ws://h:1/ -n -q", "", 0, `{"a":"x\"y"}` + "\n" + `{"a":"x\"y"}` + "\n", ""},
 	{"hw-22", kit.WSRaw(withLF, kit.DrainPeer), "ws://h:1/ -n", "", 11, "", "< Upgrade: websocket\n"},
 	{"hw-22 -lenient", kit.WSRaw(withLF, closes), "ws://h:1/ -n -lenient", "", 0, "hi\n", "passed over: "},
-	{"hw-23", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: "), kit.DrainPeer), "ws://h:1/", "", 11, "", "subprotocol"},
-	{"hw-23 -lenient", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: "), closes), "ws://h:1/ -n -lenient", "", 0, "", "passed over: "},
+	{"hw-23", kit.WSRaw(kit.Switching("Sec-WebSocket-Protocol: "), kit.DrainPeer), "ws://h:1/", "", 11, "", "subprotocol"},
+	{"hw-23 -lenient", kit.WSRaw(kit.Switching("Sec-WebSocket-Protocol: "), closes), "ws://h:1/ -n -lenient", "", 0, "", "passed over: "},
 	{"hw-25", kit.WSRaw(kit.GoodAnswer("\x81\x0ccaf\xe9 temp=23"+kit.CloseFrame(1000, "")), kit.DrainPeer), "ws://h:1/ -n", "", 11, "",
 		"at offset 3:\n00000000  63 61 66 e9 20 74 65 6d  70 3d 32 33 "},
 	{"hw-25 -lenient", kit.WSRaw(kit.GoodAnswer("\x81\x04caf\xe9"+kit.CloseFrame(1000, "")), kit.DrainPeer), "ws://h:1/ -n -lenient -b", "", 0, "caf\xe9", "passed over: "},
 	{"hw-30", kit.WSRaw(kit.GoodAnswer("\r\n\x81\x02hi"), kit.DrainPeer), "ws://h:1/ -n", "", 11, "", "00000000  0d 0a 81 02 68 69 "},
-	{"hw-55", kit.WSRaw(kit.RawText("HTTP/1.1 407 No\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), "ws://h:1/ -proxy http://p -v", "", 56, "",
+	{"hw-55", kit.WSRaw(kit.Always("HTTP/1.1 407 No\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), "ws://h:1/ -proxy http://p -v", "", 56, "",
 		"< Proxy-Authenticate: NTLM\n"},
-	{"no head that can be read", kit.WSRaw(kit.RawText("SSH-2.0-x\r\n"), kit.DrainPeer), "ws://h:1/ -n", "", 11, "", "< SSH-2.0-x\n"},
+	{"no head that can be read", kit.WSRaw(kit.Always("SSH-2.0-x\r\n"), kit.DrainPeer), "ws://h:1/ -n", "", 11, "", "< SSH-2.0-x\n"},
 }
 
 // withLF is a good answer whose lines end in LF, and a message.
@@ -217,7 +217,7 @@ var realCases = []struct {
 		p.Stdout.WaitFor(t, "^SSH-2.0-client$")
 	}},
 	{"hw-11", func(t *testing.T) {
-		refusing := kit.ListenFor(t, "tcp", kit.WSRaw(kit.RawText("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}"), nil))
+		refusing := kit.ListenFor(t, "tcp", kit.WSRaw(kit.Always("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}"), nil))
 		wantError(t, runReal(nil, "-connect", "-json", "ws://"+refusing), 22, 401, "401 Unauthorized")
 		wantError(t, runReal(nil, "-connect", "-json", "ws://127.0.0.1:9"), 7, 0, "refused")
 	}},

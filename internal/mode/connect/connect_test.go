@@ -100,20 +100,20 @@ var exits = []struct {
 	{"WC01 wrong Accept", kit.WSRaw(func(string) string { return kit.GoodAnswer("")("x") }, kit.DrainPeer), exitURL, "", 11, "", "Sec-WebSocket-Accept"},
 	{"WC02 no Upgrade", kit.WSRaw(func(k string) string { return strings.Replace(kit.GoodAnswer("")(k), "Upgrade: websocket\r\n", "", 1) }, kit.DrainPeer), exitURL, "", 11, "", "no Upgrade"},
 	{"WC02 no Connection", kit.WSRaw(func(k string) string { return strings.Replace(kit.GoodAnswer("")(k), "Connection: Upgrade\r\n", "", 1) }, kit.DrainPeer), exitURL, "", 11, "", "no Connection"},
-	{"WC02 no Accept", kit.WSRaw(kit.RawText("HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), kit.DrainPeer), exitURL, "", 11, "", "Sec-WebSocket-Accept"},
-	{"WC02 Accept twice", kit.WSRaw(kit.WithField("Sec-WebSocket-Accept: x"), kit.DrainPeer), exitURL, "", 11, "", "Sec-WebSocket-Accept"},
-	{"WC03 extension not offered", kit.WSRaw(kit.WithField("Sec-WebSocket-Extensions: foo"), kit.DrainPeer), exitURL, "", 11, "", "extension"},
-	{"WC03 compression with -x", kit.WSRaw(kit.WithField("Sec-WebSocket-Extensions: permessage-deflate"), kit.DrainPeer), exitURL + " -x", "", 11, "", "extension"},
-	{"WC04 subprotocol not offered", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: a"), kit.DrainPeer), exitURL + " -subprotocol b", "", 11, "", "subprotocol"},
-	{"WC04 two subprotocols", kit.WSRaw(kit.WithField("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"), kit.DrainPeer), exitURL + " -subprotocol a,b", "", 11, "", "subprotocol"},
-	{"WC05 401", kit.WSRaw(kit.RawText("HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\n\x1b[2J"), kit.DrainPeer), exitURL, "", 22, "", "401 Unauthorized"},
-	{"WC05 401 with -v", kit.WSRaw(kit.RawText("HTTP/1.1 401 Unauthorized\r\nX: y\x1b\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), kit.DrainPeer), exitURL + " -v", "", 11, "", ""},
-	{"WC05 503 with -v", kit.WSRaw(kit.RawText("HTTP/1.1 503 Busy\r\nX: y\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), kit.DrainPeer), exitURL + " -v", "", 22, "",
+	{"WC02 no Accept", kit.WSRaw(kit.Always("HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), kit.DrainPeer), exitURL, "", 11, "", "Sec-WebSocket-Accept"},
+	{"WC02 Accept twice", kit.WSRaw(kit.Switching("Sec-WebSocket-Accept: x"), kit.DrainPeer), exitURL, "", 11, "", "Sec-WebSocket-Accept"},
+	{"WC03 extension not offered", kit.WSRaw(kit.Switching("Sec-WebSocket-Extensions: foo"), kit.DrainPeer), exitURL, "", 11, "", "extension"},
+	{"WC03 compression with -x", kit.WSRaw(kit.Switching("Sec-WebSocket-Extensions: permessage-deflate"), kit.DrainPeer), exitURL + " -x", "", 11, "", "extension"},
+	{"WC04 subprotocol not offered", kit.WSRaw(kit.Switching("Sec-WebSocket-Protocol: a"), kit.DrainPeer), exitURL + " -subprotocol b", "", 11, "", "subprotocol"},
+	{"WC04 two subprotocols", kit.WSRaw(kit.Switching("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"), kit.DrainPeer), exitURL + " -subprotocol a,b", "", 11, "", "subprotocol"},
+	{"WC05 401", kit.WSRaw(kit.Always("HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\n\x1b[2J"), kit.DrainPeer), exitURL, "", 22, "", "401 Unauthorized"},
+	{"WC05 401 with -v", kit.WSRaw(kit.Always("HTTP/1.1 401 Unauthorized\r\nX: y\x1b\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), kit.DrainPeer), exitURL + " -v", "", 11, "", ""},
+	{"WC05 503 with -v", kit.WSRaw(kit.Always("HTTP/1.1 503 Busy\r\nX: y\r\nContent-Length: 6\r\n\r\na\n\x1b[2J"), kit.DrainPeer), exitURL + " -v", "", 22, "",
 		"< HTTP/1.1 503 Busy\n< X: y\n< Content-Length: 6\na\n\\x1b[2J\n"},
-	{"WC05 200", kit.WSRaw(kit.RawText("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL, "", 22, "", "200 OK"},
-	{"WC06 302", kit.WSRaw(kit.RawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL, "", 22, "", "302 Found; -L follows to ws://h/\n"},
-	{"WC06 302 without end", kit.WSRaw(kit.RawText("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL + " -L", "", 47, "", "more than 10"},
-	{"WC07 endless head", kit.WSRaw(kit.RawText("HTTP/1.1 101 S\r\n"+strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1000)), kit.DrainPeer), exitURL, "", 11, "", ""},
+	{"WC05 200", kit.WSRaw(kit.Always("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL, "", 22, "", "200 OK"},
+	{"WC06 302", kit.WSRaw(kit.Always("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL, "", 22, "", "302 Found; -L follows to ws://h/\n"},
+	{"WC06 302 without end", kit.WSRaw(kit.Always("HTTP/1.1 302 Found\r\nLocation: ws://h/\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), exitURL + " -L", "", 47, "", "more than 10"},
+	{"WC07 endless head", kit.WSRaw(kit.Always("HTTP/1.1 101 S\r\n"+strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1000)), kit.DrainPeer), exitURL, "", 11, "", ""},
 	{"WC08 a frame behind the head", kit.WSRaw(kit.GoodAnswer(hiFrame+kit.CloseFrame(1000, "")), kit.DrainPeer), exitURL, "", 0, "hi\n", ""},
 	{"WC08 byte by byte", bytewise(kit.GoodAnswer(hiFrame + kit.CloseFrame(1000, ""))), exitURL, "", 0, "hi\n", ""},
 	{"WC10 masked", kit.WSRaw(kit.GoodAnswer("\x81\x81\x00\x00\x00\x00a"), kit.DrainPeer), exitURL, "", 11, "", "masking"},
@@ -124,12 +124,12 @@ var exits = []struct {
 	{"WC15 cut in a message", kit.WSRaw(kit.GoodAnswer("\x81\x05hel"), nil), exitURL, "", 56, "", "in the middle"},
 	{"cut between messages", kit.WSRaw(kit.GoodAnswer(hiFrame), nil), exitURL, "", 56, "hi\n", "code 1006"},
 	{"bad UTF-8", kit.WSRaw(kit.GoodAnswer(kit.WSFrame(wsproto.OpText, "\xff")), kit.DrainPeer), exitURL, "", 11, "", "UTF-8"},
-	{"no HTTP", kit.WSRaw(kit.RawText("SSH-2.0-x\r\n"), kit.DrainPeer), exitURL, "", 11, "", ""},
-	{"nothing", kit.WSRaw(kit.RawText(""), nil), exitURL, "", 52, "", ""},
+	{"no HTTP", kit.WSRaw(kit.Always("SSH-2.0-x\r\n"), kit.DrainPeer), exitURL, "", 11, "", ""},
+	{"nothing", kit.WSRaw(kit.Always(""), nil), exitURL, "", 52, "", ""},
 
 	{"refused", nil, exitURL, "", 7, "", "connection refused"},
 	{"no such name", kit.WSEcho, "ws://nowhere/", "", 6, "", "no such host"},
-	{"TLS fails", kit.WSRaw(kit.RawText("no TLS"), kit.DrainPeer), "wss://h/", "", 35, "", ""},
+	{"TLS fails", kit.WSRaw(kit.Always("no TLS"), kit.DrainPeer), "wss://h/", "", 35, "", ""},
 	{"stdin is not UTF-8", kit.WSEcho, exitURL, "a\n\xff\n", 26, "a\n", "stdin, line 2: it is not UTF-8"},
 	{"line too long", kit.WSEcho, exitURL + " -max-message 3", "abc\nabcd\n", 26, "abc\n", "stdin, line 2: longer than 3 bytes"},
 	{"no file", kit.WSEcho, exitURL + " -m @/nowhere/at/all", "", 26, "", "no such file"},
@@ -205,13 +205,13 @@ func TestConnectTime(t *testing.T) {
 		{"no -linger", kit.WSEcho, url + " -m a -linger 0", 0, 0},
 		{"-timeout without a match", kit.WSEcho, url + " -m a -expect b -timeout 3s", 28, 3 * time.Second},
 		{"-timeout, and nobody answers", kit.WSRaw(kit.GoodAnswer(""), kit.DrainPeer), url + " -timeout 3s -count 1", 28, 3*time.Second + dial.CutTime},
-		{"-timeout in the handshake", kit.SaysNothing, url + " -timeout 3s", 28, 3 * time.Second},
-		{"-timeout in the TLS handshake", kit.SaysNothing, "wss://h/ -timeout 3s", 28, 3 * time.Second},
-		{"-connect-timeout", kit.SaysNothing, url + " -connect-timeout 2s", 28, 2 * time.Second},
+		{"-timeout in the handshake", kit.DrainPeer, url + " -timeout 3s", 28, 3 * time.Second},
+		{"-timeout in the TLS handshake", kit.DrainPeer, "wss://h/ -timeout 3s", 28, 3 * time.Second},
+		{"-connect-timeout", kit.DrainPeer, url + " -connect-timeout 2s", 28, 2 * time.Second},
 		{"-ping-interval", kit.WSRaw(kit.GoodAnswer(""), kit.DrainPeer), url + " -count 1 -ping-interval 4s", 28, 24 * time.Second},
 		{"-heartbeat", kit.WSRaw(kit.GoodAnswer(""), kit.DrainPeer), url + " -count 1 -heartbeat -ping-interval 4s", 28, 4*time.Second + 5*time.Second},
 		{"answers put the end off", slowPeer(3, 900*time.Millisecond), url + " -m a", 0, 3*900*time.Millisecond + time.Second},
-		{"a line server that leaves the stream open", kit.SaysNothing, "line://h:1", 28, 5 * time.Second},
+		{"a line server that leaves the stream open", kit.DrainPeer, "line://h:1", 28, 5 * time.Second},
 		{"-count over a stream waits for nothing", greetPeer, "tcp://h:1 -count 1", 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -247,7 +247,7 @@ func greetPeer(nc net.Conn) {
 
 // TestConnectSignal: SIGINT and SIGTERM, before and after the connection.
 func TestConnectSignal(t *testing.T) {
-	for _, serve := range []func(net.Conn){kit.SaysNothing, kit.WSEcho, kit.WSRaw(kit.GoodAnswer(""), kit.DrainPeer)} {
+	for _, serve := range []func(net.Conn){kit.DrainPeer, kit.WSEcho, kit.WSRaw(kit.GoodAnswer(""), kit.DrainPeer)} {
 		for sig, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
 			synctest.Test(t, func(t *testing.T) {
 				var stdout, stderr bytes.Buffer

@@ -173,7 +173,7 @@ min/avg/max/p99 = 25.000/25.000/25.000/25.000 ms
 	{"closed politely", kit.WSRaw(kit.GoodAnswer(kit.CloseFrame(1000, "")), kit.DrainPeer), pingURL + " -c 2", "", 1, "", "connection closed: code 1000", time.Second},
 	{"cut", kit.WSRaw(kit.GoodAnswer("\x8a\x01x"), nil), pingURL + " -c 2", "", 56, "", "code 1006", 0},
 	{"masked", kit.WSRaw(kit.GoodAnswer("\x8a\x81\x00\x00\x00\x00x"), kit.DrainPeer), pingURL + " -c 2", "", 11, "", "masking", time.Second},
-	{"no WebSocket", kit.WSRaw(kit.RawText("HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), pingURL, "", 22, "", "404 N", 0},
+	{"no WebSocket", kit.WSRaw(kit.Always("HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"), kit.DrainPeer), pingURL, "", 22, "", "404 N", 0},
 	{"refused", nil, pingURL, "", 7, "", "connection refused", 0},
 	{"no such name", nil, "ws://nowhere/", "", 6, "", "no such host", 0},
 
@@ -211,7 +211,7 @@ min/avg/max/p99 = 5.000/5.000/5.000/5.000 ms
 min/avg/max/p99 = 5.000/5.000/5.000/5.000 ms
 `, "", 1005 * time.Millisecond},
 	{"http that says nothing", kit.DrainPeer, "http://h/ -c 1 -W 2s", "", 10, "", "nothing came back", 2 * time.Second},
-	{"http that is none", kit.WSRaw(kit.RawText("hello\n"), kit.DrainPeer), "http://h/ -c 1", "", 11, "", "", 0},
+	{"http that is none", kit.WSRaw(kit.Always("hello\n"), kit.DrainPeer), "http://h/ -c 1", "", 11, "", "", 0},
 	{"line", pongLines("pong"), "line://h:1 -c 2", "", 0, `
 PING line://h:1 (h:1)
 pong: seq=0 time=0.000 ms

@@ -420,7 +420,7 @@ func TestStdio(t *testing.T) {
 	if code := p.Wait(); code != 7 {
 		t.Errorf("nobody listens: exit %d, want 7; %q", code, p.Stderr)
 	}
-	p = kit.Background(t, Mode, "-listen", "stdio:", "-remote_host", "tcp://"+kit.ListenFor(t, "tcp", kit.SaysNothing))
+	p = kit.Background(t, Mode, "-listen", "stdio:", "-remote_host", "tcp://"+kit.ListenFor(t, "tcp", kit.DrainPeer))
 	p.Stderr.WaitFor(t, `client 0: stdio to tcp://`)
 	if p.Stop(); p.Stdout.String() != "" {
 		t.Errorf("stdout has %q", p.Stdout)
