@@ -566,7 +566,7 @@ var testLines = []testLine{
 	{`-s -x $U --connect-to ::other.org:80 http://example.org/echo`, 0, "GET /echo\n\n", ""},
 	{`-s -x $U http://example.org/echo --next -s $U/echo`, 0, "GET http://example.org/echo\n\nGET /echo\n\n", ""},
 	{`-s -k $S/ok --next -s $S/ok`, 60, "ok\n", ""},
-	{`-s -o /dev/null $U/ok --next -s -o /dev/null -w %{num_connects} $U/ok --next -s -o /dev/null -w %{num_connects} -x $U $U/ok`, 0, "01", ""},
+	{`-s -o /dev/null $U/ok --next -s -o /dev/null -w %{num_connects} --resolve h:1:127.0.0.1 --connect-to h:1:i:2 $U/ok --next -s -o /dev/null -w %{num_connects} -x $U $U/ok`, 0, "01", ""},
 	{`-s -G -F a=b -o /dev/null -w %{method} $U/echo`, 0, "POST", ""},
 	{`-s -I -X GET $U/ok`, 0, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", ""},
 	{`-s -p -x $U http://forbidden.org/ok`, 56, "", ""},

@@ -311,9 +311,6 @@ func (c *command) check() error {
 		case o.resume != "" && o.noClobber:
 			return cli.Usagef("-C and --no-clobber exclude each other")
 		}
-		for _, entry := range o.resolves {
-			o.dialer.AddResolve(entry)
-		}
 		if o.speedLimit > 0 && o.speedTime == 0 {
 			o.speedTime = 30 * time.Second
 		}

@@ -22,9 +22,10 @@ type session struct {
 	env *cli.Env
 	jar *httpmini.Jar // nil: no -b, no -c
 
-	*way   // of the part under way, and what goes by it:
-	client httpmini.Client
-	config *tlsconf.Config // nil until it is needed
+	*way     // of the part under way, with its addresses, and what goes by it:
+	wayGiven way
+	client   httpmini.Client
+	config   *tlsconf.Config // nil until it is needed
 
 	now     *transfer   // the one under way, for what the client has to tell
 	proxy   *dial.Proxy // of what is dialed next; nil is none
@@ -47,11 +48,18 @@ func newSession(c *command, env *cli.Env) *session {
 
 // goBy makes o's way that of the session, by another client where it is another one.
 func (s *session) goBy(o *options) {
-	if s.way != nil && reflect.DeepEqual(*s.way, o.way) {
+	own, given := o.way, o.way
+	given.connectTo = nil // where that leads, the client keeps apart
+	same := s.way != nil && reflect.DeepEqual(s.wayGiven, given)
+	s.way, s.wayGiven = &own, given
+	for _, entry := range o.resolves {
+		s.dialer.AddResolve(entry)
+	}
+	if same {
 		return
 	}
 	s.client.CloseIdle()
-	s.way, s.config, s.proxyLogin = &o.way, nil, login{way: o.proxyAuth}
+	s.config, s.proxyLogin = nil, login{way: o.proxyAuth}
 	s.client = httpmini.Client{
 		Dial: s.dial, TLS: s.secure, Proxy: s.proxyURL, Tunnel: s.tunnel, Proxy10: s.proxy10, IgnoreLength: s.ignoreLength,
 		Resend: true, ConnectTo: s.connectAddress,
