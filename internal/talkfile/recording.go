@@ -13,18 +13,10 @@ import (
 	"socketsrv/wsproto"
 )
 
-// Side is which end of a connection is taken.
-type Side uint8
-
-const (
-	Client Side = iota // the one that connected
-	Server
-)
-
 // RecordingOptions say what is taken of a recording.
 type RecordingOptions struct {
-	Side   Side
-	Client int // number of the connection; negative: the first one that has a message
+	Server bool // the side of the one that was connected to
+	Client int  // number of the connection; negative: the first one that has a message
 }
 
 // maxLine is the longest line of a recording: a message of 64 MiB in base64.
@@ -154,13 +146,18 @@ func (r *Recording) mine(e *event.Event) bool {
 	return false
 }
 
+// isOurs reports whether the side that is taken did e.
+func (r *Recording) isOurs(e *event.Event) bool {
+	return (e.Dir == event.Out) == (r.opt.Server == r.server)
+}
+
 // add adds the steps of e.
 func (r *Recording) add(e *event.Event) {
 	if gap := e.Time.Sub(r.last); gap > 0 && !e.Time.IsZero() {
 		r.steps = append(r.steps, Step{Line: r.line, Verb: Wait, D: gap})
 		r.last = e.Time
 	}
-	ours := (e.Dir == event.Out) == ((r.opt.Side == Server) == r.server)
+	ours := r.isOurs(e)
 	step := Step{Line: r.line, Verb: Expect, Payload: literal(e.Payload)}
 	if ours {
 		step.Verb = Send
@@ -199,11 +196,11 @@ func (r *Recording) end(e *event.Event) {
 		}
 	}
 	code, reset := wsproto.StatusCode(e.Code), strings.Contains(e.Err, "reset by peer")
-	switch theirs := ((r.opt.Side == Server) == r.server) == (e.Dir != event.Out); {
-	case reset && theirs:
-		of(Step{Verb: WantReset})
-	case reset:
+	switch {
+	case reset && r.isOurs(e):
 		of(Step{Verb: Reset})
+	case reset:
+		of(Step{Verb: WantReset})
 	case e.Proto == "udp":
 	case e.Code != 0 && e.Err == "" && code.CanSend():
 		of(Step{Verb: Close, Code: e.Code, Reason: e.Reason}, Step{Verb: WantClose, Code: e.Code})

@@ -52,9 +52,9 @@ func TestRecording(t *testing.T) {
 		want      string
 	}{
 		{"as the client", ofServer, first, "wait 500ms\n> hi\\n\nwait 500ms\n< bytes 00 ff\nwait 250ms\nend\n< end\n"},
-		{"as the server", ofServer, RecordingOptions{Server, -1}, "wait 500ms\n< hi\\n\nwait 500ms\n> bytes 00 ff\nwait 250ms\nend\n< end\n"},
-		{"another connection", ofServer, RecordingOptions{Server, 0}, "wait 600ms\n< ?\nwait 1.4s\n> !\n"},
-		{"stopped in the middle of a line", ofServer + `{"time":"2026-11-29T`, RecordingOptions{Client, 0}, "wait 600ms\n> ?\nwait 1.4s\n< !\n"},
+		{"as the server", ofServer, RecordingOptions{true, -1}, "wait 500ms\n< hi\\n\nwait 500ms\n> bytes 00 ff\nwait 250ms\nend\n< end\n"},
+		{"another connection", ofServer, RecordingOptions{true, 0}, "wait 600ms\n< ?\nwait 1.4s\n> !\n"},
+		{"stopped in the middle of a line", ofServer + `{"time":"2026-11-29T`, RecordingOptions{false, 0}, "wait 600ms\n> ?\nwait 1.4s\n< !\n"},
 		{"of a client", ws(`{"event":"message","proto":"ws","dir":"in","opcode":"binary","size":1,"base64":"YQ=="}`), first, "> a\n< bytes 61\n"},
 		{"pings", ws(`{"event":"ping","proto":"ws","dir":"out","opcode":"ping","size":1,"text":"p"}`, `{"event":"pong","proto":"ws","dir":"in","opcode":"pong","size":1,"text":"p"}`,
 			`{"event":"ping","proto":"ws","dir":"in","opcode":"ping","size":1,"text":"q"}`), first, "> a\n> ping p\n"},
@@ -63,11 +63,11 @@ func TestRecording(t *testing.T) {
 		{"no Close frame", ws(`{"event":"close","proto":"ws","code":1006,"error":"no close frame"}`), first, "> a\nend\n< end\n"},
 		{"half-closed", ofProxy + `{"event":"close","proto":"tcp","client":0,"dir":"in"}`, first, "> a\nend\n< b\n< end\n"},
 		{"half-closed by the other", ofProxy + `{"event":"end","proto":"tcp","client":0,"dir":"out"}` + "\n" + `{"event":"close","proto":"tcp","client":0,"dir":"in"}`,
-			RecordingOptions{Server, -1}, "< a\n< end\n> b\nend\n"},
+			RecordingOptions{true, -1}, "< a\n< end\n> b\nend\n"},
 		{"reset by the target", ofProxy + `{"event":"close","proto":"tcp","client":0,"dir":"out","error":"connection reset by peer"}`,
-			RecordingOptions{Server, -1}, "< a\n< end\n> b\nreset\n"},
+			RecordingOptions{true, -1}, "< a\n< end\n> b\nreset\n"},
 		{"reset by the peer", ws(`{"event":"close","proto":"ws","error":"read: connection reset by peer"}`), first, "> a\n< reset\n"},
-		{"the peer that resets", ws(`{"event":"close","proto":"ws","error":"read: connection reset by peer"}`), RecordingOptions{Server, -1}, "< a\nreset\n"},
+		{"the peer that resets", ws(`{"event":"close","proto":"ws","error":"read: connection reset by peer"}`), RecordingOptions{true, -1}, "< a\nreset\n"},
 	} {
 		if got, err := written(tt.src, tt.opt); err != nil || got != tt.want {
 			t.Errorf("%s: %q, %v; want %q", tt.name, got, err, tt.want)

@@ -211,11 +211,8 @@ func (p *play) source() (src source, done func() error, err error) {
 	if err != nil {
 		return nil, nil, cli.Fail(cli.ExitRead, err)
 	}
-	opt := talkfile.RecordingOptions{Client: p.client}
-	if p.side == "server" || p.side == "" && p.server {
-		opt.Side = talkfile.Server
-	}
-	src, err = talkfile.NewRecording(f, opt)
+	server := p.side == "server" || p.side == "" && p.server
+	src, err = talkfile.NewRecording(f, talkfile.RecordingOptions{Server: server, Client: p.client})
 	if err != nil {
 		f.Close()
 		return nil, nil, p.inFile(err)
