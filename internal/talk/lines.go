@@ -175,8 +175,9 @@ func (s *Session) Prompt(env *cli.Env, opt term.Options, send func(line string) 
 	return editor, Besides(env, editor), nil
 }
 
-// Lines returns a Next that reads the lines of a pipe, each at most limit bytes long.
-func Lines(r io.Reader, limit int64, check func(line []byte) error, send func(line []byte) Outgoing) func() (Outgoing, error) {
+// Lines returns a Next that reads the lines of a pipe, each at most limit bytes long, and
+// of which send makes what is sent.
+func Lines(r io.Reader, limit int64, send func(line []byte) (Outgoing, error)) func() (Outgoing, error) {
 	lines, n := bufio.NewReaderSize(r, 64<<10), 0
 	return func() (Outgoing, error) {
 		n++
@@ -184,13 +185,14 @@ func Lines(r io.Reader, limit int64, check func(line []byte) error, send func(li
 		if err == io.EOF {
 			return Outgoing{}, err
 		}
+		var o Outgoing
 		if err == nil {
-			err = check(line)
+			o, err = send(bytes.Clone(line))
 		}
 		if err != nil {
-			return Outgoing{}, cli.Fail(cli.ExitRead, fmt.Errorf("stdin, line %d: %w", n, err))
+			err = cli.Fail(cli.ExitRead, fmt.Errorf("stdin, line %d: %w", n, err))
 		}
-		return send(bytes.Clone(line)), nil
+		return o, err
 	}
 }
 

@@ -80,11 +80,11 @@ func (c *chat) run(ctx context.Context, env *cli.Env, args []string) error {
 	here := *env
 	here.Stdout = s.Progress(env.Stdout)
 	if env.TTYIn == nil {
-		s.Next = talk.Lines(env.Stdin, term.MaxLine, func([]byte) error { return nil }, func(line []byte) talk.Outgoing {
+		s.Next = talk.Lines(env.Stdin, term.MaxLine, func(line []byte) (talk.Outgoing, error) {
 			if !utf8.Valid(line) {
-				return talk.Outgoing{Do: func(dial.Link) error { return errNotUTF8 }}
+				return talk.Outgoing{Do: func(dial.Link) error { return errNotUTF8 }}, nil
 			}
-			return talk.Outgoing{Message: c.said(string(line))}
+			return talk.Outgoing{Message: c.said(string(line))}, nil
 		})
 		return c.converse(ctx, &here, s)
 	}

@@ -31,14 +31,11 @@ func (r *run) input(stdin io.Reader) func() (talk.Outgoing, error) {
 	case r.binary, r.target.Stream(), r.target.Datagrams() && r.given("framing"):
 		return r.pieces(stdin)
 	}
-	check := func(line []byte) error {
+	return talk.Lines(stdin, r.MaxMessage, func(line []byte) (talk.Outgoing, error) {
 		if r.target.WebSocket() && !utf8.Valid(line) {
-			return errors.New("it is not UTF-8: -b sends bytes as binary messages")
+			return talk.Outgoing{}, errors.New("it is not UTF-8: -b sends bytes as binary messages")
 		}
-		return nil
-	}
-	return talk.Lines(stdin, r.MaxMessage, check, func(line []byte) talk.Outgoing {
-		return talk.Outgoing{Message: r.dressed(wsproto.Message{Opcode: wsproto.OpText, Data: line}, true)}
+		return talk.Outgoing{Message: r.dressed(wsproto.Message{Opcode: wsproto.OpText, Data: line}, true)}, nil
 	})
 }
 
@@ -72,11 +69,16 @@ func (r *run) pieces(stdin io.Reader) func() (talk.Outgoing, error) {
 		if n > 0 { // an error comes again
 			return talk.Outgoing{Message: r.dressed(wsproto.Message{Opcode: wsproto.OpBinary, Data: bytes.Clone(buf[:n])}, false)}, nil
 		}
-		if err != io.EOF {
-			err = cli.Fail(cli.ExitRead, fmt.Errorf("stdin: %w", err))
-		}
-		return talk.Outgoing{}, err
+		return talk.Outgoing{}, ofStdin(err)
 	}
+}
+
+// ofStdin makes err a failure to read stdin, but for its end.
+func ofStdin(err error) error {
+	if err == io.EOF {
+		return err
+	}
+	return cli.Fail(cli.ExitRead, fmt.Errorf("stdin: %w", err))
 }
 
 // linesOfStream sends bytes with their ends of lines made what -eol says.
@@ -85,10 +87,7 @@ func (r *run) linesOfStream(stdin io.Reader) func() (talk.Outgoing, error) {
 	return func() (talk.Outgoing, error) {
 		line, err := br.ReadSlice('\n')
 		if len(line) == 0 && err != nil {
-			if err != io.EOF {
-				err = cli.Fail(cli.ExitRead, fmt.Errorf("stdin: %w", err))
-			}
-			return talk.Outgoing{}, err
+			return talk.Outgoing{}, ofStdin(err)
 		}
 		text, ended := bytes.CutSuffix(line, []byte{'\n'})
 		if text = bytes.Clone(text); ended {
