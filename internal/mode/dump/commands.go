@@ -266,31 +266,29 @@ func (d *dump) each(targets []target, do func(t target) error) error {
 const toWrite = "try to write on "
 
 func (d *dump) send(l *commandLine) error {
-	targets, err := d.targets(l, toWrite)
-	if err != nil {
-		return err
-	}
-	text, at := l.rest()
-	p := []byte(text)
+	read := func(text string) ([]byte, error) { return []byte(text), nil }
 	if d.escapes {
-		if p, err = linesrv.ParseEscapes(text); err != nil {
-			return l.wrong(at, "%v", err)
-		}
+		read = linesrv.ParseEscapes
 	}
-	return d.each(targets, func(t target) error { return t.send(wsproto.OpText, p) })
+	return d.sendAs(wsproto.OpText, l, read)
 }
 
 func (d *dump) sendBytes(l *commandLine) error {
+	return d.sendAs(wsproto.OpBinary, l, linesrv.ParseBytes)
+}
+
+// sendAs sends what read makes of the rest of a line.
+func (d *dump) sendAs(op wsproto.Opcode, l *commandLine, read func(text string) ([]byte, error)) error {
 	targets, err := d.targets(l, toWrite)
 	if err != nil {
 		return err
 	}
 	text, at := l.rest()
-	p, err := linesrv.ParseBytes(text)
+	p, err := read(text)
 	if err != nil {
 		return l.wrong(at, "%v", err)
 	}
-	return d.each(targets, func(t target) error { return t.send(wsproto.OpBinary, p) })
+	return d.each(targets, func(t target) error { return t.send(op, p) })
 }
 
 func (d *dump) sendFile(l *commandLine) error {
