@@ -45,6 +45,7 @@ type conversation struct {
 	captured [][]byte
 	ons      []*talkfile.Step // what goes on beside the lines
 	beats    []beat
+	mute     bool // the peer hears nothing of what goes on beside; what it sent still is for that
 }
 
 // A beat is a message that is sent again and again.
@@ -288,10 +289,10 @@ func (c *conversation) answerHead() (done bool, err error) {
 // beside does the lines of a block. That the peer does not want to hear them is not their
 // failure: whoever expects something of it will know.
 func (c *conversation) beside(s *talkfile.Step, captured [][]byte) error {
-	for i := range s.Body {
+	for i := 0; i < len(s.Body) && !c.mute; i++ {
 		err := c.do(&s.Body[i], captured)
 		if errors.Is(err, wsproto.ErrCloseSent) || errors.Is(err, net.ErrClosed) || isReset(err) {
-			c.ons, c.beats = nil, nil
+			c.mute, c.beats = true, nil
 			return nil
 		}
 		if err != nil {

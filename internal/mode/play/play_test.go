@@ -263,6 +263,29 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// A goneWire leads to a peer that hears nothing more.
+type goneWire struct{ wire }
+
+func (goneWire) close(int, string) error { return wsproto.ErrCloseSent }
+
+// TestBesideGone: what goes on beside takes what came for it also when the peer that sent
+// it has closed meanwhile.
+func TestBesideGone(t *testing.T) {
+	talk, err := talkfile.Parse([]byte("on ~ ^tick$\nclose\n\n< close\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &conversation{play: &play{proto: "ws", talk: talk, allowed: kit.Patience}, ctx: t.Context(), wire: goneWire{}, in: newInbox(), due: time.Now()}
+	c.in.put(item{data: []byte("tick")})
+	c.in.put(item{data: []byte("tick")})
+	c.in.end(&wsproto.CloseError{Code: wsproto.StatusNormalClosure})
+	for i := range talk {
+		if err := c.step(&talk[i]); err != nil {
+			t.Errorf("line %d: %v", talk[i].Line, err)
+		}
+	}
+}
+
 // TestStop: a server that is stopped says so to its clients.
 func TestStop(t *testing.T) {
 	s := kit.Background(t, Mode, file(t, "s.talk", "< a\nwait 1h\n> b\n"), "-listen", "ws://:0", "-within", "off")
