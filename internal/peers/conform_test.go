@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -23,4 +24,11 @@ func TestConformOfEcho(t *testing.T) {
 	if out := in.Stdout.String(); code != 0 || err != nil || !regexp.MustCompile(`\nall +\d+ +\d+ +0 +0 +0\n$`).MatchString(out) {
 		t.Errorf("exit %d, %v: %s %s", code, err, out, in.Stderr)
 	}
+}
+
+// TestConformOfSocket judges a server on a Unix socket.
+func TestConformOfSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	kit.Background(t, echo.Mode, "-ws-addr", "unix:"+path, "-ws-port", "0").Addr("ws")
+	kit.Background(t, conform.Mode, "ws+unix:"+path, "-wait", "30s", "-cases", "1.1.1,x.handshake.plain").WantEnd(0, "")
 }
