@@ -43,8 +43,7 @@ func (s *Server) serve(ln net.Listener) error {
 	}
 	defer l.Opening.Wait()
 	defer l.Close()
-	refuse := func(nc net.Conn) { httpmini.Refuse(sockOf(nc).TCP()) }
-	return accept.Each(accept.Limit(l, s.MaxConns, refuse), s.admit, s.ErrorLog)
+	return accept.Each(accept.Limit(l, s.MaxConns, httpmini.Refuse), s.admit, s.ErrorLog)
 }
 
 // admit puts an accepted connection into a loop.
@@ -193,7 +192,7 @@ func (u *User) pass(head []byte, h *httpmini.Server) bool {
 	c, sk := &u.conn, sockOf(u.conn.nc)
 	c.loop.remove(c)
 	syscall.EpollCtl(c.loop.ep, syscall.EPOLL_CTL_DEL, c.fd, new(syscall.EpollEvent))
-	nc := &lateConn{sk.TCP(), c.nc, bytes.Clone(head), time.Unix(0, u.since).Add(u.server.handshakeTimeout())}
+	nc := &lateConn{sk, c.nc, bytes.Clone(head), time.Unix(0, u.since).Add(u.server.handshakeTimeout())}
 	sk.Listener.Opening.Go(func() { h.ServeConn(nc) })
 	return false
 }

@@ -19,9 +19,9 @@ func sockOf(nc net.Conn) *rawio.Sock {
 	return nc.(*rawio.Sock)
 }
 
-// A lateConn is a connection of package net some of which was read before.
+// A lateConn is a connection some of which was read before.
 type lateConn struct {
-	*net.TCPConn
+	*rawio.Sock
 	nc   net.Conn  // what is to be closed: whoever counts connections wrapped it
 	head []byte    // what was read
 	by   time.Time // the deadline that is set first
@@ -29,7 +29,7 @@ type lateConn struct {
 
 func (c *lateConn) Read(p []byte) (int, error) {
 	if len(c.head) == 0 {
-		return c.TCPConn.Read(p)
+		return c.Sock.Read(p)
 	}
 	n := copy(p, c.head)
 	c.head = c.head[n:]
@@ -41,14 +41,14 @@ func (c *lateConn) SyscallConn() (syscall.RawConn, error) {
 	if len(c.head) > 0 {
 		return nil, syscall.EINVAL
 	}
-	return c.TCPConn.SyscallConn()
+	return c.Sock.SyscallConn()
 }
 
 func (c *lateConn) SetReadDeadline(t time.Time) error {
 	if !c.by.IsZero() {
 		t, c.by = c.by, time.Time{}
 	}
-	return c.TCPConn.SetReadDeadline(t)
+	return c.Sock.SetReadDeadline(t)
 }
 
 func (c *lateConn) Close() error { return c.nc.Close() }

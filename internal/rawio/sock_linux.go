@@ -2,7 +2,9 @@ package rawio
 
 import (
 	"cmp"
+	"errors"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -132,9 +134,9 @@ func addrPort(sa syscall.Sockaddr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// A Sock is an accepted connection: a descriptor, for as long as nobody has to wait for
-// it, and then a connection of package net. What asks one question and goes away never
-// gets that far, and costs four system calls less.
+// A Sock is an accepted connection: a descriptor, which the runtime's poller learns of
+// when somebody has to wait for it. What asks one question and goes away never gets that
+// far, and takes four system calls less than a connection of package net.
 //
 // It is a net.Conn like any other; or who has a poller of its own takes the descriptor,
 // FD, and neither reads nor writes by the Sock.
@@ -142,17 +144,18 @@ type Sock struct {
 	Listener *Listener
 	remote   netip.AddrPort
 
-	readBy, writeBy atomic.Int64 // the deadlines of tcp, while that is nil; 0: none
+	readBy, writeBy atomic.Int64 // the deadlines of polled, while that is nil; 0: none
 
-	mu   sync.Mutex
-	tcp  *tcpSock // what it became
-	fd   int32
-	held int32 // calls that use fd at this moment
-	over bool  // fd is closed when there are none
+	mu     sync.Mutex
+	polled *polled
+	fd     int32
+	held   int32 // calls that use fd at this moment
+	over   bool  // it is closed, or is to be when nobody holds it
 }
 
-type tcpSock struct {
-	*net.TCPConn
+// A polled has the descriptor of a Sock, and waits for it.
+type polled struct {
+	*os.File
 	raw syscall.RawConn
 }
 
@@ -162,46 +165,41 @@ func NewSock(l *Listener, fd int) *Sock { return &Sock{Listener: l, fd: int32(fd
 // FD returns the descriptor.
 func (s *Sock) FD() int { return int(s.fd) }
 
-// TCP makes s a connection of package net, and returns that. Where that cannot be, the
-// result is closed.
-func (s *Sock) TCP() *net.TCPConn { return s.become().TCPConn }
-
-func (s *Sock) become() *tcpSock {
+// try calls early with the descriptor, which stays open meanwhile. Where that is the
+// poller's, or has to be because early says ErrAgain, it returns who goes on.
+func (s *Sock) try(early func(fd int) error) (*polled, error) {
+	s.mu.Lock()
+	p, over := s.polled, s.over
+	if p == nil && !over {
+		s.held++
+	}
+	s.mu.Unlock()
+	switch {
+	case over:
+		return nil, net.ErrClosed
+	case p != nil:
+		return p, nil
+	}
+	err := early(int(s.fd))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tcp != nil {
-		return s.tcp
+	if s.held--; s.held == 0 && s.over {
+		s.finish()
 	}
-	s.tcp = &tcpSock{new(net.TCPConn), closed{}}
-	if s.over {
-		return s.tcp
+	switch {
+	case err != ErrAgain:
+		return nil, err
+	case s.over:
+		return nil, net.ErrClosed
+	case s.polled == nil:
+		f := os.NewFile(uintptr(s.fd), "")
+		raw, _ := f.SyscallConn() // never fails for a file
+		f.SetReadDeadline(moment(s.readBy.Load()))
+		f.SetWriteDeadline(moment(s.writeBy.Load()))
+		s.polled = &polled{f, raw}
 	}
-	s.over = true
-	f := os.NewFile(uintptr(s.fd), "")
-	if s.held > 0 { // drop closes the one that is used
-		fd, err := syscall.Dup(int(s.fd))
-		if err != nil {
-			return s.tcp
-		}
-		f = os.NewFile(uintptr(fd), "")
-	}
-	defer f.Close()
-	if nc, err := net.FileConn(f); err == nil {
-		tcp := nc.(*net.TCPConn)
-		raw, _ := tcp.SyscallConn() // never fails for a connection
-		*s.tcp = tcpSock{tcp, raw}
-		s.tcp.SetReadDeadline(moment(s.readBy.Load()))
-		s.tcp.SetWriteDeadline(moment(s.writeBy.Load()))
-	}
-	return s.tcp
+	return s.polled, nil
 }
-
-// closed is the raw form of a connection that is closed.
-type closed struct{}
-
-func (closed) Control(func(uintptr)) error    { return net.ErrClosed }
-func (closed) Read(func(uintptr) bool) error  { return net.ErrClosed }
-func (closed) Write(func(uintptr) bool) error { return net.ErrClosed }
 
 // moment is a deadline that was kept as a number.
 func moment(by int64) time.Time {
@@ -211,29 +209,13 @@ func moment(by int64) time.Time {
 	return time.Unix(0, by)
 }
 
-// do calls early with the descriptor, which stays open meanwhile, and late where s is a
-// connection of package net, or has to be one because early says ErrAgain.
-func (s *Sock) do(early func(fd int) error, late func(*tcpSock) error) error {
-	s.mu.Lock()
-	tcp, over := s.tcp, s.over
-	if tcp == nil && !over {
-		s.held++
-	}
-	s.mu.Unlock()
-	switch {
-	case tcp != nil:
-		return late(tcp)
-	case over:
+// ofConn is err of an os.File as that of a connection.
+func ofConn(err error) error {
+	if errors.Is(err, os.ErrClosed) {
 		return net.ErrClosed
 	}
-	err := early(int(s.fd))
-	s.mu.Lock()
-	if s.held--; s.held == 0 && s.over {
-		syscall.Close(int(s.fd))
-	}
-	s.mu.Unlock()
-	if err == ErrAgain {
-		return late(s.become())
+	if path, ok := err.(*os.PathError); ok {
+		return os.NewSyscallError(path.Op, path.Err)
 	}
 	return err
 }
@@ -241,69 +223,147 @@ func (s *Sock) do(early func(fd int) error, late func(*tcpSock) error) error {
 func (s *Sock) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.tcp != nil:
-		return s.tcp.Close()
-	case s.over:
+	if s.over {
 		return net.ErrClosed
 	}
 	if s.over = true; s.held > 0 {
 		return nil
 	}
-	return syscall.Close(int(s.fd))
+	return s.finish()
 }
 
-// Read reads what is there. Where that is nothing, or a deadline says that somebody will
-// wait, package net does it.
+func (s *Sock) finish() error {
+	if s.polled != nil {
+		return s.polled.Close()
+	}
+	return os.NewSyscallError("close", syscall.Close(int(s.fd)))
+}
+
+// Read reads what is there, or waits for something.
 func (s *Sock) Read(p []byte) (n int, err error) {
-	err = s.do(func(fd int) error {
-		if s.readBy.Load() != 0 || len(p) == 0 {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	f, err := s.try(func(fd int) (err error) {
+		if passed(&s.readBy) {
 			return ErrAgain
 		}
 		n, err = Read(uintptr(fd), p)
 		return err
-	}, func(tcp *tcpSock) error {
-		n, err = tcp.Read(p)
-		return err
 	})
-	return n, err
+	if f == nil {
+		return n, err
+	}
+	n, err = f.Read(p)
+	return n, ofConn(err)
 }
 
-// Write writes what the socket takes; package net waits until it takes the rest.
+// Write writes all of p, and waits where the socket does not take it.
 func (s *Sock) Write(p []byte) (n int, err error) {
-	err = s.do(func(fd int) error {
-		if by := s.writeBy.Load(); by != 0 && time.Now().UnixNano() >= by {
+	f, err := s.try(func(fd int) (err error) {
+		if passed(&s.writeBy) {
 			return ErrAgain
 		}
 		if n, err = Write(uintptr(fd), p); err == nil && n < len(p) {
 			return ErrAgain
 		}
 		return err
-	}, func(tcp *tcpSock) error {
-		m, err := tcp.Write(p[n:])
-		n += m
-		return err
 	})
-	return n, err
+	if f == nil {
+		return n, err
+	}
+	m, err := f.Write(p[n:])
+	return n + m, ofConn(err)
 }
 
-// ReadFrom has the kernel copy what r is, where it can.
-func (s *Sock) ReadFrom(r io.Reader) (int64, error) { return s.TCP().ReadFrom(r) }
+// passed reports whether a deadline is over.
+func passed(by *atomic.Int64) bool {
+	at := by.Load()
+	return at != 0 && time.Now().UnixNano() >= at
+}
+
+// ReadFrom has the kernel send what r is, if that is a file or a part of one.
+func (s *Sock) ReadFrom(r io.Reader) (n int64, err error) {
+	left, inside := int64(math.MaxInt64), r
+	limited, ok := r.(*io.LimitedReader)
+	if ok {
+		left, inside = limited.N, limited.R
+	}
+	file, ok := inside.(*os.File)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{s}, r)
+	}
+	n, err = s.sendFile(file, left)
+	if limited != nil {
+		limited.N -= n
+	}
+	switch no, _ := err.(syscall.Errno); no {
+	case 0:
+		return n, err
+	case syscall.EINVAL, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EPERM:
+		if n == 0 { // what the kernel sends only by way of us
+			return io.Copy(struct{ io.Writer }{s}, struct{ io.Reader }{r})
+		}
+	}
+	return n, os.NewSyscallError("sendfile", err)
+}
+
+// sendFile sends at most left bytes of file from where that stands.
+func (s *Sock) sendFile(file *os.File, left int64) (n int64, err error) {
+	const most = 1 << 30 // in a call
+	src, err := file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	send := func(from uintptr) {
+		err = (*rawSock)(s).Write(func(to uintptr) bool {
+			for n < left {
+				m, err := syscall.Sendfile(int(to), int(from), nil, int(min(left-n, most)))
+				switch {
+				case err == syscall.EINTR:
+				case err == syscall.EAGAIN:
+					return false
+				case err != nil:
+					failed = err
+					return true
+				case m == 0: // the end of file
+					return true
+				}
+				n += int64(max(m, 0))
+			}
+			return true
+		})
+	}
+	if cerr := src.Control(send); cerr != nil {
+		return 0, cerr
+	}
+	return n, cmp.Or(err, failed)
+}
+
+// CloseWrite ends what is sent: the peer reads io.EOF.
+func (s *Sock) CloseWrite() error {
+	return s.set("shutdown", func(fd int) error { return syscall.Shutdown(fd, syscall.SHUT_WR) })
+}
 
 // SetLinger is that of *net.TCPConn.
-func (s *Sock) SetLinger(sec int) error { return s.TCP().SetLinger(sec) }
-
-func (s *Sock) CloseWrite() error {
-	return s.do(func(fd int) error {
-		return os.NewSyscallError("shutdown", syscall.Shutdown(fd, syscall.SHUT_WR))
-	}, func(tcp *tcpSock) error { return tcp.CloseWrite() })
+func (s *Sock) SetLinger(sec int) error {
+	l := &syscall.Linger{Onoff: 1, Linger: int32(sec)}
+	if sec < 0 {
+		*l = syscall.Linger{}
+	}
+	return s.set("setsockopt", func(fd int) error { return syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, l) })
 }
 
 // SetWriteBuffer sets how much the system keeps for a peer that does not read.
 func (s *Sock) SetWriteBuffer(bytes int) error {
-	return s.do(func(fd int) error {
-		return syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, bytes)
-	}, func(tcp *tcpSock) error { return tcp.SetWriteBuffer(bytes) })
+	return s.set("setsockopt", func(fd int) error { return syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, bytes) })
+}
+
+// set has the system do something with the descriptor.
+func (s *Sock) set(name string, do func(fd int) error) (err error) {
+	closed := (*rawSock)(s).Control(func(fd uintptr) { err = os.NewSyscallError(name, do(int(fd))) })
+	return cmp.Or(closed, err)
 }
 
 func (s *Sock) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.remote) }
@@ -313,30 +373,19 @@ func (s *Sock) LocalAddr() net.Addr {
 		return s.Listener.local
 	}
 	at := s.Listener.Addr()
-	s.do(func(fd int) error {
-		if sa, err := syscall.Getsockname(fd); err == nil {
+	(*rawSock)(s).Control(func(fd uintptr) {
+		if sa, err := syscall.Getsockname(int(fd)); err == nil {
 			at = net.TCPAddrFromAddrPort(addrPort(sa))
 		}
-		return nil
-	}, func(tcp *tcpSock) error {
-		if own := tcp.LocalAddr(); own != nil {
-			at = own
-		}
-		return nil
 	})
 	return at
 }
 
 // Peer is for PeerOf.
-func (s *Sock) Peer() Peer {
-	p := Gone
-	s.do(func(fd int) error {
-		p = PeerAt(uintptr(fd))
-		return nil
-	}, func(tcp *tcpSock) error {
-		p = PeerOf(tcp.TCPConn)
-		return nil
-	})
+func (s *Sock) Peer() (p Peer) {
+	if (*rawSock)(s).Control(func(fd uintptr) { p = PeerAt(fd) }) != nil {
+		return Gone
+	}
 	return p
 }
 
@@ -345,54 +394,60 @@ func (s *Sock) SetDeadline(t time.Time) error {
 }
 
 func (s *Sock) SetReadDeadline(t time.Time) error {
-	if tcp := s.keep(&s.readBy, t); tcp != nil {
-		return tcp.SetReadDeadline(t)
-	}
-	return nil
+	return s.setDeadline(&s.readBy, t, (*os.File).SetReadDeadline)
 }
 
 func (s *Sock) SetWriteDeadline(t time.Time) error {
-	if tcp := s.keep(&s.writeBy, t); tcp != nil {
-		return tcp.SetWriteDeadline(t)
+	return s.setDeadline(&s.writeBy, t, (*os.File).SetWriteDeadline)
+}
+
+func (s *Sock) setDeadline(by *atomic.Int64, t time.Time, set func(*os.File, time.Time) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over:
+		return net.ErrClosed
+	case s.polled != nil:
+		return set(s.polled.File, t)
+	case t.IsZero():
+		by.Store(0)
+	default:
+		by.Store(t.UnixNano())
 	}
 	return nil
 }
 
-// keep keeps a deadline, or returns whose it is.
-func (s *Sock) keep(by *atomic.Int64, t time.Time) *tcpSock {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.IsZero() {
-		by.Store(0)
-	} else {
-		by.Store(t.UnixNano())
-	}
-	return s.tcp
-}
-
-// SyscallConn returns the raw form of s, where the first function that has to be called
-// again makes it a connection of package net.
+// SyscallConn returns the raw form of s, where the poller learns of the descriptor from
+// the first function on that has to be called again.
 func (s *Sock) SyscallConn() (syscall.RawConn, error) { return (*rawSock)(s), nil }
 
 type rawSock Sock
 
 func (r *rawSock) Control(f func(fd uintptr)) error {
-	return (*Sock)(r).do(func(fd int) error {
+	p, err := (*Sock)(r).try(func(fd int) error {
 		f(uintptr(fd))
 		return nil
-	}, func(tcp *tcpSock) error { return tcp.raw.Control(f) })
+	})
+	if p == nil {
+		return err
+	}
+	return ofConn(p.raw.Control(f))
 }
 
 func (r *rawSock) Read(f func(fd uintptr) bool) error {
-	return (*Sock)(r).do(func(fd int) error {
-		return until(f(uintptr(fd)))
-	}, func(tcp *tcpSock) error { return tcp.raw.Read(f) })
+	p, err := (*Sock)(r).try(func(fd int) error { return until(f(uintptr(fd))) })
+	if p == nil {
+		return err
+	}
+	return ofConn(p.raw.Read(f))
 }
 
 func (r *rawSock) Write(f func(fd uintptr) bool) error {
-	return (*Sock)(r).do(func(fd int) error {
-		return until(f(uintptr(fd)))
-	}, func(tcp *tcpSock) error { return tcp.raw.Write(f) })
+	p, err := (*Sock)(r).try(func(fd int) error { return until(f(uintptr(fd))) })
+	if p == nil {
+		return err
+	}
+	return ofConn(p.raw.Write(f))
 }
 
 func until(done bool) error {

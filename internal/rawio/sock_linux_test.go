@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,8 +49,7 @@ func arrived(t *testing.T, s *Sock) {
 	}
 }
 
-// TestSockEarly: what is asked and answered at once never becomes a connection of
-// package net.
+// TestSockEarly: the poller never learns of what is asked and answered at once.
 func TestSockEarly(t *testing.T) {
 	s, peer := early(t, "127.0.0.1:0")
 	io.WriteString(peer, "question")
@@ -68,8 +68,8 @@ func TestSockEarly(t *testing.T) {
 	if err := s.CloseWrite(); err != nil {
 		t.Error(err)
 	}
-	if s.tcp != nil {
-		t.Error("it became a connection of package net")
+	if s.polled != nil {
+		t.Error("the poller knows it")
 	}
 	if got, err := io.ReadAll(peer); string(got) != "answer" || err != nil {
 		t.Errorf("the peer read %q, %v", got, err)
@@ -92,8 +92,7 @@ func TestSockEarly(t *testing.T) {
 
 func second(_ int, err error) error { return err }
 
-// TestSockWaits: whoever has to wait does so in package net, and by the deadlines that
-// were set before.
+// TestSockWaits: whoever has to wait waits, and by the deadlines that were set before.
 func TestSockWaits(t *testing.T) {
 	s, peer := early(t, "0.0.0.0:0")
 	local := s.LocalAddr().String()
@@ -142,26 +141,31 @@ func TestSockWaits(t *testing.T) {
 	reader.Wait()
 }
 
-// TestSockRaw: a function that is not done is called again when there is more, by
-// package net; what it does with the connection meanwhile is right before and after.
+// TestSockRaw: a function that is not done is called again when there is more, and what
+// it does with the connection meanwhile is right before and after.
 func TestSockRaw(t *testing.T) {
 	s, peer := early(t, "127.0.0.1:0")
 	raw := Socket(s)
 	calls := 0
+	var reader sync.WaitGroup
 	err := raw.Read(func(fd uintptr) bool {
 		b := make([]byte, 8)
 		n, err := Read(fd, b)
 		if calls++; calls == 1 {
-			io.WriteString(peer, "more")
-			s.TCP() // as a write does that finds no room
+			long := make([]byte, 16<<20)
+			reader.Go(func() {
+				if _, err := io.ReadFull(peer, make([]byte, len(long))); err != nil {
+					t.Error(err)
+				}
+				io.WriteString(peer, "more")
+			})
+			s.Write(long) // which has to wait
 		}
 		return err != ErrAgain && string(b[:n]) == "more"
 	})
-	if err != nil || calls < 2 {
+	reader.Wait()
+	if err != nil || calls < 2 || s.polled == nil {
 		t.Errorf("after %d calls: %v", calls, err)
-	}
-	if _, err := syscall.GetsockoptInt(s.FD(), syscall.SOL_SOCKET, syscall.SO_ERROR); err != syscall.EBADF {
-		t.Errorf("the first descriptor: %v", err)
 	}
 
 	s, _ = early(t, "127.0.0.1:0")
@@ -177,8 +181,7 @@ func TestSockRaw(t *testing.T) {
 	}
 }
 
-// TestSockEnds: Close ends a read that waits, from whichever side of becoming a
-// connection of package net it comes.
+// TestSockEnds: Close ends a read that waits, or is about to.
 func TestSockEnds(t *testing.T) {
 	for range 200 {
 		s, _ := early(t, "127.0.0.1:0")
@@ -190,6 +193,69 @@ func TestSockEnds(t *testing.T) {
 		})
 		both.Go(func() { s.Close() })
 		both.Wait()
+	}
+}
+
+// TestSockFile: the kernel sends a file, or a part of it, from where that stands; what it
+// cannot send goes through a buffer.
+func TestSockFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	content := strings.Repeat("0123456789abcdef", 1<<18)
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	file.Seek(5, io.SeekStart)
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pr.Close()
+	io.WriteString(pw, "piped")
+	pw.Close()
+
+	s, peer := early(t, "127.0.0.1:0")
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		if got, err := io.ReadAll(peer); string(got) != content[5:]+"piped" || err != nil {
+			t.Errorf("the peer read %d bytes, %v", len(got), err)
+		}
+	})
+	part := &io.LimitedReader{R: file, N: 2 << 20}
+	if n, err := io.Copy(s, part); n != 2<<20 || err != nil || part.N != 0 {
+		t.Errorf("a part: %d, %v; %d are left", n, err, part.N)
+	}
+	if n, err := io.Copy(s, &io.LimitedReader{R: file, N: 1 << 40}); n != int64(len(content)-5-2<<20) || err != nil {
+		t.Errorf("the rest: %d, %v", n, err)
+	}
+	if n, err := s.ReadFrom(pr); n != 5 || err != nil {
+		t.Errorf("a pipe: %d, %v", n, err)
+	}
+	s.Close()
+	reader.Wait()
+	if n, err := s.ReadFrom(file); n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %d, %v", n, err)
+	}
+}
+
+// TestSockFileStalls: a peer that reads nothing ends it at the deadline, with what it took.
+func TestSockFileStalls(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	file.Truncate(1 << 30)
+	s, _ := early(t, "127.0.0.1:0")
+	s.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	n, err := s.ReadFrom(file)
+	at, _ := file.Seek(0, io.SeekCurrent)
+	if n == 0 || n == 1<<30 || n != at || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes, %v; the file stands at %d", n, err, at)
 	}
 }
 
