@@ -39,11 +39,11 @@ func AddWebSocket(fs *cli.Flags, anyOrigin bool) *WebSocket {
 	if anyOrigin {
 		origins = "Takes clients of these origins only; else of all, but where programs answer: then of this host and of loopback."
 	}
-	w := AddHandshake(fs, origins, "Offers these subprotocols, the best first; * answers whatever the client offers first.")
+	w := AddHandshake(fs, origins, "Chooses among these subprotocols, the best first; * answers whatever the client offers first.")
 	w.anyOrigin = anyOrigin
 	fs.String(&w.Authorization, "http-authorization-header", "V", "Closes with 4001 whoever does not send this Authorization field; it is ws's check, after the handshake.")
 	fs.Hide("http-authorization-header")
-	fs.String(&w.Greet, "greet", "TEXT", "Sends this as the first message to every client.")
+	fs.String(&w.Greet, "greet", "TEXT", "Sends this as the first message to every WebSocket client, in dump to those of TCP too.")
 	fs.Switch(&w.NoPong, "no-pong", "Leaves pings unanswered.")
 	return w
 }
