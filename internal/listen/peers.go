@@ -17,26 +17,32 @@ type Peers struct {
 	Max       int                          // at once
 	Handle    func(nc net.Conn, at Source) // runs on a goroutine of its own; nc is closed after it
 	Refused   func(at Source, why error)   // told once for each reason why a datagram may not be answered: it is dropped
-	ErrorLog  func(error)                  // told of a Handle that panicked, and of more than Max
+	ErrorLog  func(error)                  // told of a Handle that panicked, of more than Max, of what is dropped
 
 	running sync.WaitGroup
 	refused map[error]bool
 	full    time.Time // one was turned away
+	lost    time.Time // a datagram was dropped
+	dropped int
 
 	mu    sync.Mutex
 	peers map[Source]*peer
 }
 
 const (
-	maxQueued = 64              // datagrams wait for who handles them; more are dropped, as UDP does
+	maxQueued = 64              // datagrams wait for who handles them; more are dropped, as UDP does, and said
 	fullSpell = 5 * time.Second // without one turned away ends a spell of them
 )
 
 // Serve reads until the socket is closed, and returns when the last Handle did.
 func (s *Peers) Serve() error {
 	s.peers, s.refused = map[Source]*peer{}, map[error]bool{}
-	defer s.running.Wait()
-	return s.Datagrams.Serve(make([]byte, cli.MaxDatagram+1), s.came, s.ErrorLog)
+	err := s.Datagrams.Serve(make([]byte, cli.MaxDatagram+1), s.came, s.ErrorLog)
+	s.running.Wait()
+	if s.dropped > 0 {
+		s.ErrorLog(fmt.Errorf("%d datagrams were dropped", s.dropped))
+	}
+	return err
 }
 
 // came takes a datagram to the connection of its sender.
@@ -67,6 +73,7 @@ func (s *Peers) came(p []byte, at Source, why error) {
 	select {
 	case c.in <- append([]byte(nil), p...):
 	default:
+		s.drop(at)
 	}
 	if begins {
 		s.running.Go(func() {
@@ -76,6 +83,15 @@ func (s *Peers) came(p []byte, at Source, why error) {
 			}
 		})
 	}
+}
+
+// drop counts a datagram of at, and says so where that begins.
+func (s *Peers) drop(at Source) {
+	s.dropped++
+	if time.Since(s.lost) > fullSpell {
+		s.ErrorLog(fmt.Errorf("%v: datagrams are dropped: %d wait already", at, maxQueued))
+	}
+	s.lost = time.Now()
 }
 
 // A peer is who sends datagrams, as a connection. A read deadline ends it: it would not

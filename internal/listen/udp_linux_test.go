@@ -96,6 +96,51 @@ func TestDatagramPanic(t *testing.T) {
 	}
 }
 
+// TestPeersDrop: datagrams that a connection does not take are dropped, and that is said:
+// at once that it begins, and at the end how many.
+func TestPeersDrop(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 10)
+	last, release := make(chan struct{}), make(chan struct{})
+	s := &Peers{Datagrams: NewDatagrams(pc), Max: 10, ErrorLog: func(err error) { told <- err.Error() }, Handle: func(nc net.Conn, _ Source) {
+		b := make([]byte, 100)
+		if n, _ := nc.Read(b); string(b[:n]) == "last" {
+			close(last)
+			return
+		}
+		<-release
+	}}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve() }()
+	send := func(p string, times int) {
+		nc, err := net.Dial("udp", pc.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		for range times {
+			nc.Write([]byte(p))
+		}
+	}
+	send("many", maxQueued+20)
+	send("last", 1)
+	<-last
+	if got := <-told; !strings.HasPrefix(got, "127.0.0.1:") || !strings.HasSuffix(got, ": datagrams are dropped: 64 wait already") {
+		t.Errorf("told %q", got)
+	}
+	pc.Close()
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := <-told; got != "19 datagrams were dropped" && got != "20 datagrams were dropped" { // one is read, sooner or later
+		t.Errorf("told %q at the end", got)
+	}
+}
+
 // TestLoops: neither this server's own datagrams are answered, nor those of another
 // server that answers ours (CVE-2024-2169).
 func TestLoops(t *testing.T) {
