@@ -346,6 +346,8 @@ func TestProcess(t *testing.T) {
 	})
 }
 
+// testTwoSignals ends a program that does not end by itself, as who presses Ctrl-C until it
+// does: what comes at once after the first signal is the same one.
 func testTwoSignals(t *testing.T) {
 	for sig, want := range map[os.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
 		cmd := command(t, "trivial", "hang")
@@ -362,7 +364,19 @@ func testTwoSignals(t *testing.T) {
 				err = cmd.Process.Signal(sig)
 			}
 		}
-		if cmd.Wait(); err != nil || cmd.ProcessState.ExitCode() != want {
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		again := time.NewTicker(50 * time.Millisecond)
+		for running := true; running; {
+			select {
+			case <-again.C:
+				cmd.Process.Signal(sig)
+			case <-ended:
+				running = false
+			}
+		}
+		again.Stop()
+		if err != nil || cmd.ProcessState.ExitCode() != want {
 			t.Errorf("%v twice: %v, %v; want %d", sig, err, cmd.ProcessState, want)
 		}
 	}
