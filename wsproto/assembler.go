@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -66,6 +67,8 @@ type Assembler struct {
 	held      int64  // bytes of Memory
 	control   []byte // what has come of a control frame that came in pieces
 	misled    bool   // Lenient knows of the masking
+
+	dead *atomic.Pointer[error] // of the connection, which may be cut while its turn to inflate is to come; nil: of none
 
 	// stream has data handed out piece by piece, still compressed, and nothing held:
 	// then there are no limits. It is set between two messages.
@@ -346,6 +349,9 @@ func (a *Assembler) unfinished() (cut bool, begun string) {
 func (a *Assembler) inflate(p []byte) ([]byte, error) {
 	a.Memory.enter()
 	defer a.Memory.leave()
+	if a.dead != nil && a.dead.Load() != nil {
+		return nil, *a.dead.Load()
+	}
 	if a.inflated == nil {
 		a.inflated = getBlock(4 * len(p))
 	}

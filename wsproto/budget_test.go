@@ -3,7 +3,9 @@ package wsproto
 import (
 	"errors"
 	"io"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -92,5 +94,32 @@ func TestMessageTimeout(t *testing.T) {
 		}
 		time.Sleep(6 * time.Second)
 		wantErr(t, end, ErrMessageTimeout)
+	})
+}
+
+// TestBudgetCut: who is cut while others inflate does not have its turn any more. A
+// stopped server would else wait for all that its clients had sent compressed.
+func TestBudgetCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, ours := newTalk(t)
+		memory := NewBudget(1 << 20)
+		c := NewConn(ours, nil, RoleServer, Agreement{Deflate: &DeflateParams{}}, Config{Memory: memory})
+		for range cap(memory.slots) {
+			memory.enter()
+		}
+		var read sync.WaitGroup
+		read.Go(func() {
+			if m, err := c.ReadMessage(); err != ErrServerClosed {
+				t.Errorf("read %q, %v", m.Data, err)
+			}
+		})
+		k.sendBytes(frame(RoleServer, 0xC1, "\xf2\x48\xcd\xc9\xc9\x07\x00")) // RFC 7692 §7.2.3.1
+		synctest.Wait()
+		c.abort(ErrServerClosed)
+		for range cap(memory.slots) {
+			memory.leave()
+		}
+		read.Wait()
+		c.Close(0, "")
 	})
 }

@@ -134,7 +134,7 @@ func (c *Conn) borrow() {
 	if c.input == nil {
 		cfg := c.cfg
 		c.input = inputs.Get().(*input)
-		c.asm = Assembler{Role: c.role, Deflate: c.deflate, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments, Memory: cfg.Memory, Lenient: cfg.Lenient}
+		c.asm = Assembler{Role: c.role, Deflate: c.deflate, MaxMessage: cfg.MaxMessage, MaxFragments: cfg.MaxFragments, Memory: cfg.Memory, Lenient: cfg.Lenient, dead: &c.dead}
 	}
 }
 
