@@ -2,7 +2,6 @@ package dump
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +35,9 @@ const (
 	closeTime = 5 * time.Second
 	stopTime  = 500 * time.Millisecond
 
-	firstRead     = 4 << 10              // of a client: most have no more to say
 	readSize      = event.DefaultMaxShow // so that each read is shown in full
 	readSizeQuiet = 256 << 10
+	readSizeHeld  = 4 << 10 // where a waiting read must hold its buffer
 )
 
 var (
@@ -51,10 +50,10 @@ var (
 type tcpServer struct {
 	*dump
 	*protocol
-	ctx      context.Context
-	ln       net.Listener
-	table    accept.Table
-	readSize int // bytes at once
+	ctx     context.Context
+	ln      net.Listener
+	table   accept.Table
+	buffers sync.Pool
 
 	lists    sync.Mutex
 	halfOpen []*tcpClient // the longest first
@@ -62,10 +61,12 @@ type tcpServer struct {
 
 func (d *dump) newTCP(ctx context.Context, p *protocol, ln net.Listener) *tcpServer {
 	p.listens = true
-	t := &tcpServer{dump: d, protocol: p, ctx: ctx, ln: ln, readSize: readSize}
+	t := &tcpServer{dump: d, protocol: p, ctx: ctx, ln: ln}
+	size := readSize
 	if !d.shows && d.framing.Kind == linesrv.KindNone && !d.Answers() {
-		t.readSize = readSizeQuiet
+		size = readSizeQuiet
 	}
+	t.buffers.New = func() any { b := make([]byte, size); return &b }
 	return t
 }
 
@@ -81,11 +82,12 @@ func (t *tcpServer) serve() error {
 type tcpClient struct {
 	client
 	accept.Deadlines
-	t      *tcpServer
-	raw    syscall.RawConn // nil where waiting needs a buffer: TLS, some systems
-	queue  queue
-	cutter *listen.Cutter
-	began  bool // something came
+	t       *tcpServer
+	raw     syscall.RawConn // nil where waiting needs a buffer: TLS, some systems
+	queue   queue
+	cutter  *listen.Cutter
+	began   bool  // something came
+	readErr error // of step
 
 	closing atomic.Bool           // the end is ours
 	dead    atomic.Pointer[error] // why abort was called
@@ -131,16 +133,13 @@ func (t *tcpServer) serveConn(nc net.Conn) {
 
 // read reads until the stream ends (io.EOF), breaks, or is ended.
 func (c *tcpClient) read() (err error) {
-	buf := make([]byte, firstRead)
+	read := c.readHeld
+	if c.raw != nil {
+		read = c.readRaw
+	}
 	for err == nil {
 		if err = c.arm(); err == nil {
-			var n int
-			if n, err = c.Read(buf); n > 0 {
-				err = cmp.Or(c.take(buf[:n]), err)
-			}
-			if n == len(buf) && n < c.t.readSize {
-				buf = make([]byte, c.t.readSize)
-			}
+			err = read()
 		}
 		if silent := errors.Is(err, os.ErrDeadlineExceeded) && c.dead.Load() == nil; silent && c.ending() {
 			message, _ := c.cutter.Finish()
@@ -184,6 +183,59 @@ func (c *tcpClient) arm() error {
 		return c.ReadBy(time.Time{})
 	}
 	return nil
+}
+
+// readHeld reads where a buffer must be held to wait.
+func (c *tcpClient) readHeld() error {
+	buf := make([]byte, readSizeHeld)
+	for {
+		n, err := c.Read(buf)
+		if n > 0 {
+			if err := c.take(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if n == len(buf) && n < readSize {
+			buf = make([]byte, readSize)
+		}
+		if err := c.arm(); err != nil {
+			return err
+		}
+	}
+}
+
+// readRaw reads where a socket is waited for without a buffer, until the deadline is
+// to begin anew.
+func (c *tcpClient) readRaw() error {
+	c.readErr = nil
+	if err := c.raw.Read(c.step); err != nil {
+		return err
+	}
+	return c.readErr
+}
+
+// step reads all that has come. It reports false to wait for more, or true to
+// have the deadline begin anew, or with readErr at the end.
+func (c *tcpClient) step(fd uintptr) bool {
+	buf := c.t.buffers.Get().(*[]byte)
+	defer c.t.buffers.Put(buf)
+	for came := false; c.dead.Load() == nil; came = true {
+		n, err := rawio.Read(fd, *buf)
+		if err == rawio.ErrAgain {
+			return came && (c.t.listeners.IdleTimeout > 0 || c.cutter.Kind == linesrv.KindIdle)
+		}
+		if c.readErr = err; err == nil {
+			c.readErr = c.take((*buf)[:n])
+		}
+		if c.readErr != nil {
+			return true
+		}
+	}
+	c.readErr = *c.dead.Load()
+	return true
 }
 
 // take deals with what one read brought.
