@@ -43,21 +43,26 @@ var Mode = cli.Mode{
 	},
 	Checks: []cli.Check{
 		formCheck("a form", "http"),
-		formCheck("a form over TLS", "https", "-tls"),
+		formCheck("a form over TLS", "https", "-k"),
 	},
 }
 
 // formCheck sends a form to httpd, which answers OK.
-func formCheck(name, scheme string, server ...string) cli.Check {
+func formCheck(name, scheme string, flags ...string) cli.Check {
 	return cli.Check{Name: name, Run: func(ctx context.Context, b *cli.Bench) error {
-		if scheme == "https" && !tlsconf.Available {
-			return nil
+		server := []string{"httpd", "-D", "-port", "0"}
+		if scheme == "https" {
+			if !tlsconf.Available {
+				return nil
+			}
+			server = append(server, "-tls")
 		}
-		_, addr, err := b.Start(ctx, scheme, append([]string{"httpd", "-D", "-port", "0"}, server...)...)
+		_, addr, err := b.Start(ctx, scheme, server...)
 		if err != nil {
 			return err
 		}
-		return b.Run(ctx, "OK\n200 POST", "curl", "-s", "-k", "-m", "4", "-F", "a=b", "-w", "%{http_code} %{method}", scheme+"://"+addr+"/")
+		line := append([]string{"curl", "-s", "-m", "4", "-F", "a=b", "-w", "%{http_code} %{method}"}, flags...)
+		return b.Run(ctx, "OK\n200 POST", append(line, scheme+"://"+addr+"/")...)
 	}}
 }
 
