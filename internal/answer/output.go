@@ -66,7 +66,7 @@ func (o *output) read() {
 }
 
 // finish is called when the program has ended. Where it waits, what that left behind has
-// leftTime to end its output; then it ends that, and takes what has come. It returns
+// leftTime to end its output; then it takes what has come, and ends that. It returns
 // whether that is all.
 func (o *output) finish(waits bool, endAll func()) (whole bool) {
 	o.writer.Close() // the program's own is closed
@@ -81,7 +81,7 @@ func (o *output) finish(waits bool, endAll func()) (whole bool) {
 	if err := o.reader.SetReadDeadline(time.Unix(1, 0)); errors.Is(err, os.ErrNoDeadline) {
 		o.reader.Close() // as package exec does it there
 	}
+	<-o.done // before what would end the output is ended
 	endAll()
-	<-o.done
 	return o.whole
 }
