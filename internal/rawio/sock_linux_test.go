@@ -117,7 +117,7 @@ func TestSockWaits(t *testing.T) {
 		t.Errorf("the local address was %s, and is %v", local, s.LocalAddr())
 	}
 
-	s, peer = early(t, "127.0.0.1:0")
+	s, _ = early(t, "127.0.0.1:0")
 	s.SetWriteDeadline(time.Unix(1, 0))
 	if n, err := s.Write(b); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a write whose deadline is over: %d, %v", n, err)
