@@ -2,7 +2,6 @@ package rawio
 
 import (
 	"cmp"
-	"errors"
 	"io"
 	"math"
 	"net"
@@ -210,8 +209,8 @@ func moment(by int64) time.Time {
 }
 
 // ofConn is err of an os.File as that of a connection.
-func ofConn(err error) error {
-	if errors.Is(err, os.ErrClosed) {
+func (s *Sock) ofConn(err error) error {
+	if err != nil && s.closed() {
 		return net.ErrClosed
 	}
 	if path, ok := err.(*os.PathError); ok {
@@ -226,10 +225,19 @@ func (s *Sock) Close() error {
 	if s.over {
 		return net.ErrClosed
 	}
-	if s.over = true; s.held > 0 {
-		return nil
+	if s.over = true; s.held == 0 {
+		return s.finish()
 	}
-	return s.finish()
+	if s.polled != nil { // who holds the descriptor may wait there
+		s.polled.SetDeadline(time.Unix(1, 0))
+	}
+	return nil
+}
+
+func (s *Sock) closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
 }
 
 func (s *Sock) finish() error {
@@ -255,7 +263,7 @@ func (s *Sock) Read(p []byte) (n int, err error) {
 		return n, err
 	}
 	n, err = f.Read(p)
-	return n, ofConn(err)
+	return n, s.ofConn(err)
 }
 
 // Write writes all of p, and waits where the socket does not take it.
@@ -273,7 +281,7 @@ func (s *Sock) Write(p []byte) (n int, err error) {
 		return n, err
 	}
 	m, err := f.Write(p[n:])
-	return n + m, ofConn(err)
+	return n + m, s.ofConn(err)
 }
 
 // passed reports whether a deadline is over.
@@ -431,7 +439,7 @@ func (r *rawSock) Control(f func(fd uintptr)) error {
 	if p == nil {
 		return err
 	}
-	return ofConn(p.raw.Control(f))
+	return (*Sock)(r).ofConn(p.raw.Control(f))
 }
 
 func (r *rawSock) Read(f func(fd uintptr) bool) error {
@@ -439,7 +447,7 @@ func (r *rawSock) Read(f func(fd uintptr) bool) error {
 	if p == nil {
 		return err
 	}
-	return ofConn(p.raw.Read(f))
+	return (*Sock)(r).ofConn(p.raw.Read(f))
 }
 
 func (r *rawSock) Write(f func(fd uintptr) bool) error {
@@ -447,7 +455,7 @@ func (r *rawSock) Write(f func(fd uintptr) bool) error {
 	if p == nil {
 		return err
 	}
-	return ofConn(p.raw.Write(f))
+	return (*Sock)(r).ofConn(p.raw.Write(f))
 }
 
 func until(done bool) error {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -178,6 +179,47 @@ func TestSockRaw(t *testing.T) {
 	})
 	if err := raw.Control(func(uintptr) { t.Error("called for what is closed") }); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Control: %v", err)
+	}
+}
+
+// TestSockCut: Close ends a write that waits, also inside of a function that has the
+// descriptor.
+func TestSockCut(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	file.Truncate(1 << 30)
+	write := func(s *Sock) error { return second(s.Write(make([]byte, 64<<20))) }
+	for name, do := range map[string]func(s *Sock) error{
+		"Write": write,
+		"ReadFrom": func(s *Sock) error {
+			_, err := s.ReadFrom(file)
+			return err
+		},
+		"Write inside": func(s *Sock) (err error) {
+			Socket(s).Read(func(uintptr) bool { err = write(s); return true })
+			return err
+		},
+	} {
+		s, _ := early(t, "127.0.0.1:0")
+		var writer sync.WaitGroup
+		writer.Go(func() {
+			if err := do(s); err != net.ErrClosed {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		for waits := false; !waits; runtime.Gosched() {
+			s.mu.Lock()
+			waits = s.polled != nil
+			s.mu.Unlock()
+		}
+		s.Close()
+		writer.Wait()
+		if _, err := syscall.GetsockoptInt(s.FD(), syscall.SOL_SOCKET, syscall.SO_ERROR); err != syscall.EBADF {
+			t.Errorf("%s: its descriptor: %v", name, err)
+		}
 	}
 }
 
