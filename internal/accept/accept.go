@@ -41,7 +41,7 @@ import (
 const (
 	firstPause = 5 * time.Millisecond
 	maxPause   = time.Second
-	spell      = 5 * time.Second // without an error ends a spell of them
+	spell      = 5 * time.Second // without it ends a Spell
 
 	maxRefusals = 16          // refused connections served at once
 	refuseTime  = time.Second // what a refusal may take in all
@@ -135,7 +135,7 @@ func Guard(f func() error) (err error) {
 // another.
 func Each(ln net.Listener, take func(net.Conn), log func(error)) error {
 	var pause time.Duration
-	var last time.Time // of an error that passed
+	var failing Spell
 	for {
 		c, err := ln.Accept()
 		switch {
@@ -147,14 +147,25 @@ func Each(ln net.Listener, take func(net.Conn), log func(error)) error {
 		case !passes(err):
 			return err
 		default:
-			if log != nil && time.Since(last) >= spell {
+			if failing.Begins() && log != nil {
 				log(err)
 			}
-			last = time.Now()
 			pause = min(max(2*pause, firstPause), maxPause)
 			time.Sleep(pause)
 		}
 	}
+}
+
+// A Spell is a time in which something happens again and again, and is told when it
+// begins. The zero value is none.
+type Spell struct{ last time.Time }
+
+// Begins notes that it happens, and reports whether it had not for 5 s.
+func (s *Spell) Begins() bool {
+	now := time.Now()
+	begins := now.Sub(s.last) >= spell
+	s.last = now
+	return begins
 }
 
 func passes(err error) bool {
@@ -181,7 +192,7 @@ type Bound struct {
 
 	open, turnedAway atomic.Int64
 	mu               sync.Mutex
-	last             time.Time // one was turned away
+	full             Spell
 }
 
 // TurnedAway is the number of connections that were beyond the bound.
@@ -227,8 +238,7 @@ func (l *bounded) Accept() (net.Conn, error) {
 func (b *Bound) count() {
 	b.turnedAway.Add(1)
 	b.mu.Lock()
-	begins := time.Since(b.last) >= spell
-	b.last = time.Now()
+	begins := b.full.Begins()
 	b.mu.Unlock()
 	if begins && b.Full != nil {
 		b.Full()

@@ -21,18 +21,17 @@ type Peers struct {
 
 	running sync.WaitGroup
 	refused map[error]bool
-	full    time.Time // one was turned away
-	lost    time.Time // a datagram was dropped
+	full    accept.Spell // in which peers are turned away
+	lost    accept.Spell // in which datagrams are dropped
 	dropped int
 
 	mu    sync.Mutex
 	peers map[Source]*peer
 }
 
-const (
-	maxQueued = 64              // datagrams wait for who handles them; more are dropped, as UDP does, and said
-	fullSpell = 5 * time.Second // without one turned away ends a spell of them
-)
+// maxQueued is how many datagrams wait for who handles them; more are dropped, as UDP
+// does, and that is said.
+const maxQueued = 64
 
 // Serve reads until the socket is closed, and returns when the last Handle did.
 func (s *Peers) Serve() error {
@@ -58,10 +57,9 @@ func (s *Peers) came(p []byte, at Source, why error) {
 	c := s.peers[at]
 	if c == nil && len(s.peers) >= s.Max {
 		s.mu.Unlock()
-		if time.Since(s.full) > fullSpell {
+		if s.full.Begins() {
 			s.ErrorLog(errFull)
 		}
-		s.full = time.Now()
 		return
 	}
 	begins := c == nil
@@ -88,10 +86,9 @@ func (s *Peers) came(p []byte, at Source, why error) {
 // drop counts a datagram of at, and says so where that begins.
 func (s *Peers) drop(at Source) {
 	s.dropped++
-	if time.Since(s.lost) > fullSpell {
+	if s.lost.Begins() {
 		s.ErrorLog(fmt.Errorf("%v: datagrams are dropped: %d wait already", at, maxQueued))
 	}
-	s.lost = time.Now()
 }
 
 // A peer is who sends datagrams, as a connection. A read deadline ends it: it would not

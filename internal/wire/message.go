@@ -36,7 +36,7 @@ func AppendFile(dst []byte, f Format, file File) []byte {
 		{Name: "djb2_hash", Value: []byte(file.Hash)},
 		{Name: "filename", Value: []byte(file.Name)},
 		{Name: "id", Value: []byte(file.ID)},
-		{Name: "kind", Value: []byte("send")}, // nobody looks at it,
+		{Name: "kind", Value: []byte("send")}, // nobody looks at it
 	})
 }
 
