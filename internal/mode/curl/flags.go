@@ -187,10 +187,11 @@ func (c *command) answerFlags() []flag {
 func (c *command) outputFlags() []flag {
 	to := func(t target) func(bool) {
 		return func(on bool) {
-			if !on {
-				t = target{name: "-"}
+			if on {
+				c.outputs = append(c.outputs, t)
+			} else {
+				c.outputs = append(c.outputs, target{name: "-"})
 			}
-			c.outputs = append(c.outputs, t)
 		}
 	}
 	return []flag{

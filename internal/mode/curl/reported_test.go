@@ -173,6 +173,7 @@ var reported = []struct {
 	{"proxy user", `http_proxy=SRV -s -U a:b http://h/`, "", nil, 0, "ok", []string{"GET http://h/ HTTP", "Proxy-Authorization: Basic YTpi"}, ""},
 	{"HTTP/1.0", `-sL SRV/a`, "", []string{strings.Replace(found("/b"), "1.1", "1.0", 1), okAnswer}, 0, "ok", []string{"GET /a HTTP/1.1", "GET /b HTTP/1.0"}, ""},
 	{"no remote name", `-s --remote-name-all SRV/a --no-remote-name`, "", nil, 0, "ok", nil, ""},
+	{"remote name after none", `-s --no-remote-name SRV/a -O SRV/b`, "", nil, 0, "ok", nil, "b=ok"},
 	{"same length twice", `-s SRV/a`, "", []string{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"}, 0, "ok", nil, ""},
 	{"size delivered", `-s -i -o f -w %{size_delivered} SRV`, "", nil, 0, "2", nil, ""},
 	{"head of a GET", `-sI -X GET SRV`, "", nil, 0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", []string{"GET /"}, ""},
