@@ -310,6 +310,7 @@ func (r *runner) run() {
 				return
 			}
 		}
+		runtime.Gosched() // who always has turns to give never waits: timers and others would come late, and sysmon not to rest
 	}
 	exits = false
 }
