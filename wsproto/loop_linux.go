@@ -310,7 +310,7 @@ func (r *runner) run() {
 				return
 			}
 		}
-		runtime.Gosched() // who always has turns to give never waits: timers and others would come late, and sysmon not to rest
+		runtime.Gosched() // else a loop that never waits has the processor until sysmon takes it, again and again
 	}
 	exits = false
 }

@@ -74,6 +74,38 @@ func TestLoopBlockingHandlers(t *testing.T) {
 	}
 }
 
+// TestLoopShares: a loop that never runs out of turns lets other goroutines have the
+// processor, without being made to.
+func TestLoopShares(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s := echoServer(newJournal())
+	message := frame(RoleServer, 0x81, "x")
+	var c *client
+	var ready, over sync.WaitGroup
+	var turns int
+	var ran atomic.Bool
+	ready.Add(1)
+	over.Add(1)
+	s.OnMessage = func(*User, Message) {
+		switch turns++; {
+		case turns == 1:
+			ready.Wait()
+			go ran.Store(true)
+		case ran.Load() || turns == 10000:
+			over.Done()
+			return
+		}
+		c.Write(message) // the loop's next turn
+	}
+	c = connect(t, serve(t, s), "")
+	ready.Done()
+	c.send(message)
+	over.Wait()
+	if turns > 100 {
+		t.Errorf("another goroutine had its turn after %d turns of the loop", turns)
+	}
+}
+
 // TestLoopAway: what happens to a connection while its handler waits: it is sent to,
 // the peer resets it, it is aborted, the server shuts down.
 func TestLoopAway(t *testing.T) {
