@@ -189,7 +189,7 @@ func TestEndWithData(t *testing.T) {
 	}
 }
 
-// The queue of the system holds those who wait, with what they have sent.
+// Those that wait are served in their order, with what they have sent.
 func TestQueue(t *testing.T) {
 	addr := start(t, &Server{OneAtATime: true}, listen(t))
 	var clients []*net.TCPConn
@@ -217,22 +217,39 @@ func TestQueue(t *testing.T) {
 }
 
 // Who waits for its turn when the server is shut down sees an end, not a reset, also
-// where it has sent something.
+// where it has sent something, and whoever waits before it.
 func TestWaitingAtShutdown(t *testing.T) {
-	connected := make(chan bool, 1)
-	server := &Server{OneAtATime: true, OnConnect: func(*Conn) { connected <- true }}
-	ln := &tellingListener{listen(t), make(chan bool, 2)}
-	addr := start(t, server, ln)
-	connect(t, addr)
-	<-connected
-	waits := connect(t, addr)
-	fmt.Fprintf(waits, "ping\n")
-	<-ln.accepted
-	<-ln.accepted
-	waits.SetDeadline(time.Now().Add(20 * time.Second))
-	go server.Shutdown(t.Context())
-	if got, err := io.ReadAll(waits); len(got) != 0 || err != nil {
-		t.Errorf("the client that waited read %q, %v; want the end", got, err)
+	plain := func(ln net.Listener) net.Listener { return ln }
+	config, _ := testTLS(t)
+	secure := func(ln net.Listener) net.Listener { return tls.NewListener(ln, config) }
+	for name, wrap := range map[string]func(net.Listener) net.Listener{"plain": plain, "TLS": secure} {
+		t.Run(name, func(t *testing.T) {
+			server := &Server{OneAtATime: true}
+			ln := &tellingListener{listen(t), make(chan bool, 4)}
+			addr := start(t, server, wrap(ln))
+			connect(t, addr)
+			<-ln.accepted
+			var waiting []*net.TCPConn
+			for range 3 {
+				nc := connect(t, addr)
+				fmt.Fprintf(nc, "ping\n")
+				waiting = append(waiting, nc)
+			}
+			for i := range waiting {
+				select {
+				case <-ln.accepted:
+				case <-time.After(patience):
+					t.Fatalf("client %d of those that wait is not accepted, and would be reset", i)
+				}
+			}
+			go server.Shutdown(t.Context())
+			for i, nc := range waiting {
+				if got, err := io.ReadAll(nc); len(got) != 0 || err != nil {
+					t.Errorf("client %d of those that waited read %q, %v; want the end", i, got, err)
+				}
+				nc.Close()
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package linesrv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -184,28 +185,47 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-// A gate lets one client in at a time: the next one has been accepted and waits
-// here, those after it wait in the queue of the system.
+// A gate lets one client in at a time. Those that wait have been accepted, in their
+// order: what the system still has in its queue is reset when the listener is closed.
 type gate struct {
 	net.Listener
-	server *Server
+	server  *Server
+	waiting chan net.Conn // closed when no more come; nil before the first Accept
+	err     error         // of the listener, set before waiting is closed
 }
 
+// maxWaiting clients are accepted before their turn.
+const maxWaiting = 1024
+
 func (g *gate) Accept() (net.Conn, error) {
-	nc, err := g.Listener.Accept()
-	if err != nil {
-		return nil, err
+	if g.waiting == nil {
+		g.waiting = make(chan net.Conn, maxWaiting)
+		go g.fill()
 	}
-	if !g.server.turn.take(g.server.crew.Stopped()) {
-		g.refuse(nc)
-		return nil, net.ErrClosed
+	nc, ok := <-g.waiting
+	if ok && g.server.turn.take(g.server.crew.Stopped()) {
+		return nc, nil
 	}
-	return nc, nil
+	var refusals sync.WaitGroup
+	for ; ok; nc, ok = <-g.waiting {
+		vain := nc
+		refusals.Go(func() { g.refuse(vain) })
+	}
+	refusals.Wait()
+	return nil, cmp.Or(g.err, net.ErrClosed)
+}
+
+func (g *gate) fill() {
+	g.err = accept.Each(g.Listener, func(nc net.Conn) { g.waiting <- nc }, g.server.report)
+	close(g.waiting)
 }
 
 // refuse ends a client that waited in vain so that it sees an end, not a reset.
 func (g *gate) refuse(nc net.Conn) {
 	defer nc.Close()
+	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS has not begun
+		nc = secure.NetConn()
+	}
 	nc.SetDeadline(time.Now().Add(lingerTime))
 	defer context.AfterFunc(g.server.crew.Context(), func() { nc.SetDeadline(past) })()
 	drain(nc, make([]byte, plainSize))
