@@ -129,7 +129,8 @@ const failure, anyCode, skipped = -1, -2, -3 // in place of an exit code
 const pause = 300 * time.Millisecond // of those that are slow
 
 // patient are flags by which nobody is given up who is only slow, also where the
-// machine is. Of a WebSocket -linger is what we wait before we close.
+// machine is. Of a WebSocket -linger is what we wait before we close: a peer that leaves
+// by itself gets the long one, else a slow machine's silence has us close first.
 var patient = map[string]string{"": "-linger 60s -stall 60s", "ws": "-linger 300ms -stall 60s"}
 
 var kinds = []struct {
@@ -171,12 +172,12 @@ var kinds = []struct {
 		io.ReadFull(f, make([]byte, size/2))
 		f.writeAll(size / 2)
 		f.reset()
-	}, "", map[string]int{"": failure}},
+	}, patient[""], map[string]int{"": failure}},
 	{"closes over what it has not read", func(f *far, size int) {
 		io.ReadFull(f, make([]byte, size/2))
 		f.writeAll(size / 2)
 		f.Conn.Close()
-	}, "", map[string]int{"": failure, "tls": skipped}}, // TLS has read what its user has not, and resets over a close_notify too
+	}, patient[""], map[string]int{"": failure, "tls": skipped}}, // TLS has read what its user has not, and resets over a close_notify too
 	{"never ends", func(f *far, size int) {
 		f.readAll()
 		f.writeAll(size)
