@@ -180,10 +180,12 @@ func (r *headReader) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// inTime makes err that of ctx where that has ended and nothing was answered.
+// inTime makes err that of ctx where that has ended and nothing was answered. What
+// wraps ctx's error already says more: where it came to no connection, that.
 func inTime(ctx context.Context, err error) error {
 	he, ok := errors.AsType[*HandshakeError](err)
-	if ctx.Err() == nil || ok && he.Response != nil {
+	wraps := err != ctx.Err() && errors.Is(err, ctx.Err())
+	if ctx.Err() == nil || wraps || ok && he.Response != nil {
 		return err
 	}
 	err = fmt.Errorf("wsproto: opening handshake: %w", ctx.Err())

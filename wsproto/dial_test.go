@@ -320,6 +320,20 @@ func TestDialTime(t *testing.T) {
 	}
 }
 
+// Where no connection came in time, that is the error, and not the opening handshake's.
+func TestDialNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		none := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, &net.OpError{Op: "dial", Net: network, Err: ctx.Err()}
+		}
+		_, _, err := Dial(t.Context(), "ws://box/", DialOptions{NetDial: none})
+		if want := "dial tcp: context deadline exceeded"; err == nil || err.Error() != want || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Dial: %v; want %s", err, want)
+		}
+	})
+}
+
 // A context that ends when all is done still ends the dialing.
 func TestDialCancelledLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
