@@ -3,7 +3,6 @@ package wsproto
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -51,8 +50,7 @@ type HTTPRequest interface {
 //
 // A refusal is answered too, and the connection closed; the error is then a
 // *HandshakeError. With any other error, such as that of Hijack for HTTP/2, nothing was
-// answered. Where the connection is TLS, Secure is implied. Deadlines of the server do
-// not hold any more.
+// answered. Deadlines of the server do not hold any more.
 func Accept(h Hijacker, r HTTPRequest, opt AcceptOptions, cfg Config) (*Conn, error) {
 	nc, rw, err := h.Hijack()
 	if err != nil {
@@ -60,9 +58,6 @@ func Accept(h Hijacker, r HTTPRequest, opt AcceptOptions, cfg Config) (*Conn, er
 	}
 	if opt.Lenient == nil {
 		opt.Lenient = cfg.Lenient
-	}
-	if _, ok := nc.(interface{ HandshakeContext(context.Context) error }); ok {
-		opt.Secure = true
 	}
 	nc.SetReadDeadline(longAgo) // net/http reads over a body that was not read
 	req, err := readForeign(r)

@@ -86,7 +86,7 @@ const (
 //
 // Errors wrap ErrURL or ErrField before anything is sent, a *HandshakeError if
 // the server answered with something else than a 101 as agreed, what NetDial and
-// TLS return, ctx's error, or os.ErrDeadlineExceeded.
+// TLS return, or ctx's error, which is context.DeadlineExceeded after Timeout too.
 func Dial(ctx context.Context, rawURL string, opt DialOptions) (*Conn, *httpmini.Response, error) {
 	u, err := parseURL(rawURL)
 	if err == nil {
@@ -147,8 +147,6 @@ func dialOnce(ctx context.Context, u httpmini.Where, opt *DialOptions) (*Conn, *
 	if err != nil {
 		return nil, nil, inTime(ctx, err)
 	}
-	deadline, _ := ctx.Deadline()
-	nc.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(longAgo) })
 	came := &headReader{Conn: nc}
 	br := bufio.NewReader(came)

@@ -2,6 +2,7 @@ package wsproto
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
@@ -55,6 +56,7 @@ type AcceptOptions struct {
 	AllowHostAt func(local net.Addr) bool
 
 	// Secure says that clients reach this server by wss: their origins' scheme is https.
+	// Where the request's connection is TLS it is implied.
 	Secure bool
 
 	// Authorize is asked last, before 101. A status other than 0 refuses, with
@@ -229,7 +231,7 @@ func (opt *AcceptOptions) admit(req *httpmini.Request) (fields httpmini.Header, 
 	if opt.AllowHost != nil && !opt.AllowHost(host) && opt.looksAtHost(req) {
 		return nil, &HandshakeError{Status: 403, Err: ErrAllowHost}
 	}
-	if req.Header.Has("Origin") && !opt.allowsOrigin(req.Header.Get("Origin"), host, port) {
+	if req.Header.Has("Origin") && !opt.allowsOrigin(req.Header.Get("Origin"), host, port, req.Conn) {
 		return nil, &HandshakeError{Status: 403, Err: ErrOrigin}
 	}
 	if opt.Authorize != nil {
@@ -249,12 +251,12 @@ func (opt *AcceptOptions) looksAtHost(req *httpmini.Request) bool {
 	return opt.AllowHostAt == nil || opt.AllowHostAt(local)
 }
 
-// allowsOrigin applies Origins; host and port are what the request is for.
-func (opt *AcceptOptions) allowsOrigin(value, host, port string) bool {
+// allowsOrigin applies Origins; host and port are what the request is for, by nc.
+func (opt *AcceptOptions) allowsOrigin(value, host, port string, nc net.Conn) bool {
 	o, ok := parseOrigin(value)
 	if opt.Origins == nil {
 		scheme := "http"
-		if opt.Secure {
+		if _, tls := nc.(interface{ HandshakeContext(context.Context) error }); tls || opt.Secure {
 			scheme = "https"
 		}
 		self := origin{scheme, host, cmp.Or(port, defaultPort(scheme))}

@@ -83,3 +83,34 @@ func TestDialTLSDefault(t *testing.T) {
 		t.Errorf("Dial by a name that the certificate does not have: %v", err)
 	}
 }
+
+// A page of the server itself may connect without anything being set, as in Accept.
+func TestServerTLSOrigin(t *testing.T) {
+	web, _ := tlsServer(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wss := "wss://" + ln.Addr().String() + "/"
+	s := &Server{}
+	served := make(chan error)
+	go func() { served <- s.Serve(tls.NewListener(ln, &tls.Config{Certificates: web.TLS.Certificates})) }()
+	dial := func(origin string) error {
+		c, _, err := Dial(t.Context(), wss, DialOptions{Origin: origin, TLS: func(_ context.Context, c net.Conn, _ string) (net.Conn, error) {
+			return tls.Client(c, &tls.Config{InsecureSkipVerify: true}), nil
+		}})
+		if err == nil {
+			c.Close(StatusNormalClosure, "")
+		}
+		return err
+	}
+	if err := dial("https://" + ln.Addr().String()); err != nil {
+		t.Errorf("the server's own origin: %v", err)
+	}
+	if err := dial("http://" + ln.Addr().String()); !errors.Is(err, ErrStatus) {
+		t.Errorf("the same without TLS: %v; want a refusal", err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil || <-served != nil {
+		t.Error(err)
+	}
+}
