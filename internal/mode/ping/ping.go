@@ -64,10 +64,10 @@ func (p *ping) check() error {
 		return cli.Usagef("-s: want at most %d bytes", maxPingPayload)
 	case p.stdin && p.flood:
 		return cli.Usagef("-stdin and -f exclude each other")
-	case p.interval == 0:
-		p.flood = true
 	case p.wait == 0:
 		return cli.Usagef("-W: want more than 0")
+	case p.interval == 0:
+		p.flood = true
 	}
 	return nil
 }

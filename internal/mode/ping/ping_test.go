@@ -18,6 +18,7 @@ import (
 
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
+	"socketsrv/internal/dial"
 	"socketsrv/internal/kit"
 	"socketsrv/internal/tlsconf"
 	"socketsrv/linesrv"
@@ -128,6 +129,8 @@ no answer: seq=1 after 3s
 --- ws://h:1/ ---
 2 sent, 0 received, 100% lost in 4s
 `, "socketsrv: nothing came back\n", 4 * time.Second},
+	{"a peer that does not read", kit.WSRaw(kit.GoodAnswer(""), func(net.Conn) { time.Sleep(time.Minute) }), pingURL + " -c 1 -W 3s", "", 28, "",
+		"timeout", 3*time.Second + dial.EndTime + dial.CutTime},
 	{"a duplicate, and what nobody asked for", ponging(func(c *wsproto.Conn, n int, p []byte) {
 		c.Pong([]byte("\x1b"))
 		c.Pong(p)
@@ -231,6 +234,7 @@ no answer: seq=0: no pong came back but x\x1b
 	{"line, busy", kit.DrainPeer, "line://h:1 -c 1 -W 2s", "", 10, "", "", 2 * time.Second},
 
 	{"too large", nil, pingURL + " -s 126", "", 2, "", "at most 125", 0},
+	{"-W 0", nil, pingURL + " -i 0 -W 0", "", 2, "", "-W: want more than 0", 0},
 	{"-f and -stdin", nil, pingURL + " -f -stdin", "", 2, "", "exclude each other", 0},
 	{"-f of tcp", nil, "tcp://h:1 -f", "", 2, "", "for ws and wss", 0},
 	{"udp", nil, "udp://h:1", "", 2, "", "want a URL", 0},

@@ -53,7 +53,7 @@ func (p *pinger) frames(ctx context.Context) error {
 func (f *framePinger) connect(ctx context.Context) (err error) {
 	dial, cancel := f.ws.Timeout(ctx)
 	defer cancel()
-	cfg := wsproto.Config{MaxMessage: f.client.MaxMessage, Tap: func(received bool, h wsproto.Header, p []byte) {
+	cfg := wsproto.Config{MaxMessage: f.client.MaxMessage, WriteTimeout: f.wait, Tap: func(received bool, h wsproto.Header, p []byte) {
 		if received && h.Opcode == wsproto.OpPong {
 			f.received(p)
 		}
