@@ -71,9 +71,11 @@ func (o *Output) Open(env *Env) (*Console, error) {
 	style.Color = o.Colored(env)
 	c := &Console{flags: o, Now: env.Now, status: env.Stderr}
 	if o.Log != "" {
-		f, err := os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		f, err := opened(env, func() (*os.File, error) {
+			return os.OpenFile(o.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		})
 		if err != nil {
-			return nil, &Failure{ExitWrite, err}
+			return nil, err
 		}
 		c.log = f
 		c.status = event.NewStream(f, event.StreamOptions{OnError: func(err error) {
@@ -90,13 +92,36 @@ func (o *Output) Open(env *Env) (*Console, error) {
 	if o.Record != "" {
 		if err := c.record(env); err != nil {
 			c.Close()
-			return nil, &Failure{ExitWrite, err}
+			return nil, err
 		}
 	}
 	if env.opened != nil {
 		*env.opened = c
 	}
 	return c, nil
+}
+
+// opened is what open returns, for output; the first signal ends the wait for the reader
+// of a FIFO, and leaves the goroutine behind.
+func opened[T any](env *Env, open func() (T, error)) (file T, err error) {
+	type result struct {
+		file T
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		f, err := open()
+		done <- result{f, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return file, &Failure{ExitWrite, r.err}
+		}
+		return r.file, nil
+	case <-env.ended:
+		return file, context.Canceled
+	}
 }
 
 func (o *Output) Colored(env *Env) bool {
@@ -131,7 +156,9 @@ type Console struct {
 
 // record begins the recording. What env dials and listens on from now on is below it.
 func (c *Console) record(env *Env) (err error) {
-	c.rec, err = event.NewRecorder(c.flags.Record, event.RecordOptions{Max: c.flags.recordMax, Now: env.Now, OnStop: c.notKept})
+	c.rec, err = opened(env, func() (*event.Recorder, error) {
+		return event.NewRecorder(c.flags.Record, event.RecordOptions{Max: c.flags.recordMax, Now: env.Now, OnStop: c.notKept})
+	})
 	if err != nil {
 		return err
 	}

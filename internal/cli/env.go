@@ -35,10 +35,11 @@ type Env struct {
 	Exit        func(code int)   // ends the process at once
 	Descriptors int              // how many may be open; 0: nobody knows
 
-	Given  *Given    // sockets that the process was started with; nil: none
-	opened **Console // of the mode that runs, also where Env is a copy
-	Modes  Table     // of the program that runs
-	Topics []Topic   // what its -help has beside modes
+	Given  *Given          // sockets that the process was started with; nil: none
+	opened **Console       // of the mode that runs, also where Env is a copy
+	ended  <-chan struct{} // closed when the program is to end; nil: nobody says
+	Modes  Table           // of the program that runs
+	Topics []Topic         // what its -help has beside modes
 
 	// Reports begins to catch the signal that asks a server how things stand,
 	// SIGUSR1 where the system has it; stop ends that.

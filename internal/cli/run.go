@@ -35,7 +35,7 @@ func (t Table) Run(ctx context.Context, argv []string, env *Env) int {
 	defer stderr.Flush(FlushTime)
 	opt.OnError = func(err error) { lostStdout(stderr, err, cancel) }
 	stdout := event.NewStream(env.Stdout, opt)
-	here.Stdout, here.Stderr, here.Modes, here.opened = stdout, stderr, t, new(*Console)
+	here.Stdout, here.Stderr, here.Modes, here.opened, here.ended = stdout, stderr, t, new(*Console), ctx.Done()
 
 	defer here.watchSignals(cancel)()
 	err := t.run(ctx, argv, &here)
