@@ -9,7 +9,7 @@ import (
 // unless one did before, and nothing can be sent after it. ReadMessage goes on
 // with what the peer still sends and ends with its Close frame, or with
 // ErrCloseTimeout when that takes longer than Config.CloseTimeout. Close is to be
-// called after that, as always. Code 0 sends no code.
+// called after that, as always. Code and reason are as for Close.
 func (c *Conn) CloseWrite(code StatusCode, reason string) error {
 	c.queueClose(AppendClose(nil, code, closeReason(reason)))
 	if c.cfg.CloseTimeout >= 0 {

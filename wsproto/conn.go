@@ -469,9 +469,10 @@ func (c *Conn) giveBack() {
 }
 
 // WriteMessage sends p as one text or binary message and returns when it has
-// been handed to the system. Text must be valid UTF-8. It fails with ErrCloseSent
-// after Close, with os.ErrDeadlineExceeded when the peer takes too long,
-// see Config.WriteTimeout; after any error the connection is of no more use.
+// been handed to the system. Any other opcode is an error and sends nothing: Ping, Pong
+// and Close are for those. Text must be valid UTF-8, which is not looked at. It fails
+// with ErrCloseSent after Close, with os.ErrDeadlineExceeded when the peer takes too
+// long, see Config.WriteTimeout; after these the connection is of no more use.
 func (c *Conn) WriteMessage(op Opcode, p []byte) error { return c.write(op, p, true) }
 
 // Reply is WriteMessage for the goroutine that reads, to answer what it got: the
@@ -487,7 +488,7 @@ func (c *Conn) Flush() error {
 }
 
 // Ping sends a ping; p is at most 125 bytes. It does not wait for the pong,
-// which Config.Tap sees.
+// which Config.OnPong is given.
 func (c *Conn) Ping(p []byte) error { return c.writeControl(OpPing, p) }
 
 // Pong sends a pong that nobody asked for (§5.5.3).
@@ -495,7 +496,8 @@ func (c *Conn) Pong(p []byte) error { return c.writeControl(OpPong, p) }
 
 // Close does the closing handshake (§7.1.2): it sends a Close frame unless one
 // went out already, reads until the peer's, at most Config.CloseTimeout, and
-// closes the stream. Messages that come meanwhile are lost. Code 0 sends no code.
+// closes the stream. Messages that come meanwhile are lost. Code 0 sends no code, one
+// that may not be sent panics (see StatusCode.CanSend). A reason that is too long is cut.
 // The error is nil unless the peer had to be cut off. The message that was read last
 // is not valid any more: another goroutine that uses it must be done before.
 func (c *Conn) Close(code StatusCode, reason string) error {

@@ -69,7 +69,8 @@ func (g *Group) Len() int {
 }
 
 // Send sends p to the members, from a user or, if nil, from nobody, and has
-// handed it to all of them when it returns, unless another goroutine is doing that.
+// handed it to all of them when it returns, unless another goroutine is doing that. The
+// opcode is OpText or OpBinary; any other one panics.
 func (g *Group) Send(from *User, op Opcode, p []byte) {
 	g.Gather(from, op, p)
 	g.Flush()
@@ -78,6 +79,9 @@ func (g *Group) Send(from *User, op Opcode, p []byte) {
 // Gather is Send for an OnMessage: the message waits for Flush, which an
 // OnPause should call.
 func (g *Group) Gather(from *User, op Opcode, p []byte) {
+	if !op.isMessage() {
+		panic(errNoMessage)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.taken.L == nil {

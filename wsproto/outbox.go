@@ -3,6 +3,7 @@ package wsproto
 import (
 	"cmp"
 	"crypto/rand"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -143,6 +144,9 @@ func (c *Conn) writeLocked(op Opcode, p []byte, now bool) error {
 	}
 	if o.open {
 		return ErrMessageOpen
+	}
+	if !op.isMessage() {
+		return errNoMessage
 	}
 	h := Header{Fin: true, Opcode: op}
 	if z, err := c.deflated(p); err != nil {
@@ -474,6 +478,10 @@ func (c *Conn) died() error {
 	}
 	return nil
 }
+
+var errNoMessage = errors.New("wsproto: a message is text or binary") // §5.6
+
+func (o Opcode) isMessage() bool { return o == OpText || o == OpBinary }
 
 var errStall = &net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}
 

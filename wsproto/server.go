@@ -114,8 +114,14 @@ func (u *User) NetConn() net.Conn { return u.conn.nc }
 
 // Send sends p as one message and never waits for the user: what the socket does
 // not take is queued, Server.Queue bytes at most and beside them one message.
-// Beyond that it fails with ErrQueueFull, and the message is not sent.
-func (u *User) Send(op Opcode, p []byte) error { return u.conn.post(op, p, u.server.queue()) }
+// Beyond that it fails with ErrQueueFull, and the message is not sent. Opcode and text
+// are as for Conn.WriteMessage.
+func (u *User) Send(op Opcode, p []byte) error {
+	if !op.isMessage() {
+		return errNoMessage
+	}
+	return u.conn.post(op, p, u.server.queue())
+}
 
 // Reply sends p as one message, together with what else the handler replies and
 // as soon as there is no more input of this user. Where the user does not read, no
@@ -146,7 +152,7 @@ func (u *User) Waiting() (n int, err error) {
 
 // Close sends a Close frame, unless one was sent, and returns. No OnMessage comes
 // after it; the connection ends with the user's answer or when Config.CloseTimeout
-// is over.
+// is over. Code and reason are as for Conn.Close.
 func (u *User) Close(code StatusCode, reason string) {
 	u.closed.Store(true)
 	c := &u.conn

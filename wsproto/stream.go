@@ -194,6 +194,9 @@ func (c *Conn) NextWriter(op Opcode) (io.WriteCloser, error) {
 	if c.out.open {
 		return nil, ErrMessageOpen
 	}
+	if !op.isMessage() {
+		return nil, errNoMessage
+	}
 	c.out.open = true
 	return &messageWriter{c: c, op: op}, nil
 }

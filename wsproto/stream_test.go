@@ -308,3 +308,36 @@ func TestReadAfterClose(t *testing.T) {
 		}
 	})
 }
+
+// What is no message is not sent as one: a Close frame by WriteMessage, as other packages
+// have it, or an Opcode that was forgotten.
+func TestWriteNoMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, nc := newTalk(t)
+		c := NewConn(nc, nil, RoleServer, Agreement{}, Config{})
+		u := &User{server: new(Server)}
+		u.init(newHole(), nil, Agreement{})
+		for _, op := range []Opcode{OpContinuation, 3, OpClose, OpPing, OpPong} {
+			_, err := c.NextWriter(op)
+			for what, err := range map[string]error{"NextWriter": err, "WriteMessage": c.WriteMessage(op, nil), "Reply": c.Reply(op, nil), "Send": u.Send(op, nil)} {
+				if err != errNoMessage {
+					t.Errorf("%s of %v: %v, want %v", what, op, err, errNoMessage)
+				}
+			}
+			func() {
+				defer func() {
+					if v := recover(); v != errNoMessage {
+						t.Errorf("Gather of %v: panic %v, want %v", op, v, errNoMessage)
+					}
+				}()
+				new(Group).Gather(nil, op, nil)
+			}()
+		}
+		k.wantIdle()
+		if err := c.WriteMessage(OpText, []byte("hi")); err != nil {
+			t.Error(err)
+		}
+		k.want("81 02 6869")
+		nc.Close()
+	})
+}
