@@ -212,6 +212,9 @@ func (x *Exchange) writeHead(status int, reason string, h Header, length int64) 
 	if x.answered || x.c.phase == taken {
 		panic("httpmini: second answer")
 	}
+	if status < 100 || status > 999 {
+		panic("httpmini: status " + strconv.Itoa(status))
+	}
 	x.answered, x.status = true, status
 	x.close = x.close || !x.canDrain() || status < 200
 	x.c.begin()

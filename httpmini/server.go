@@ -14,7 +14,9 @@ import (
 // A Handler answers the request of an exchange with Respond or Send, once, or
 // takes the connection with Hijack or Takeover. The exchange and its request body
 // are valid until it returns. Where it returns without an answer, the server
-// gives the one that an error of the request's body asks for, else 500.
+// gives the one that an error of the request's body asks for, else 500; likewise where
+// it panics, which ends the connection. A second answer panics, and so does a status
+// that has not three digits.
 type Handler func(x *Exchange)
 
 // A Server answers the requests of connections, those of each one in their

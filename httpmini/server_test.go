@@ -345,6 +345,8 @@ func TestPanic(t *testing.T) {
 		{"second answer", func(x *Exchange) { ok(x); ok(x) }, ok2, false},
 		{"wrong length", func(x *Exchange) { x.Send(&Response{Status: 200, Header: Header{{"Content-Length", "-1"}}}) },
 			"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\nConnection: close\r\n\r\nInternal Server Error: no answer\n", false},
+		{"no status", send(func() *Response { return &Response{Body: strings.NewReader("forgotten")} }),
+			"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\nConnection: close\r\n\r\nInternal Server Error: no answer\n", false},
 		{"after Hijack", func(x *Exchange) { x.Hijack(); panic("boom") }, "", false},
 		{"after Takeover", func(x *Exchange) { x.Takeover(nil); panic("boom") }, "", false},
 		{"in Takeover", func(x *Exchange) { x.Takeover(func(net.Conn, []byte) { panic("boom") }) }, "", false},
