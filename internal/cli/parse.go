@@ -13,7 +13,8 @@ var (
 )
 
 // Parse sets the flags that args holds and returns the arguments between and
-// after them. Errors are UsageErrors, errHelp or errVersion.
+// after them. Errors are UsageErrors, a Failure of
+// a flag, errHelp or errVersion.
 //
 // A word that begins with one or two dashes is a flag: -name, -name=value, or
 // -name with its value in the next word, whatever that looks like. With one dash
@@ -142,7 +143,9 @@ func (fs *Flags) give(f *Flag, name, value string, has bool, next []string) ([]s
 	default:
 		value, next = next[0], next[1:]
 	}
-	if err := f.Set(value); err != nil && f.secret {
+	if err := f.Set(value); As[*Failure](err) {
+		return nil, err
+	} else if err != nil && f.secret {
 		return nil, Usagef("-%s: %v", name, err)
 	} else if err != nil {
 		return nil, Usagef("-%s %q: %v", name, Clip(value, MaxShown), err)

@@ -32,6 +32,9 @@ type Proxy struct {
 
 var errProxy = errors.New("want http://HOST:PORT or socks5://HOST:PORT")
 
+// ErrProxyScheme is what ParseProxy returns for another scheme.
+var ErrProxyScheme = errors.New("want a proxy of http, https, socks4, socks4a, socks5 or socks5h")
+
 // ParseProxy takes http://, https://, socks4://, socks4a://, socks5:// or socks5h://
 // with user:password@ if need be, or HOST:PORT, which is http. The port is 1080 where
 // there is none, 443 for https, as for curl; a path is ignored, as it does.
@@ -64,7 +67,7 @@ func ParseProxy(s string) (*Proxy, error) {
 			return nil, errors.New("want a user and a password of at most 255 bytes")
 		}
 	default:
-		return nil, errProxy
+		return nil, ErrProxyScheme
 	}
 	return p, nil
 }

@@ -25,7 +25,7 @@ func TestFlagErrors(t *testing.T) {
 		{"connect u -HA:b\r\nC:d", `-H: want 'Name: value', without control characters`},
 		{"connect u -origin a\nb", `-origin "a\nb": malformed field line`},
 		{"connect u -u bob", `-u: want USER:PASSWORD`},
-		{"connect u -proxy ftp://me:secret@h", `-proxy: want http://HOST:PORT or socks5://HOST:PORT`},
+		{"connect u -proxy ftp://me:secret@h", `-proxy: want a proxy of http, https, socks4, socks4a, socks5 or socks5h`},
 		{"connect u -resolve a:b", `-resolve "a:b": want HOST:PORT:ADDRESS[,ADDRESS]`},
 		{"connect u -pin sha256:00", `-pin "sha256:00": want sha256: and 64 hex digits, or sha256// and base64 of 32 bytes`},
 	} {

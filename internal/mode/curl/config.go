@@ -2,6 +2,7 @@ package curl
 
 import (
 	"errors"
+	"fmt"
 	"socketsrv/internal/cli"
 	"strings"
 )
@@ -16,7 +17,7 @@ func (c *command) readConfig(fs *cli.Flags, name string) error {
 	}
 	text, err := readText(name, nil)
 	if err != nil {
-		return err
+		return cli.Fail(cli.ExitRead, fmt.Errorf("-K: %w", err))
 	}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)

@@ -51,7 +51,6 @@ var misuses = []struct{ line, want string }{
 	{"--nosuch u", `unknown flag "--nosuch"`},
 	{"--compresed u", "did you mean -compressed"},
 	{"--ntlm u", `"--ntlm" is a flag of curl's that is not supported here`},
-	{"-K missing u", "no such file"},
 	{"-sSl u", `"-l" (--list-only) is a flag of curl's that is not supported here`},
 	{"-sS^ u", `unknown flag "-sS^"`},
 	{"--variable u", "not supported"},
@@ -685,9 +684,9 @@ func TestProxyVariables(t *testing.T) {
 	s := newLabServer(t)
 	env, _, stderr := testEnv()
 	env.Getenv = func(string) string { return "ftp://u:p@h" }
-	want := "curl: (5) http_proxy in the environment: want http://HOST:PORT or socks5://HOST:PORT\n"
-	if exit := do(t, env, "http://example.org/"); exit != exitNoProxy || stderr.String() != want {
-		t.Errorf("exit %d, %q; want 5, %q", exit, stderr, want)
+	want := "curl: (7) http_proxy in the environment: want a proxy of http, https, socks4, socks4a, socks5 or socks5h\n"
+	if exit := do(t, env, "http://example.org/"); exit != cli.ExitConnect || stderr.String() != want {
+		t.Errorf("exit %d, %q; want 7, %q", exit, stderr, want)
 	}
 	for _, tt := range []struct {
 		args     []string

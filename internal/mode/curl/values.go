@@ -29,7 +29,9 @@ var errCount = errors.New("want a number from 0 on")
 // beginning ends with a number of its own.
 func (c *command) orEnd(code int, flag string, set func(string) error) func(string) error {
 	return func(s string) error {
-		if err := set(s); err != nil {
+		if err := set(s); err == dial.ErrProxyScheme {
+			c.bad = &failure{cli.ExitConnect, flag + ": " + err.Error()}
+		} else if err != nil {
 			c.bad = &failure{code, flag + ": " + err.Error()} // the value may hold a password
 		}
 		return nil
