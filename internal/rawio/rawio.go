@@ -99,6 +99,14 @@ func Queued(raw syscall.RawConn) (n int, ok bool) {
 	return n, ok && err == nil
 }
 
+// GiveUp lets the system end the connection of TCP whose peer takes nothing for d, or
+// answers nothing, of which the next write or read is told. On Linux only.
+func GiveUp(nc net.Conn, d time.Duration) {
+	if raw := Socket(nc); raw != nil {
+		raw.Control(func(fd uintptr) { giveUp(fd, d) })
+	}
+}
+
 // Reset ends nc, and the socket below it by a reset. Where there is TLS nothing is said
 // of that: a close_notify would claim that all was sent.
 func Reset(nc net.Conn) {

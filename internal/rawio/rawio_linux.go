@@ -3,6 +3,7 @@ package rawio
 import (
 	"encoding/binary"
 	"syscall"
+	"time"
 )
 
 const (
@@ -12,6 +13,8 @@ const (
 
 	tcpInfo             = 11 // TCP_INFO of linux/tcp.h, whose first byte is the state
 	tcpClose, closeWait = 7, 8
+
+	tcpUserTimeout = 18 // TCP_USER_TIMEOUT of tcp(7), in milliseconds
 
 	wmemAlloc, wmemQueued = 2, 5 // of linux/sock_diag.h: what waits in a Unix socket, in one of TCP
 )
@@ -49,6 +52,11 @@ func (r *Reader) Read(fd uintptr, p []byte) (n int, more bool, err error) {
 	more = err != nil || size < syscall.CmsgLen(inqBytes) || binary.NativeEndian.Uint32(r.control[syscall.CmsgLen(0):]) != 0
 	n, err = outcome(n, err)
 	return n, more, err
+}
+
+// giveUp holds for a window that stays shut, too, and for keep-alive probes.
+func giveUp(fd uintptr, d time.Duration) {
+	syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(d.Milliseconds()))
 }
 
 // queued asks for SO_MEMINFO, of which a list of 32 bytes begins with what is of

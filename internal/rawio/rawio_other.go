@@ -5,6 +5,7 @@ package rawio
 import (
 	"errors"
 	"syscall"
+	"time"
 )
 
 // On these systems Socket returns nil, so that nothing else is called.
@@ -21,5 +22,6 @@ func Read(uintptr, []byte) (int, error)  { return 0, errors.ErrUnsupported }
 func Write(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 func pendingError(uintptr) error         { return nil }
 func queued(uintptr) (int, bool)         { return 0, false }
+func giveUp(uintptr, time.Duration)      {}
 
 func PeerAt(uintptr) Peer { return Here }

@@ -229,6 +229,22 @@ func TestWritingTime(t *testing.T) {
 	})
 }
 
+// TestGiveUp: the system ends a connection whose peer reads nothing.
+func TestGiveUp(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux does that")
+	}
+	nc, _, _ := pair(t, "tcp")
+	GiveUp(nc, time.Millisecond)
+	var err error
+	for p := make([]byte, 1<<20); err == nil; {
+		_, err = nc.Write(p)
+	}
+	if !errors.Is(err, syscall.ETIMEDOUT) {
+		t.Errorf("Write: %v; want %v", err, syscall.ETIMEDOUT)
+	}
+}
+
 // TestSleep: it is no shorter than it was asked for.
 func TestSleep(t *testing.T) {
 	for _, d := range []time.Duration{0, -1, time.Millisecond} {

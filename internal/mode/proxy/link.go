@@ -12,6 +12,7 @@ import (
 	"socketsrv/internal/accept"
 	"socketsrv/internal/cli"
 	"socketsrv/internal/event"
+	"socketsrv/internal/rawio"
 	"socketsrv/wsproto"
 )
 
@@ -126,8 +127,14 @@ func (l *link) pass(from, to end, fromTarget bool) {
 	}
 }
 
+// patience is how long a peer may take nothing of what the system moves to it: as long
+// as keep-alive waits for one that is silent.
+const patience = 150 * time.Second
+
 // splice is pass for two sockets, between which the system may move the bytes itself.
+// It is one write for all of them, for which no deadline is right.
 func (l *link) splice(from, to end, src, dst net.Conn, fromTarget bool) {
+	rawio.GiveUp(dst, patience)
 	n, err := io.Copy(dst, src)
 	l.p.counts.bytes.Add(n)
 	if err != nil && !orderly(err) && l.isOver(to) { // it takes no more; what it sent is still to arrive
