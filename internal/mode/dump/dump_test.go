@@ -2,6 +2,7 @@ package dump
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -886,13 +887,18 @@ func TestDumpBatch(t *testing.T) {
 		d.end(0)
 	})
 	t.Run("until they are silent", func(t *testing.T) {
-		d := startDump(t, nil, "-batch")
-		w := d.dialWS("/", wsproto.DialOptions{})
-		w.WriteMessage(wsproto.OpText, []byte("late"))
-		d.want(`late\n`)
-		d.in.Close() // a second of silence begins: before, a slow machine's would be one
-		w.wantClose(wsproto.StatusGoingAway, "")
-		d.end(0)
+		fakeDump(t, func(t *testing.T, d *dumpTest, _, ws *fakeListener, _ *fakeSocket) {
+			c, _, err := wsproto.Dial(t.Context(), "ws://127.0.0.1/", wsproto.DialOptions{
+				NetDial: func(context.Context, string, string) (net.Conn, error) { return ws.connect(t).Conn, nil }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.WriteMessage(wsproto.OpText, []byte("late"))
+			d.want(`late\n`)
+			d.in.Close() // a second of silence begins
+			webUser{t, c}.wantClose(wsproto.StatusGoingAway, "")
+			d.end(0)
+		}, "-batch")
 	})
 	run("commands that cannot be carried out", func(t *testing.T, d *dumpTest, tcp *fakeListener) {
 		go func() {
