@@ -18,8 +18,9 @@ import (
 	"time"
 )
 
-// sender answers with big, whose end each path says in another way.
-func sender(big string) http.HandlerFunc {
+// sender answers with big, whose end each path says in another way. Where something is
+// to follow the head alone, headRead says that the client has it.
+func sender(big string, headRead <-chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/length":
@@ -28,7 +29,7 @@ func sender(big string) http.HandlerFunc {
 		case "/late":
 			w.Header().Set("Content-Length", fmt.Sprint(len(big)))
 			w.(http.Flusher).Flush()
-			time.Sleep(20 * time.Millisecond) // the head comes alone
+			<-headRead
 			io.WriteString(w, big)
 		case "/chunks":
 			w.(http.Flusher).Flush()
@@ -41,7 +42,7 @@ func sender(big string) http.HandlerFunc {
 			}
 			io.WriteString(nc, head+big)
 			if r.URL.Path == "/reset" {
-				time.Sleep(10 * time.Millisecond) // else the reset may overtake all of it
+				<-headRead // else the reset may overtake it
 				nc.(*net.TCPConn).SetLinger(0)
 			}
 			nc.Close()
@@ -55,8 +56,10 @@ func sender(big string) http.HandlerFunc {
 // where the kernel does not take part.
 func TestClientToFile(t *testing.T) {
 	big := content(3 << 20)
-	s := httptest.NewServer(sender(big))
+	headRead := make(chan struct{})
+	s := httptest.NewServer(sender(big, headRead))
 	defer s.Close()
+	defer close(headRead)
 	dir := t.TempDir()
 	for _, tt := range []struct {
 		path, want string
@@ -77,6 +80,9 @@ func TestClientToFile(t *testing.T) {
 			a, err := c.Do(t.Context(), s.URL+tt.path, &Request{})
 			if err != nil {
 				t.Fatal(err)
+			}
+			if tt.path == "/late" || tt.path == "/reset" {
+				headRead <- struct{}{}
 			}
 			n, err := a.WriteTo(file)
 			if !errors.Is(err, tt.err) && (tt.err != errAny || err == nil) || n != last || n != a.Received() {
