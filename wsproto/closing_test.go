@@ -158,3 +158,19 @@ func TestServerEndsTLS(t *testing.T) {
 		t.Errorf("the connection ended with %s first, want CloseWrite", how)
 	}
 }
+
+// What one read brought before the peer's Close frame does not keep Close from seeing it.
+func TestCloseAfterMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, nc := newTalk(t)
+		wire := append(frame(RoleServer, 0x81, "a"), frame(RoleServer, 0x81, "b")...)
+		c := NewConn(nc, append(wire, frame(RoleServer, 0x88, "\x03\xe8")...), RoleServer, Agreement{}, Config{})
+		start := time.Now()
+		closed := make(chan error)
+		go func() { closed <- c.Close(StatusNormalClosure, "") }()
+		k.want("88 02 03e8")
+		if err := <-closed; err != nil || time.Since(start) != 0 {
+			t.Errorf("Close: %v after %v; want nil at once", err, time.Since(start))
+		}
+	})
+}

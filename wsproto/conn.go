@@ -513,8 +513,8 @@ func (c *Conn) Close(code StatusCode, reason string) error {
 	defer c.unlockReading()
 	c.nc.SetReadDeadline(time.Time{})
 	for c.ended == nil {
-		_, _, err := c.next()
-		if err == nil {
+		_, ok, err := c.next()
+		if err == nil && !ok {
 			err = c.fill()
 		}
 		if err != nil {
