@@ -537,6 +537,7 @@ var testLines = []testLine{
 	{`-s -o - $U/ok`, 0, "ok\n", ""},
 	{`-s -R -o out $U/modified`, 0, "", ""},
 	{`-s --limit-rate 1M $U/ok`, 0, "ok\n", ""},
+	{`-s --limit-rate 100 -m 0.3 --data-binary @big-file $U/ok`, 28, "", ""},
 	// after
 	{`-s -o /dev/null -w '%{http_code} %{response_code} %{content_type} %{method} %{scheme} %{http_version}\n' $U/type`, 0, "200 200 text/html; charset=utf-8 GET HTTP 1.1\n", ""},
 	{`-s -o /dev/null -w '%{size_download} %{size_upload} %{size_header} %{num_connects} %{num_redirects} %{num_headers}' -d abc $U/echo`, 0, "15 3 65 1 0 2", ""},

@@ -252,7 +252,7 @@ func (c *command) wayFlags() []flag {
 		{"connect-timeout", "", "Gives a connection so long.", &c.dialer.ConnectTimeout},
 		{"m max-time", "", "Gives each transfer so long in all.", &c.maxTime},
 		{"stall-timeout", "", "Waits so long for an answer, and between two bytes.", &c.stall},
-		{"limit-rate", "", "Reads so many bytes a second.", &c.limitRate},
+		{"limit-rate", "", "Sends and reads so many bytes a second.", &c.limitRate},
 		{"speed-limit Y", "N", "Ends when slower than N bytes a second.", &c.speedLimit},
 		{"speed-time y", "", "Ends when too slow for so long.", &c.speedTime},
 		{"expect100-timeout", "", "Waits so long for 100 (Continue).", &c.expectWait},

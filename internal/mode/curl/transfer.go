@@ -302,6 +302,12 @@ func (t *transfer) send(ctx context.Context, r *httpmini.Request) (*httpmini.Ans
 		sent.Body, sent.ContentLength = nil, 0
 		sent.Header.Del("Expect")
 	}
+	if seeker, ok := sent.Body.(io.Seeker); ok && t.o.limitRate > 0 {
+		sent.Body = struct {
+			io.Reader
+			io.Seeker
+		}{&slowReader{r: sent.Body, rate: t.o.limitRate}, seeker}
+	}
 	t.client.ProxyHeader = t.tunnelHeader()
 	a, err := t.client.Do(ctx, t.at.String(), &sent)
 	if refused, ok := errors.AsType[*httpmini.ProxyError](err); ok && refused.Response.Status == 407 &&
