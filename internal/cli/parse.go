@@ -13,8 +13,7 @@ var (
 )
 
 // Parse sets the flags that args holds and returns the arguments between and
-// after them. Errors are UsageErrors, a Failure of
-// a flag, errHelp or errVersion.
+// after them. Errors are UsageErrors, a Failure of a flag, errHelp or errVersion.
 //
 // A word that begins with one or two dashes is a flag: -name, -name=value, or
 // -name with its value in the next word, whatever that looks like. With one dash
