@@ -103,7 +103,7 @@ func (g *Given) took(i int) {
 func (env *Env) onStdin() {
 	in, isFile := env.Stdin.(*os.File)
 	var conn net.Conn
-	if isFile {
+	if isFile && isSocket(in) {
 		conn, _ = net.FileConn(in)
 	}
 	if conn == nil {
@@ -115,6 +115,13 @@ func (env *Env) onStdin() {
 	}
 	env.Stdin, env.Stdout = strings.NewReader(""), env.Stderr
 	env.TTYIn, env.TTYOut = nil, nil
+}
+
+// isSocket is asked before FileConn, which has every file not block, and leaves those so
+// that are no socket: a read of a pipe would fail where nothing has come yet.
+func isSocket(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeSocket != 0
 }
 
 // sameFile tells whether w writes to what f is.

@@ -118,6 +118,21 @@ func inetd(t *testing.T, bin string) {
 		}
 		cancel()
 	}
+
+	cmd := exec.Command(bin, "echo", "-inetd", "-tcp-port", "0", "-ws-port", "off")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	cmd.Stdout = &out
+	p := kit.StartCommand(t, cmd)
+	p.WaitFor("New connection")
+	io.WriteString(in, "late")
+	in.Close()
+	if p.Wait(); out.String() != "late" {
+		t.Errorf("echo -inetd by a pipe to which nothing was written when it began: %q, want %q", out.String(), "late")
+	}
 }
 
 // unixPair returns both ends of a connection.
