@@ -112,14 +112,17 @@ func (f *Failure) Unwrap() error { return f.Err }
 type UsageError struct {
 	Text string
 	help string // the command that prints help
+	err  error  // what it wraps
 }
 
 func (e *UsageError) Error() string { return e.Text }
+func (e *UsageError) Unwrap() error { return e.err }
 
-// Usagef makes a UsageError. Words of the user belong in %q: they may hold
-// anything.
+// Usagef makes a UsageError, which wraps what %w stands for. Words of the user belong
+// in %q: they may hold anything.
 func Usagef(format string, args ...any) error {
-	return &UsageError{Text: fmt.Sprintf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	return &UsageError{Text: err.Error(), err: errors.Unwrap(err)}
 }
 
 // ExitCode says what the program exits with after err. This is the one place

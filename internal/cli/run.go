@@ -98,7 +98,7 @@ func (t Table) run(ctx context.Context, argv []string, env *Env) error {
 // hint adds to a UsageError where help is.
 func hint(err error, command string) error {
 	if usage, ok := errors.AsType[*UsageError](err); ok {
-		return &UsageError{usage.Text, command + " -h"}
+		return &UsageError{usage.Text, command + " -h", usage.err}
 	}
 	return err
 }

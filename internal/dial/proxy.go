@@ -100,7 +100,7 @@ func (d *Dialer) ProxyFor(env *cli.Env, scheme, host, port string) (*Proxy, erro
 		if value := getenv(name); value != "" {
 			p, err := ParseProxy(value)
 			if err != nil {
-				return nil, cli.Usagef("%s in the environment: %v", name, err) // the value may hold a password
+				return nil, cli.Usagef("%s in the environment: %w", name, err) // the value may hold a password
 			}
 			return p, nil
 		}

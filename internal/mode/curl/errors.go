@@ -9,7 +9,6 @@ import (
 	"os"
 	"socketsrv/httpmini"
 	"socketsrv/internal/cli"
-	"socketsrv/internal/dial"
 	"socketsrv/internal/tlsconf"
 	"strings"
 	"syscall"
@@ -75,9 +74,7 @@ func (t *transfer) explain(err error) *failure {
 	case isOwn:
 		return own
 	case isUsage:
-		if e.code, e.text = exitNoProxy, usage.Text; strings.HasSuffix(usage.Text, dial.ErrProxyScheme.Error()) {
-			e.code = cli.ExitConnect
-		}
+		e.code, e.text = proxyExit(err), usage.Text
 	case cli.As[*errInput](err):
 		e.code, e.text = cli.ExitRead, "Failed to open/read local data from file/application: "+cli.ErrorText(err)
 	case cli.As[*errOutput](err) && cli.IsClosedPipe(err):

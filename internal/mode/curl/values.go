@@ -27,15 +27,23 @@ var errCount = errors.New("want a number from 0 on")
 
 // orEnd is set where curl itself takes any value, and each transfer that this keeps from
 // beginning ends with a number of its own.
-func (c *command) orEnd(code int, flag string, set func(string) error) func(string) error {
+func (c *command) orEnd(code func(error) int, flag string, set func(string) error) func(string) error {
 	return func(s string) error {
-		if err := set(s); err == dial.ErrProxyScheme {
-			c.bad = &failure{cli.ExitConnect, flag + ": " + err.Error()}
-		} else if err != nil {
-			c.bad = &failure{code, flag + ": " + err.Error()} // the value may hold a password
+		if err := set(s); err != nil {
+			c.bad = &failure{code(err), flag + ": " + err.Error()} // the value may hold a password
 		}
 		return nil
 	}
+}
+
+func badOption(error) int { return exitOption }
+
+// proxyExit is what a proxy ends with that cannot be asked.
+func proxyExit(err error) int {
+	if errors.Is(err, dial.ErrProxyScheme) {
+		return cli.ExitConnect
+	}
+	return exitNoProxy
 }
 
 func (c *command) setMethod(s string) error {
@@ -78,7 +86,7 @@ func (c *command) setResume(s string) error {
 // setProxy takes a proxy of that scheme, http10 being HTTP/1.0; none, not even that of
 // the environment, where it is "".
 func (c *command) setProxy(scheme string) func(string) error {
-	return c.orEnd(exitNoProxy, "--proxy", func(s string) (err error) {
+	return c.orEnd(proxyExit, "--proxy", func(s string) (err error) {
 		if s == "" {
 			c.dialer.Proxy, c.dialer.NoProxy = nil, "*"
 			return nil
